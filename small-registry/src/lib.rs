@@ -1,0 +1,1 @@
+//! A small in-memory Schema Registry on a real socket.

@@ -1,0 +1,11 @@
+//! A transparent forwarding sidecar for Schema Registry.
+
+pub mod admin;
+pub mod body;
+pub mod importer;
+pub mod protocol;
+pub mod secret;
+pub mod server;
+pub mod store;
+pub mod telemetry;
+pub mod upstream;

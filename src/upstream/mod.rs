@@ -1,0 +1,99 @@
+//! Sockets out: one other registry.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::secret::Secret;
+
+/// The primary registry.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Base URLs of the primary, tried in turn; each may carry a path, as in `https://host/apis/ccompat/v7`.
+    pub urls: Vec<String>,
+    /// Who we are there; at most one kind.
+    pub credentials: Option<Credentials>,
+    /// Whom we trust there.
+    pub tls: Tls,
+    /// Sends credentials over http:// too. For tests.
+    pub allow_plain_http: bool,
+    /// Calls a second, all kinds together; writes first, then misses, then the importer.
+    pub requests_per_second: u32,
+    /// The shape of the primary's answers.
+    pub profile: ProfileChoice,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            credentials: None,
+            tls: Tls::default(),
+            allow_plain_http: false,
+            requests_per_second: 30,
+            profile: ProfileChoice::Auto,
+        }
+    }
+}
+
+/// Credentials of the service account.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Credentials {
+    /// HTTP Basic, as with a Confluent Cloud API key.
+    Basic(Basic),
+    /// A static bearer token.
+    Bearer(Bearer),
+}
+
+/// A user name with its password.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basic {
+    /// The user name, or the API key.
+    pub username: String,
+    /// The password, or the API secret.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// A file that holds the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+/// A token.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bearer {
+    /// The token.
+    #[serde(default)]
+    pub token: Option<Secret>,
+    /// A file that holds the token.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Trust in the primary's certificate.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file with the authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// Which shape of answers the primary gives (WIRE.md § 8.4, § 12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum ProfileChoice {
+    /// Found out from its answers.
+    #[serde(rename = "auto")]
+    Auto,
+    /// Confluent 7.x: no guid, no ts, AVRO not named.
+    #[serde(rename = "7")]
+    Confluent7,
+    /// Confluent 8.x: everything, always.
+    #[serde(rename = "8")]
+    Confluent8,
+    /// Confluent Cloud: everything for clients that send `Confluent-Accept-Unknown-Properties`, trimmed for others.
+    #[serde(rename = "cloud")]
+    Cloud,
+}
