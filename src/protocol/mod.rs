@@ -1,5 +1,9 @@
 //! The Schema Registry API as types; no I/O.
 
+pub mod endpoints;
 pub mod json;
+pub mod media;
+pub mod operation;
 pub mod schema;
 pub mod subject;
+pub mod target;
