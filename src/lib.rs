@@ -4,6 +4,7 @@ pub mod admin;
 pub mod body;
 pub mod importer;
 pub mod protocol;
+pub mod replica;
 pub mod secret;
 pub mod server;
 pub mod store;

@@ -1,9 +1,11 @@
 //! The Schema Registry API as types; no I/O.
 
 pub mod endpoints;
+pub mod error;
 pub mod json;
 pub mod media;
 pub mod operation;
 pub mod schema;
+pub mod shape;
 pub mod subject;
 pub mod target;

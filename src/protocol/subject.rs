@@ -114,6 +114,11 @@ impl fmt::Debug for QualifiedSubject {
     }
 }
 
+/// The order of Java's strings, by UTF-16 units, in which registries list names.
+pub fn java_order(one: &str, other: &str) -> std::cmp::Ordering {
+    one.encode_utf16().cmp(other.encode_utf16())
+}
+
 /// What a `subjectPrefix` selects (WIRE.md § 3.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectPrefix {
@@ -128,10 +133,8 @@ pub enum SubjectPrefix {
 impl SubjectPrefix {
     /// Reads a decoded prefix.
     pub fn parse(text: &str) -> Self {
-        if let Some(rest) = text.strip_prefix(":.") {
-            if !rest.contains(':') {
-                return Self::ContextsFrom(Arc::from(&text[1..]));
-            }
+        if text.strip_prefix(":.").is_some_and(|rest| !rest.contains(':')) {
+            return Self::ContextsFrom(Arc::from(&text[1..]));
         }
         let read = QualifiedSubject::parse(text);
         if read.context.is_wildcard() { Self::Everywhere(read.subject) } else { Self::In(read.context, read.subject) }
