@@ -1,7 +1,11 @@
 //! The Schema Registry API as types; no I/O.
 
+pub mod endpoints;
 pub mod identity;
 pub mod json;
+pub mod media;
+pub mod operation;
 pub mod order;
 pub mod schema;
 pub mod subject;
+pub mod target;
