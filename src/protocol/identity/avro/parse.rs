@@ -127,7 +127,7 @@ impl Parser<'_> {
 
     fn field(&mut self, tree: &Tree, space: Option<&str>) -> Result<Field, Refused> {
         let Tree::Object(members) = tree else { return Err(Refused::Unsure) };
-        let name = text(tree, "name")?.ok_or_else(|| Refused::Unsure)?;
+        let name = text(tree, "name")?.ok_or(Refused::Unsure)?;
         checked(&name)?;
         let schema = self.schema(tree.get("type").ok_or(Refused::Unsure)?, space)?;
         let default = tree.get("default").cloned();
