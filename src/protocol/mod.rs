@@ -2,9 +2,11 @@
 
 pub mod endpoints;
 pub mod error;
+pub mod identity;
 pub mod json;
 pub mod media;
 pub mod operation;
+pub mod order;
 pub mod schema;
 pub mod shape;
 pub mod subject;

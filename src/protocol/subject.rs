@@ -114,11 +114,6 @@ impl fmt::Debug for QualifiedSubject {
     }
 }
 
-/// The order of Java's strings, by UTF-16 units, in which registries list names.
-pub fn java_order(one: &str, other: &str) -> std::cmp::Ordering {
-    one.encode_utf16().cmp(other.encode_utf16())
-}
-
 /// What a `subjectPrefix` selects (WIRE.md § 3.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectPrefix {

@@ -8,9 +8,10 @@ use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use serde_json::value::RawValue;
 
 use super::index::ContextState;
+use crate::protocol::order::compare;
 use crate::protocol::schema::Version;
 use crate::protocol::shape::Profile;
-use crate::protocol::subject::{Context, QualifiedSubject, java_order};
+use crate::protocol::subject::{Context, QualifiedSubject};
 
 /// One state of the replica.
 #[derive(Clone, Debug, Default)]
@@ -155,7 +156,7 @@ impl Snapshot {
     /// The contexts that a lookup in the default one falls back to, in the order they are tried.
     pub fn named_contexts(&self) -> impl Iterator<Item = (&Context, &Arc<ContextState>)> {
         let mut named: Vec<_> = self.contexts.iter().filter(|(context, _)| !context.is_default()).collect();
-        named.sort_by(|one, other| java_order(one.0.as_str(), other.0.as_str()));
+        named.sort_by(|one, other| compare(one.0.as_str(), other.0.as_str()));
         named.into_iter()
     }
 
