@@ -7,6 +7,7 @@
 mod change;
 mod index;
 mod keep;
+mod reread;
 mod snapshot;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use arc_swap::ArcSwap;
 pub use change::{Change, IdConflict};
 pub use index::{ContextState, Holder, SubjectState};
 pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, associations};
+pub use reread::{NotReread, Reread, Urgency};
 pub use snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot};
 
 /// The replica: what is read from, and what is changed.
