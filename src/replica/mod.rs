@@ -4,6 +4,7 @@
 //! only then shows it. Readings of the primary carry a [`Ticket`] from before they began, so that a
 //! slow one never undoes what was written or read after it (C5, C7).
 
+pub mod answer;
 mod change;
 mod index;
 mod keep;
