@@ -5,6 +5,7 @@ pub mod error;
 pub mod identity;
 pub mod json;
 pub mod media;
+pub mod mode;
 pub mod operation;
 pub mod order;
 pub mod schema;

@@ -8,6 +8,7 @@ pub mod answer;
 mod change;
 mod index;
 mod keep;
+mod rendered;
 mod reread;
 mod snapshot;
 
@@ -20,6 +21,7 @@ use arc_swap::ArcSwap;
 pub use change::{Change, IdConflict};
 pub use index::{ContextState, Holder, SubjectState};
 pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, associations};
+pub use rendered::{Rendered, RenderedAnswers, key as answer_key};
 pub use reread::{NotReread, Reread, Urgency};
 pub use snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot};
 
@@ -30,6 +32,7 @@ pub struct Replica {
     keep: Box<dyn Keep>,
     tickets: AtomicU64,
     conflicts: AtomicU64,
+    writes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -74,6 +77,7 @@ impl Replica {
             keep,
             tickets: AtomicU64::new(1),
             conflicts: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
         }
     }
 
@@ -89,16 +93,28 @@ impl Replica {
 
     /// Takes over what a reading of the primary showed, except where something newer is there.
     /// Ends when it is durable and visible.
-    pub async fn apply_reading(&self, changes: Vec<Change>, ticket: Ticket) -> Result<Applied, NotKept> {
+    pub async fn apply_reading(self: &Arc<Self>, changes: Vec<Change>, ticket: Ticket) -> Result<Applied, NotKept> {
         self.apply(changes, Some(ticket)).await
     }
 
     /// Takes over what an acknowledged write changed. Ends when it is durable and visible.
-    pub async fn apply_write(&self, changes: Vec<Change>) -> Result<Applied, NotKept> {
-        self.apply(changes, None).await
+    pub async fn apply_write(self: &Arc<Self>, changes: Vec<Change>) -> Result<Applied, NotKept> {
+        let applied = self.apply(changes, None).await;
+        self.writes.fetch_add(1, Ordering::Release);
+        applied
     }
 
-    async fn apply(&self, changes: Vec<Change>, ticket: Option<Ticket>) -> Result<Applied, NotKept> {
+    /// In a task of its own: whoever asked for it may be gone before it ends, and half an application
+    /// would leave on disk what memory does not show.
+    async fn apply(self: &Arc<Self>, changes: Vec<Change>, ticket: Option<Ticket>) -> Result<Applied, NotKept> {
+        let replica = self.clone();
+        match tokio::spawn(async move { replica.apply_whole(changes, ticket).await }).await {
+            Ok(applied) => applied,
+            Err(failure) => Err(NotKept(Box::new(failure))),
+        }
+    }
+
+    async fn apply_whole(&self, changes: Vec<Change>, ticket: Option<Ticket>) -> Result<Applied, NotKept> {
         let mut writer = self.writer.lock().await;
         let Writer { texts, applied } = &mut *writer;
         // A write counts from now on: every reading that began before it is overtaken.
@@ -131,6 +147,11 @@ impl Replica {
             self.current.store(Arc::new(next));
         }
         Ok(outcome)
+    }
+
+    /// How many writes have been applied; what was asked of the primary before one of them may be stale.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Acquire)
     }
 
     /// Frees the texts that no version has any more.
