@@ -1,6 +1,10 @@
 //! Log set-up and metrics.
 
+mod registry;
+
 use serde::Deserialize;
+
+pub use registry::Registry;
 
 /// How the log looks.
 #[derive(Clone, Debug, Deserialize)]
