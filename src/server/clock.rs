@@ -62,6 +62,7 @@ struct State {
     in_flight: usize,
     /// Since when the socket takes nothing, moved on a little by each byte that it does take.
     blocked: Option<Instant>,
+    unflushed: bool,
     /// Answers of HTTP/2 that wait for the client's window, with the time since when.
     waiting: Vec<(u64, Instant)>,
     received: u64,
@@ -98,6 +99,7 @@ impl Clock {
             phase: Phase::Fresh(Instant::now()),
             in_flight: 0,
             blocked: None,
+            unflushed: false,
             waiting: Vec::new(),
             received: 0,
             tail: [0; 3],
@@ -177,6 +179,7 @@ impl Clock {
     /// The socket took `bytes`; a drip of them does not start the wait anew.
     pub(super) fn took(&self, bytes: usize) {
         let mut state = self.state();
+        state.unflushed = true;
         if let Some(since) = state.blocked {
             let bought = Duration::from_millis((bytes as u64).saturating_mul(1000) / SLOWEST_READER);
             let since = since + bought;
@@ -186,7 +189,15 @@ impl Clock {
 
     /// Everything that was to be sent has been taken.
     pub(super) fn flushed(&self) {
-        self.state().blocked = None;
+        let mut state = self.state();
+        state.blocked = None;
+        if std::mem::take(&mut state.unflushed)
+            && self.protocol == Protocol::H1
+            && matches!(state.phase, Phase::Idle(_))
+        {
+            // hyper takes an answer as a whole and lets go of it; the client has it only now.
+            state.phase = Phase::Idle(Instant::now());
+        }
     }
 
     /// An answer waits for the client to take what it was given.
@@ -233,6 +244,7 @@ impl Clock {
         let phase = match state.phase {
             Phase::Fresh(since) => Some((since + self.patience.first_byte, Overdue::FirstByte)),
             Phase::Head(since) => Some((since + self.patience.head, Overdue::Head)),
+            Phase::Idle(_) if state.blocked.is_some() => None,
             Phase::Idle(since) => Some((since + self.patience.idle, Overdue::Idle)),
             Phase::Busy => None,
             Phase::Closing(since) => Some((since + LINGER, Overdue::Linger)),

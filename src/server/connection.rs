@@ -259,3 +259,101 @@ async fn drive<C: GracefulConnection>(connection: C, clock: &Clock, drain: &Canc
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::server::{Gate, Metrics};
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    /// A client's end of a connection on which every request is answered with `size` bytes.
+    async fn client(size: usize) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(1024);
+        let service = tower::service_fn(move |_: Request<Incoming>| async move {
+            Ok::<_, Infallible>(Response::new(Body::whole(vec![b'x'; size])))
+        });
+        let gate = Gate::new("data", &Limits::default(), &Metrics::default());
+        let ending =
+            Ending { drain: CancellationToken::new(), abort: CancellationToken::new(), tasks: TaskTracker::new() };
+        let place = gate.admit(gate.room().await);
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let peer = Peer { address, tls: false, connection: place.connection, certificates: Arc::from(Vec::new()) };
+        tokio::spawn(converse(server, Protocol::H1, peer, Visit { service, place, ending }));
+        client
+    }
+
+    /// How many seconds it takes until the server closes, and what it sends until then.
+    async fn closed_after(client: &mut DuplexStream) -> (u64, String) {
+        let start = Instant::now();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("closed in good order");
+        (start.elapsed().as_secs(), answer)
+    }
+
+    async fn pass(seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_is_cut_after_the_first_byte_limit() {
+        assert_eq!(closed_after(&mut client(1).await).await, (10, String::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_is_cut_however_it_drips() {
+        let mut client = client(1).await;
+        pass(9).await;
+        for byte in &REQUEST[..8] {
+            client.write_all(&[*byte]).await.expect("still open");
+            pass(1).await;
+        }
+        assert_eq!(closed_after(&mut client).await, (2, String::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_outlives_the_limit_of_a_head_and_each_request_starts_its_time_anew() {
+        let mut client = client(1).await;
+        for _ in 0..3 {
+            client.write_all(REQUEST).await.expect("still open");
+            let mut answer = [0; 1024];
+            let length = client.read(&mut answer).await.expect("an answer");
+            assert!(answer[..length].ends_with(b"\r\n\r\nx"));
+            pass(70).await;
+        }
+        assert_eq!(closed_after(&mut client).await, (5, String::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_read_is_cut_and_a_slow_reader_gets_all_of_it() {
+        let mut stalled = client(100_000).await;
+        stalled.write_all(REQUEST).await.expect("open");
+        pass(11).await;
+        let (_, answer) = closed_after(&mut stalled).await;
+        assert_eq!(answer.len(), 1024, "what was on its way, and no more");
+
+        let mut slow = client(600_000).await;
+        slow.write_all(REQUEST.strip_suffix(b"\r\n").expect("a head")).await.expect("open");
+        slow.write_all(b"Connection: close\r\n\r\n").await.expect("open");
+        let mut received = 0;
+        let start = Instant::now();
+        loop {
+            let mut piece = [0; 2048];
+            match slow.read(&mut piece).await.expect("not cut") {
+                0 => break,
+                length => received += length,
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        assert!(
+            received > 600_000 && start.elapsed() > Duration::from_secs(200),
+            "{received} in {:?}",
+            start.elapsed()
+        );
+    }
+}

@@ -46,7 +46,7 @@ pub enum BindError {
         /// The address.
         address: SocketAddr,
         /// Why.
-        source: TlsError,
+        source: Box<TlsError>,
     },
 }
 
@@ -64,7 +64,7 @@ impl Listener {
         let address = config.bind;
         let load = |files| Certificate::load(files, gate.metrics()).map(Arc::new);
         let certificate = config.tls.as_ref().map(load).transpose();
-        let certificate = certificate.map_err(|source| BindError::Tls { address, source })?;
+        let certificate = certificate.map_err(|source| BindError::Tls { address, source: Box::new(source) })?;
         let bound = socket(address).and_then(|socket| {
             let address = socket.local_addr()?;
             Ok((socket, address))
