@@ -1,7 +1,6 @@
 //! One connection, from the accepted socket to its end.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,6 +29,7 @@ use super::outgoing::{Outgoing, Turn};
 use super::stream::Watched;
 use super::tls::Certificate;
 use crate::body::Body;
+use crate::telemetry::Chain;
 
 /// Streams that one HTTP/2 connection may have open.
 const STREAMS: u32 = 256;
@@ -96,7 +96,7 @@ pub(super) async fn serve<S>(
         Some(Ok(Ok(stream))) => stream,
         Some(Ok(Err(error))) => {
             service.place.handshake_failed();
-            tracing::debug!(peer = %address, error = &error as &dyn Error, "TLS handshake failed");
+            tracing::debug!(peer = %address, error = %Chain(&error), "TLS handshake failed");
             return;
         }
         Some(Err(_)) => {
@@ -150,7 +150,7 @@ where
     match ending.abort.run_until_cancelled(drive).await {
         Some(Outcome::Ended(Ok(()))) => {}
         Some(Outcome::Ended(Err(error))) => {
-            tracing::debug!(peer = %address, error = &error as &dyn Error, "connection broke");
+            tracing::debug!(peer = %address, error = %Chain(&error), "connection broke");
         }
         Some(Outcome::Cut(overdue)) => {
             place.cut(overdue);

@@ -1,7 +1,6 @@
 //! The accept loop of one listener, and its drain.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use super::connection::{Ending, Visit, serve};
 use super::gate::Gate;
 use super::tls::{Certificate, TlsError};
 use crate::body::Body;
+use crate::telemetry::Chain;
 
 /// Connections that the system keeps for us until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -172,7 +172,7 @@ impl Pause {
     async fn wait(&mut self, address: SocketAddr, error: &io::Error) {
         let length = match self.0 {
             None => {
-                tracing::warn!(%address, error = error as &dyn Error, "cannot accept connections, trying on");
+                tracing::warn!(%address, error = %Chain(error), "cannot accept connections, trying on");
                 SHORTEST_PAUSE
             }
             Some(before) => (before * 2).min(LONGEST_PAUSE),

@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::TlsConfig;
 use super::gate::Metrics;
+use crate::telemetry::Chain;
 
 /// How often the files are looked at. The kubelet takes up to a minute to swap a mounted secret,
 /// and watching for that breaks on its symbolic links, so looking is as good as watching.
@@ -144,7 +145,7 @@ impl Certificate {
             tokio::time::sleep(LOOK_EVERY).await;
             let certificate = Arc::clone(&self);
             let Ok(outcome) = tokio::task::spawn_blocking(move || certificate.reload()).await else { continue };
-            let failure = outcome.err().map(|error| error.to_string());
+            let failure = outcome.err().map(|error| Chain(&error).to_string());
             if let Some(error) = failure.as_ref().filter(|_| failing != failure) {
                 tracing::error!(error, "the new certificate cannot be used, the old one is kept");
             }
