@@ -1,5 +1,6 @@
 //! The one thread that writes: batches that wait together share one transaction and one sync.
 
+use std::error::Error as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,7 +103,8 @@ fn run(keeper: &Mutex<Keeper>, writable: &AtomicBool, jobs: &Receiver<Job>) {
         let entries = group.iter().flat_map(|job| &job.batch);
         let outcome = lock(keeper).write(entries).map_err(Arc::new);
         if let Err(error) = &outcome {
-            tracing::error!(error = %Chain(error.as_ref()), "the state could not be written");
+            let cause = error.source().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(%error, cause, "the state could not be written");
         }
         writable.store(outcome.is_ok(), Ordering::Release);
         for job in group {
@@ -132,20 +134,6 @@ fn gather(first: Job, jobs: &Receiver<Job>) -> (Vec<Job>, Option<Job>) {
 // A panic is caught before it can leave a lock half-way, so a poisoned one holds nothing worse than a clean one.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
