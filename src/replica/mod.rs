@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+pub use answer::{config_key, served_subject};
 pub use change::{Change, IdConflict};
 pub use index::{ContextState, Holder, SubjectState};
 pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, associations};

@@ -25,6 +25,7 @@ pub struct RenderedAnswers(Cache<Box<str>, Rendered>);
 impl RenderedAnswers {
     /// Room for `bytes` of keys and bodies.
     pub fn with_room(bytes: u64) -> Self {
+        #[allow(clippy::borrowed_box, reason = "the weigher is given a reference to the key's own type")]
         let weight = |key: &Box<str>, answer: &Rendered| {
             // What moka itself holds for an entry, roughly.
             const OVERHEAD: usize = 160;
@@ -53,7 +54,7 @@ impl RenderedAnswers {
 pub fn key(operation: &Operation, form: Form) -> String {
     let mut key = String::with_capacity(96);
     // Writing to a string cannot fail.
-    let _ = write!(key, "{:?} {form:?} {}", operation.route, operation.subject_text);
+    let _ = write!(key, "{} {form:?} {}", operation.route.name(), operation.subject_text);
     for name in &operation.names {
         let _ = write!(key, "\n{name}");
     }

@@ -115,7 +115,8 @@ impl Modes {
     /// The answer to `GET /mode` and `GET /mode/{s}` (WIRE.md § 4.3).
     pub fn show(&self, operation: &Operation) -> Result<Vec<u8>, Refusal> {
         let subject = &operation.subject;
-        let is_top_level = subject.is_bare_context() && (subject.context.is_default() || subject.context == Context::global());
+        let is_top_level =
+            subject.is_bare_context() && (subject.context.is_default() || subject.context == Context::global());
         if !is_top_level && !operation.query.flag("defaultToGlobal") {
             return Err(Refusal::no_mode(&subject.to_string()));
         }

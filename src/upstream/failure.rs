@@ -77,6 +77,11 @@ impl FailureKind {
 }
 
 impl Failure {
+    /// The same failure for another who waited for the same call; its causes have been told to the first.
+    pub fn for_another(&self) -> Self {
+        Self { kind: self.kind, sent: self.sent, retry_after: self.retry_after, source: None }
+    }
+
     /// What happened with all its reasons, for the log and for no client: it may name hosts.
     pub fn chain(&self) -> String {
         chain(self)

@@ -20,14 +20,14 @@ pub(super) struct Holding {
 }
 
 /// The key under which a subject's own configuration is remembered.
-pub(in crate::replica) fn config_key(subject: &QualifiedSubject) -> String {
+pub fn config_key(subject: &QualifiedSubject) -> String {
     let name = subject.to_string();
     if name.is_empty() { "/config".to_owned() } else { format!("/config/{name}") }
 }
 
 /// The subject that is served for a subject: the target of its alias, if its configuration has one
 /// (WIRE.md § 3.5). An unqualified target lies in the subject's own context.
-pub(super) fn aliased(snapshot: &Snapshot, subject: &QualifiedSubject) -> QualifiedSubject {
+pub fn aliased(snapshot: &Snapshot, subject: &QualifiedSubject) -> QualifiedSubject {
     match alias(snapshot, subject) {
         Some(target) => QualifiedSubject::parse_in(&target, &subject.context),
         None => subject.clone(),
