@@ -2,7 +2,7 @@
 
 use schema_outpost::protocol::endpoints::Route;
 use schema_outpost::protocol::operation::Operation;
-use schema_outpost::protocol::subject::QualifiedSubject;
+use schema_outpost::protocol::subject::{Context, QualifiedSubject};
 use schema_outpost::protocol::target::java_int;
 
 use crate::failure::{Failure, Outcome};
@@ -46,7 +46,13 @@ impl Call<'_> {
     /// The subject of the path, behind its alias if it is one.
     pub(crate) fn subject(&self, state: &State) -> QualifiedSubject {
         let subject = &self.operation.subject;
-        state.behind_alias(subject).unwrap_or_else(|| subject.clone())
+        let Some(mut behind) = state.behind_alias(subject) else { return subject.clone() };
+        // An escaped context is no context to the filter that resolves aliases, only to those that come after it.
+        let escaped = self.operation.target.to_ascii_lowercase().contains("/subjects/%3a.");
+        if escaped && behind.context == subject.context {
+            behind.context = Context::default_context();
+        }
+        behind
     }
 
     pub(crate) fn flag(&self, name: &str) -> bool {

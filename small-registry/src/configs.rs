@@ -8,7 +8,6 @@ use crate::body::{Expected, Members};
 use crate::call::{Call, Reply};
 use crate::failure::{Failure, Outcome};
 use crate::print;
-use crate::register::check_subject;
 use crate::state::{Config, Level, State};
 
 const GLOBAL: &str = ":.__GLOBAL:";
@@ -68,8 +67,8 @@ pub(crate) fn update(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
     let members = Members::read(call.body, Expected { class: "ConfigUpdateRequest", argument })?;
     let read = Update::read(&members)?;
     let scope = scope(call);
-    if !top && *scope.subject != *"" {
-        check_subject(&scope, &call.operation.subject_text)?;
+    if !top && matches!(&*scope.subject, "__GLOBAL" | "__EMPTY") {
+        return Err(Failure::invalid_subject(&call.operation.subject_text));
     }
     let level = read.level()?;
     state.check_writable(&scope, &shown(&scope))?;

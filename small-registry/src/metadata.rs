@@ -19,7 +19,7 @@ pub(crate) fn read(value: &Value) -> Outcome<Metadata> {
         members.iter().map(|(key, values)| Ok((key.clone(), set(values)?))).collect::<Outcome<BTreeMap<_, _>>>()
     });
     let properties = part("properties").map(|value| {
-        let members = object(value, "Map")?;
+        let members = object(value, "String>")?;
         members.iter().map(|(key, value)| Ok((key.clone(), text(value)?))).collect::<Outcome<BTreeMap<_, _>>>()
     });
     Ok(Metadata {
@@ -59,7 +59,7 @@ pub(crate) fn read_rules(value: &Value) -> Outcome<RuleSet> {
     for key in ["migrationRules", "domainRules", "encodingRules"] {
         let Some(Value::Array(rules)) = members.get(key) else { continue };
         let mut list = Vec::new();
-        for rule in rules {
+        for rule in rules.iter().filter(|rule| !rule.is_null()) {
             list.push(print_rule(object(rule, "Rule")?)?);
         }
         if !list.is_empty() {

@@ -66,7 +66,8 @@ fn route(state: &mut State, profile: Profile, now: i64, asked: &Asked<'_>) -> Re
 }
 
 fn is_unknown(route: Route) -> bool {
-    matches!(route, Route::UnknownRead | Route::UnknownWrite | Route::Exporters | Route::Importers)
+    use Route as R;
+    matches!(route, R::UnknownRead | R::UnknownWrite | R::Exporters | R::Importers | R::DekRead | R::DekWrite)
 }
 
 /// What a poorer registry does not have.

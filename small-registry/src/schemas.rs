@@ -5,6 +5,7 @@ use schema_outpost::protocol::order;
 use schema_outpost::protocol::subject::{Context, QualifiedSubject};
 use schema_outpost::protocol::target::java_int;
 
+use crate::associations;
 use crate::call::{Call, Reply};
 use crate::failure::{Failure, Outcome};
 use crate::model::Stored;
@@ -137,7 +138,7 @@ fn ids_of_guid(state: &State, call: &Call<'_>) -> Vec<(Context, i32)> {
     let guid = guid.to_string();
     let mut found = Vec::new();
     for (name, space) in &state.spaces {
-        if let Some(id) = space.ids.of(&guid) {
+        if let Some(id) = space.ids.ever_of(&guid) {
             found.push((Context::named(name), id));
         }
     }
@@ -150,8 +151,9 @@ pub(crate) fn by_guid(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let mut found = ids_of_guid(state, call);
     found.sort_by_key(|(context, _)| !context.is_default());
     let (context, id) = found.into_iter().next().ok_or_else(unknown)?;
-    let key = holder(state, &context, id, None).ok_or_else(unknown)?;
-    let stored = stored(state, &key).ok_or_else(unknown)?;
+    // A content that nobody holds any more makes the registry stumble.
+    let key = holder(state, &context, id, None).ok_or_else(Failure::internal)?;
+    let stored = stored(state, &key).ok_or_else(Failure::internal)?;
     let text = schema::formatted(state, &key.subject, &stored.content, call.parameter("format"));
     let extras = Extras { text: text.as_deref(), ..Extras::of(stored) };
     Ok(Reply::ok(print::schema_string(&stored.content, None, &extras, call.shape)))
@@ -182,12 +184,13 @@ pub(crate) fn list(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     subjects.sort_by(|left, right| order::compare(&left.0.to_string(), &right.0.to_string()));
     let mut found = Vec::new();
     for (subject, aliases) in &subjects {
-        let versions = state.versions(subject).filter(|stored| filter.admits(stored) && stored.version != i32::MAX);
+        let versions = state.versions(subject).filter(|stored| filter.admits(stored));
         let versions: Vec<&Stored> = versions.collect();
         let skipped = if call.flag("latestOnly") { versions.len().saturating_sub(1) } else { 0 };
         found.extend(versions.into_iter().skip(skipped).map(|stored| (stored, aliases)));
     }
-    found.retain(|(stored, _)| crate::associations::admits(state, call, &stored.subject));
+    let asked = associations::Filter::read(call)?;
+    found.retain(|(stored, _)| asked.admits(state, &stored.subject) && has_rule(stored, call.parameter("ruleType")));
     let page = call.page(found, PAGE)?;
     let mut out = Vec::new();
     push_array(&mut out, page, |out, (stored, aliases)| {
@@ -197,10 +200,15 @@ pub(crate) fn list(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     Ok(Reply::ok(out))
 }
 
+fn has_rule(stored: &Stored, rule_type: &str) -> bool {
+    let rules = stored.content.rule_set.as_ref().map(|rules| rules.0.get());
+    rule_type.is_empty() || rules.is_some_and(|rules| rules.contains(&format!("\"type\":\"{rule_type}\"")))
+}
+
 fn add_alias_targets(state: &State, prefix: &str, subjects: &mut Vec<(QualifiedSubject, Vec<String>)>) {
     let prefix = schema_outpost::protocol::subject::SubjectPrefix::parse(prefix);
     let mut names: Vec<&String> = state.configs.keys().collect();
-    names.sort();
+    names.sort_by_key(|name| (name.starts_with(":."), *name));
     for name in names {
         let alias = QualifiedSubject::parse(name);
         let Some(target) = state.behind_alias(&alias) else { continue };

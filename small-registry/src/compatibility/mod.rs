@@ -54,12 +54,14 @@ fn incompatibilities(
     let others = live.iter().filter(|stored| config.group.is_none() || group(&stored.content) == mine);
     let most = if level.is_transitive() { usize::MAX } else { 1 };
     for stored in others.take(most) {
-        let mut details = against(state, subject, (content, &stored.content), level);
+        let Against { mut details, shows_old } = against(state, subject, (content, &stored.content), level);
         if details.is_empty() {
             continue;
         }
-        details.push(format!("{{oldSchemaVersion: {}}}", stored.version));
-        details.push(format!("{{oldSchema: '{}'}}", stored.content.text));
+        if shows_old {
+            details.push(format!("{{oldSchemaVersion: {}}}", stored.version));
+            details.push(format!("{{oldSchema: '{}'}}", stored.content.text));
+        }
         let validates = config.validate_fields.unwrap_or(false);
         details.push(format!("{{validateFields: '{validates}', compatibility: '{}'}}", level.as_str()));
         return details;
@@ -67,22 +69,32 @@ fn incompatibilities(
     Vec::new()
 }
 
-fn against(state: &State, subject: &QualifiedSubject, (new, old): (&Content, &Content), level: Level) -> Vec<String> {
+struct Against {
+    details: Vec<String>,
+    /// Whether the old schema is told with them.
+    shows_old: bool,
+}
+
+fn against(state: &State, subject: &QualifiedSubject, (new, old): (&Content, &Content), level: Level) -> Against {
     if new.schema_type != old.schema_type {
-        return vec!["Incompatible because of different schema type".to_owned()];
+        let details = vec!["Incompatible because of different schema type".to_owned()];
+        return Against { details, shows_old: true };
     }
     let compare = |reader: &Content, writer: &Content| match new.schema_type {
         SchemaType::Avro => avro::compare(state, subject, reader, writer),
         _ => loose::compare(reader, writer),
     };
     let mut details = Vec::new();
-    if level.is_backward() {
-        details.extend(compare(new, old).into_iter().map(|detail| detail.told("new", "old")));
-    }
     if level.is_forward() {
         details.extend(compare(old, new).into_iter().map(|detail| detail.told("old", "new")));
     }
-    details
+    let forward = details.len();
+    if level.is_backward() {
+        details.extend(compare(new, old).into_iter().map(|detail| detail.told("new", "old")));
+    }
+    // Of both directions only the backward one tells the old schema.
+    let shows_old = !(level.is_backward() && level.is_forward()) || details.len() > forward;
+    Against { details, shows_old }
 }
 
 /// One reason against a schema.

@@ -83,8 +83,8 @@ fn leads_somewhere(root: &Tree, target: &str, references: &[Referenced]) -> bool
     let found =
         references.iter().find(|reference| reference.name == file || reference.name.ends_with(&format!("/{file}")));
     found.is_some_and(|reference| match Tree::read(&reference.text, Duplicates::LastWins) {
-        Some((tree, _)) => points_into(&tree, fragment),
-        None => true,
+        Some((tree, _)) => is_schema(&tree) && points_into(&tree, fragment),
+        None => false,
     })
 }
 

@@ -48,6 +48,11 @@ impl Ids {
         self.by_guid.get(guid).copied().filter(|id| self.holders.contains_key(id))
     }
 
+    /// The id that a content once had; unlike its holders it is never forgotten.
+    pub(crate) fn ever_of(&self, guid: &str) -> Option<i32> {
+        self.by_guid.get(guid).copied()
+    }
+
     /// The subjects that hold an id with their versions, in Java's order.
     pub(crate) fn holders(&self, id: i32) -> Vec<(&str, i32)> {
         let Some(holders) = self.holders.get(&id) else { return Vec::new() };

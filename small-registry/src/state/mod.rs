@@ -112,7 +112,9 @@ impl State {
         for (name, space) in &self.spaces {
             let context = Context::named(name);
             let listed = context.is_default() || self.contexts.contains(name);
-            if !prefix.admits(&context) || (!listed && matches!(prefix, SubjectPrefix::Everywhere(_))) {
+            // A context that is literally called `*` is nobody's everywhere.
+            let reached = listed && !context.is_wildcard();
+            if !prefix.admits(&context) || (!reached && matches!(prefix, SubjectPrefix::Everywhere(_))) {
                 continue;
             }
             let names = space.subjects.keys().filter(|subject| subject.starts_with(prefix.start()));
