@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod body;
+pub mod config;
 pub mod importer;
 pub mod protocol;
 pub mod secret;
