@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod admission;
 pub mod body;
+pub mod config;
 pub mod importer;
 pub mod protocol;
 pub mod proxy;
