@@ -1,0 +1,35 @@
+//! When two schemas are the same: canonical texts and GUIDs, without asking a registry (WIRE.md § 7).
+//!
+//! No library prints schemas as Java's does. What is printed here is held to what a real registry
+//! answered; where that leaves a doubt, the verdict is [`Canonical::Unsure`] and the primary is asked.
+
+pub mod avro;
+mod guid;
+mod json;
+pub mod number;
+pub mod tree;
+
+use super::schema::{Reference, SchemaType};
+
+pub use guid::guid;
+
+/// The canonical text of a schema, as far as it can be told here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Canonical {
+    /// The text that the registry stores and hashes for it.
+    Certain(String),
+    /// Only the registry knows.
+    Unsure,
+}
+
+/// Prints a schema as the registry would store it without normalisation.
+///
+/// The references are those of the request: types that they bring may be named without being defined.
+pub fn canonical(schema_type: &SchemaType, text: &str, references: &[Reference]) -> Canonical {
+    let printed = match schema_type {
+        SchemaType::Avro => avro::canonical(text, references),
+        SchemaType::Json => json::canonical(text),
+        SchemaType::Protobuf | SchemaType::Other(_) => None,
+    };
+    printed.map_or(Canonical::Unsure, Canonical::Certain)
+}

@@ -1,0 +1,366 @@
+//! A request, understood: which endpoint it asks for, about which names, with which parameters.
+//!
+//! The path is decoded once, segment by segment. `/contexts/{ctx}/…` is folded into the names that
+//! follow it, as the registry's own filter does (WIRE.md § 3.4), but only in what we understand:
+//! what is passed on is the target as it was sent.
+
+use http::Method;
+
+use super::endpoints::{CONTROL_ROOTS, ENDPOINTS, Effect, Endpoint, Route};
+use super::subject::QualifiedSubject;
+use super::target::{Malformed, Query, Segment, split};
+
+/// A request, understood.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Which endpoint it asks for.
+    pub route: Route,
+    /// What it does.
+    pub effect: Effect,
+    /// The method as sent; HEAD asks for the same as GET.
+    pub method: Method,
+    /// The subject in the path, context folded in; the empty subject for routes that have none.
+    pub subject: QualifiedSubject,
+    /// The decoded text of that subject, context folded in, before it was normalised.
+    pub subject_text: String,
+    /// The other names in the path, decoded, in their order: id, version, guid, context, resource.
+    pub names: Vec<String>,
+    /// The query, with the context of the path folded in.
+    pub query: Query,
+    /// The target to pass on: raw path and query, as sent.
+    pub target: String,
+}
+
+/// Why a request asks for nothing that the registry has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misdirected {
+    /// The target cannot be understood: 400.
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    /// The context of the path has a colon in it: 400 (WIRE.md § 3.4).
+    #[error("Context name '{0}' cannot contain a colon")]
+    Context(String),
+    /// No such route can exist here, and it must not be passed on: 404.
+    #[error("HTTP 404 Not Found")]
+    NotFound,
+    /// The path is known, the method is not: 405.
+    #[error("HTTP 405 Method Not Allowed")]
+    Method,
+    /// OPTIONS on a known path: 200 with the methods it has, in the registry's order.
+    #[error("{0}")]
+    Options(String),
+}
+
+impl Operation {
+    /// Understands a method and a target.
+    pub fn classify(method: &Method, path: &str, query: &str) -> Result<Self, Misdirected> {
+        let segments = split(path)?;
+        let target = passable(path, query, &segments)?;
+        let mut query = Query::parse(query);
+        let folded = fold(segments, method, &mut query)?;
+        if let Some((_, route)) =
+            folded.first().and_then(|first| CONTROL_ROOTS.iter().find(|(word, _)| *word == first.raw))
+        {
+            return Ok(Self::unnamed(*route, Effect::Control, method, query, target));
+        }
+        match find(method, &folded) {
+            Found::Row(endpoint) => Ok(Self::of(endpoint, &folded, method, query, target)),
+            Found::OtherMethods if method == Method::OPTIONS => Err(Misdirected::Options(allowed(&folded))),
+            Found::OtherMethods => Err(Misdirected::Method),
+            Found::Nothing if matches!(*method, Method::GET | Method::HEAD) => {
+                Ok(Self::unnamed(Route::UnknownRead, Effect::Read, method, query, target))
+            }
+            Found::Nothing if matches!(*method, Method::POST | Method::PUT | Method::DELETE | Method::PATCH) => {
+                Ok(Self::unnamed(Route::UnknownWrite, Effect::Write, method, query, target))
+            }
+            Found::Nothing if method == Method::OPTIONS => Err(Misdirected::NotFound),
+            Found::Nothing => Err(Misdirected::Method),
+        }
+    }
+
+    fn of(endpoint: &'static Endpoint, segments: &[Segment], method: &Method, query: Query, target: String) -> Self {
+        let mut operation = Self::unnamed(endpoint.route, endpoint.effect, method, query, target);
+        for (word, segment) in words(endpoint.path).zip(segments) {
+            match word {
+                "{subject}" => {
+                    operation.subject = QualifiedSubject::parse(&segment.decoded);
+                    operation.subject_text.clone_from(&segment.decoded);
+                }
+                name if name.starts_with('{') => operation.names.push(segment.decoded.clone()),
+                _ => {}
+            }
+        }
+        operation
+    }
+
+    fn unnamed(route: Route, effect: Effect, method: &Method, query: Query, target: String) -> Self {
+        Self {
+            route,
+            effect,
+            method: method.clone(),
+            subject: QualifiedSubject::parse(""),
+            subject_text: String::new(),
+            names: Vec::new(),
+            query,
+            target,
+        }
+    }
+
+    /// The parameters that the route reads, in the order of the query.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let read = ENDPOINTS.iter().find(|endpoint| endpoint.route == self.route).map_or(&[][..], |row| row.parameters);
+        self.query.pairs().filter(move |(name, _)| read.contains(name))
+    }
+
+    /// The first name in the path that is not a subject: an id, a version, a guid.
+    pub fn name(&self) -> &str {
+        self.names.first().map_or("", String::as_str)
+    }
+}
+
+fn words(path: &'static str) -> impl Iterator<Item = &'static str> {
+    path.split('/').filter(|word| !word.is_empty())
+}
+
+enum Found {
+    Row(&'static Endpoint),
+    OtherMethods,
+    Nothing,
+}
+
+/// A fixed word beats a name, so the row with more fixed words wins: `/schemas/types` is no id.
+fn find(method: &Method, segments: &[Segment]) -> Found {
+    let fits = |endpoint: &&Endpoint| {
+        words(endpoint.path).count() == segments.len()
+            && words(endpoint.path).zip(segments).all(|(word, segment)| word.starts_with('{') || word == segment.raw)
+    };
+    let asked = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let mut known = Found::Nothing;
+    for endpoint in ENDPOINTS.iter().filter(fits) {
+        if endpoint.method == asked {
+            return Found::Row(endpoint);
+        }
+        known = Found::OtherMethods;
+    }
+    match known {
+        Found::Nothing if is_known_without_methods(segments) => Found::OtherMethods,
+        found => found,
+    }
+}
+
+/// `GET /subjects/{s}` and `GET /contexts/{c}` are 405, not 404: their rows have other methods. The
+/// same holds for the extra words below a known path only where rows exist, so nothing else is here.
+fn is_known_without_methods(segments: &[Segment]) -> bool {
+    matches!(segments, [contexts, _] if contexts.raw == "contexts")
+}
+
+fn allowed(segments: &[Segment]) -> String {
+    let has = |asked: &Method| matches!(find(asked, segments), Found::Row(_));
+    let (get, post) = (has(&Method::GET), has(&Method::POST));
+    let (put, delete) = (has(&Method::PUT), has(&Method::DELETE));
+    // The orders that were seen on the wire (WIRE.md § 0.7).
+    let mut methods = Vec::new();
+    if get {
+        methods.push("HEAD");
+    }
+    if delete {
+        methods.push("DELETE");
+    }
+    if post {
+        methods.push("POST");
+    }
+    if get {
+        methods.push("GET");
+    }
+    methods.push("OPTIONS");
+    if put {
+        methods.push("PUT");
+    }
+    methods.join(",")
+}
+
+/// The target to pass on. Raw dot segments mean something to whatever stands before the primary, so
+/// they never leave: the default context has another spelling, everything else is no route.
+fn passable(path: &str, query: &str, segments: &[Segment]) -> Result<String, Misdirected> {
+    let mut path = path.to_owned();
+    for (index, segment) in segments.iter().enumerate() {
+        let dots = matches!(segment.raw.as_str(), "." | "..");
+        let is_context = index % 2 == 1 && segments[..index].iter().step_by(2).all(|word| word.raw == "contexts");
+        match segment.raw.as_str() {
+            "." if is_context => path = path.replacen("/contexts/./", "/contexts/:.:/", 1),
+            _ if dots => return Err(Misdirected::NotFound),
+            _ => {}
+        }
+    }
+    if path.ends_with("/contexts/.") {
+        path.push(':');
+        path.insert(path.len() - 2, ':');
+    }
+    Ok(if query.is_empty() { path } else { format!("{path}?{query}") })
+}
+
+/// Folds `contexts/{ctx}` into the names that follow (WIRE.md § 3.4).
+fn fold(mut segments: Vec<Segment>, method: &Method, query: &mut Query) -> Result<Vec<Segment>, Misdirected> {
+    let mut prefix = None;
+    let mut written = String::new();
+    while segments.len() >= 2 && segments[0].raw == "contexts" {
+        let is_resource = segments.len() == 2 && prefix.is_none();
+        written.clone_from(&segments[1].raw);
+        prefix = Some(context_prefix(&segments[1])?);
+        segments.drain(..2);
+        if is_resource {
+            break;
+        }
+    }
+    let Some(prefix) = prefix else { return Ok(segments) };
+    if segments.is_empty() {
+        return Ok(bare_context(&prefix, &written));
+    }
+    fold_path(&mut segments, &prefix);
+    fold_query(&segments, method, &prefix, query);
+    Ok(segments)
+}
+
+/// `:ctx:` for a named context, empty for the default one. The segment is taken as it was written:
+/// the registry's filter runs before anything is decoded, except that plain characters may be escaped.
+fn context_prefix(segment: &Segment) -> Result<String, Misdirected> {
+    let encoded_colon = segment.raw.to_ascii_lowercase().contains("%3a");
+    let text = segment.decoded.as_str();
+    if encoded_colon {
+        // `%3A.c%3A` is a context whose name has colons in it once decoded: the subject grammar then
+        // ends the context at the first of them, which makes it the default one (WIRE.md § 3.4).
+        let dotted = if segment.raw.starts_with('.') { text.to_owned() } else { format!(".{text}") };
+        return Ok(format!(":{dotted}:"));
+    }
+    let text = text.strip_prefix(':').unwrap_or(text);
+    let text = text.strip_suffix(':').unwrap_or(text);
+    if text.contains(':') {
+        return Err(Misdirected::Context(text.to_owned()));
+    }
+    Ok(match text {
+        "" | "." => String::new(),
+        named if named.starts_with('.') => format!(":{named}:"),
+        named => format!(":.{named}:"),
+    })
+}
+
+fn bare_context(prefix: &str, written: &str) -> Vec<Segment> {
+    let contexts = Segment { raw: "contexts".to_owned(), decoded: "contexts".to_owned() };
+    match (prefix.is_empty(), written) {
+        (false, _) => vec![contexts, Segment { raw: prefix.to_owned(), decoded: prefix.to_owned() }],
+        (true, ".") => Vec::new(),
+        (true, _) => vec![contexts],
+    }
+}
+
+fn fold_path(segments: &mut Vec<Segment>, prefix: &str) {
+    let qualify = |segment: &mut Segment| {
+        if !segment.decoded.starts_with(":.") && !segment.decoded.starts_with(":*:") {
+            segment.decoded.insert_str(0, prefix);
+        }
+    };
+    for index in 1..segments.len() {
+        if matches!(segments[index - 1].raw.as_str(), "subjects" | "deks") {
+            qualify(&mut segments[index]);
+        }
+    }
+    if matches!(segments[0].raw.as_str(), "config" | "mode") {
+        match segments.get_mut(1) {
+            Some(segment) => qualify(segment),
+            None if !prefix.is_empty() => {
+                segments.push(Segment { raw: prefix.to_owned(), decoded: prefix.to_owned() });
+            }
+            None => {}
+        }
+    }
+}
+
+fn fold_query(segments: &[Segment], method: &Method, prefix: &str, query: &mut Query) {
+    let word = |index: usize| segments.get(index).map(|segment| segment.raw.as_str());
+    let is_qualified = |text: &str| text.starts_with(":.") || text.starts_with(":*:");
+    let qualify = |text: &str| if is_qualified(text) { text.to_owned() } else { format!("{prefix}{text}") };
+    if word(0) == Some("schemas") && word(1) == Some("ids") {
+        let subject = query.get("subject").unwrap_or_default();
+        let subject = qualify(subject);
+        query.set("subject", subject);
+    } else if segments.len() == 1 && matches!(word(0), Some("schemas" | "subjects")) {
+        if !query.rewrite("subjectPrefix", qualify) {
+            query.set("subjectPrefix", prefix.to_owned());
+        }
+    } else if word(0).is_some_and(|first| first.starts_with("associations"))
+        && matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+    {
+        query.set("context", prefix.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn understood(method: Method, target: &str) -> Result<Operation, Misdirected> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Operation::classify(&method, path, query)
+    }
+
+    #[test]
+    fn every_row_of_the_table_is_found_by_its_own_path() {
+        for endpoint in ENDPOINTS {
+            let path = words(endpoint.path).map(|word| if word.starts_with('{') { "x" } else { word });
+            let path = format!("/{}", path.collect::<Vec<_>>().join("/"));
+            let method = Method::from_bytes(endpoint.method.as_bytes()).expect("a method");
+            if endpoint.route == Route::DeleteContext {
+                continue;
+            }
+            let operation = understood(method, &path).unwrap_or_else(|failure| panic!("{path}: {failure}"));
+            assert_eq!((operation.route, operation.effect), (endpoint.route, endpoint.effect), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_context_in_the_path_is_folded_into_the_names_after_it() {
+        let subject = |target: &str| understood(Method::GET, target).expect("a route").subject.to_string();
+        for spelling in [".c", "c", ":.c:", ":c:"] {
+            assert_eq!(subject(&format!("/contexts/{spelling}/subjects/s/versions")), ":.c:s");
+        }
+        assert_eq!(subject("/contexts/.c/subjects/:.d:s/versions"), ":.d:s");
+        assert_eq!(subject("/contexts/.a/contexts/.b/subjects/s/versions"), ":.b:s");
+        assert_eq!(subject("/contexts/./subjects/s/versions"), "s");
+        assert_eq!(subject("/contexts/.c/config"), ":.c:");
+        assert_eq!(subject("/contexts/.c/mode/s"), ":.c:s");
+        assert_eq!(subject("/contexts/%3A.c%3A/subjects/s/versions"), ".c::s");
+        let by_id = understood(Method::GET, "/contexts/.c/schemas/ids/1").expect("a route");
+        assert_eq!(by_id.query.get("subject"), Some(":.c:"));
+        let list = understood(Method::GET, "/contexts/.c/subjects").expect("a route");
+        assert_eq!(list.query.get("subjectPrefix"), Some(":.c:"));
+        let context = understood(Method::DELETE, "/contexts/c").expect("a route");
+        assert_eq!((context.route, context.name()), (Route::DeleteContext, ":.c:"));
+        assert_eq!(understood(Method::GET, "/contexts/.").expect("a route").route, Route::Root);
+        assert_eq!(understood(Method::GET, "/contexts/:.:").expect("a route").route, Route::Contexts);
+        assert_eq!(understood(Method::GET, "/contexts/.c/contexts").expect("a route").route, Route::Contexts);
+        let colon = understood(Method::GET, "/contexts/a:b/subjects");
+        assert_eq!(colon.err(), Some(Misdirected::Context("a:b".to_owned())));
+    }
+
+    #[test]
+    fn raw_dot_segments_never_leave() {
+        for target in ["/subjects/../mode", "/subjects/./s/versions", "/./subjects", "/subjects/x/../../mode"] {
+            assert_eq!(understood(Method::GET, target).err(), Some(Misdirected::NotFound), "{target}");
+        }
+        let default = understood(Method::GET, "/contexts/./subjects/s/versions?x=1").expect("a route");
+        assert_eq!(default.target, "/contexts/:.:/subjects/s/versions?x=1");
+    }
+
+    #[test]
+    fn the_effect_is_decided_by_the_route() {
+        let effect = |method, target| understood(method, target).map(|operation| operation.effect);
+        assert_eq!(effect(Method::POST, "/subjects/s"), Ok(Effect::Read));
+        assert_eq!(effect(Method::POST, "/contexts/.c/subjects/s"), Ok(Effect::Read));
+        assert_eq!(effect(Method::POST, "/compatibility/subjects/s/versions/"), Ok(Effect::Judgement));
+        assert_eq!(effect(Method::PUT, "/mode"), Ok(Effect::Control));
+        assert_eq!(effect(Method::POST, "/catalog/v1/entity"), Ok(Effect::Write));
+        assert_eq!(effect(Method::GET, "/catalog/v1/entity"), Ok(Effect::Read));
+        assert_eq!(effect(Method::GET, "/subjects/s").err(), Some(Misdirected::Method));
+        assert_eq!(effect(Method::from_bytes(b"get").expect("a token"), "/subjects").err(), Some(Misdirected::Method));
+    }
+}

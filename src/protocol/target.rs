@@ -1,0 +1,258 @@
+//! The target of a request, taken apart: raw segments, decoded once, and the query (WIRE.md § 0.7).
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// Why a path is refused before any route is looked for (WIRE.md § 0.7, the list of Jetty's refusals).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The target is not a path: authority form, `*`, or nothing.
+    #[error("Bad Request: the target is not a path")]
+    NotAPath,
+    /// Two slashes in a row.
+    #[error("Ambiguous URI empty segment")]
+    EmptySegment,
+    /// `.` or `..` hidden behind an escape, a parameter or an encoded slash.
+    #[error("Ambiguous URI path segment")]
+    HiddenDots,
+    /// A `%` that starts no escape, or an escape that is no UTF-8.
+    #[error("Bad URI encoding")]
+    Escape,
+    /// A character that must not stand in a path, raw or escaped.
+    #[error("Illegal character in path")]
+    Character,
+}
+
+/// One segment of a path: as it was sent, less its matrix parameters, and decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The raw text up to the first `;`; the fixed words of a route are compared with this.
+    pub raw: String,
+    /// The text after percent-decoding; a name.
+    pub decoded: String,
+}
+
+/// Splits a raw path into its segments, or says why it is refused. One trailing slash is dropped.
+pub fn split(path: &str) -> Result<Vec<Segment>, Malformed> {
+    let inner = path.strip_prefix('/').ok_or(Malformed::NotAPath)?;
+    if path.bytes().any(|byte| !byte.is_ascii() || br#"[]{}|"<>^`\"#.contains(&byte)) {
+        return Err(Malformed::Character);
+    }
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    if inner.is_empty() {
+        return if path.len() > 1 { Err(Malformed::EmptySegment) } else { Ok(Vec::new()) };
+    }
+    inner.split('/').map(segment).collect()
+}
+
+fn segment(whole: &str) -> Result<Segment, Malformed> {
+    if whole.is_empty() {
+        return Err(Malformed::EmptySegment);
+    }
+    let raw = whole.split(';').next().unwrap_or_default();
+    let decoded = decode(raw)?;
+    if decoded.chars().any(|character| character < ' ' || character == '\u{7f}' || character == '\\') {
+        return Err(Malformed::Character);
+    }
+    let dots = |text: &str| matches!(text, "." | "..");
+    let hidden = dots(&decoded) && (raw != decoded || raw.len() != whole.len());
+    if hidden || (decoded.contains('/') && decoded.split('/').any(dots)) {
+        return Err(Malformed::HiddenDots);
+    }
+    Ok(Segment { raw: raw.to_owned(), decoded })
+}
+
+fn decode(raw: &str) -> Result<String, Malformed> {
+    let bytes = raw.as_bytes();
+    for (at, _) in raw.match_indices('%') {
+        let digits = bytes.get(at + 1..at + 3).ok_or(Malformed::Escape)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(Malformed::Escape);
+        }
+    }
+    percent_decode_str(raw).decode_utf8().map(Cow::into_owned).map_err(|_| Malformed::Escape)
+}
+
+/// The parameters of a query, decoded, in their order. Of repeated ones the first counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(Vec<(String, String)>);
+
+/// A page of a list: how many to skip, and how many to give at most, as the client wrote them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Elements to skip; negative makes the registry fail.
+    pub offset: i32,
+    /// Elements wanted; zero, negative or too large all mean the route's own limit.
+    pub limit: i32,
+}
+
+/// A parameter that must be a whole number is none; the registry answers 404 (WIRE.md § 0.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotANumber;
+
+impl Query {
+    /// Reads what follows the `?`. Nothing in a query is refused: a lone `%` stands for itself.
+    pub fn parse(raw: &str) -> Self {
+        let decode = |text: &str| {
+            let spaced = text.replace('+', " ");
+            percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+        };
+        let pair = |part: &str| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (decode(name), decode(value))
+        };
+        Self(raw.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+    }
+
+    /// The first value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a repeatable parameter.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Only `true`, in any case, is true.
+    pub fn flag(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// A whole number, or `default` when absent or empty. Digits of any script are digits to Java.
+    pub fn number(&self, name: &str, default: i32) -> Result<i32, NotANumber> {
+        match self.get(name) {
+            None | Some("") => Ok(default),
+            Some(text) => java_int(text).ok_or(NotANumber),
+        }
+    }
+
+    /// `offset` and `limit`.
+    pub fn page(&self) -> Result<Page, NotANumber> {
+        Ok(Page { offset: self.number("offset", 0)?, limit: self.number("limit", -1)? })
+    }
+
+    /// Sets a parameter to a value, in the place of all that had its name.
+    pub fn set(&mut self, name: &str, value: String) {
+        self.0.retain(|(key, _)| key != name);
+        self.0.push((name.to_owned(), value));
+    }
+
+    /// Changes every value of a parameter; returns whether there was any.
+    pub fn rewrite(&mut self, name: &str, change: impl Fn(&str) -> String) -> bool {
+        let mut found = false;
+        for (_, value) in self.0.iter_mut().filter(|(key, _)| key == name) {
+            *value = change(value);
+            found = true;
+        }
+        found
+    }
+
+    /// All parameters, in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The names of all parameters, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| key.as_str())
+    }
+}
+
+/// Reads a number as `Integer.parseInt` does: a sign, then decimal digits of any script.
+pub fn java_int(text: &str) -> Option<i32> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let mut value = 0_i64;
+    for character in digits.chars() {
+        value = value * 10 + i64::from(decimal_digit(character)?);
+        if value > i64::from(i32::MAX) + 1 {
+            return None;
+        }
+    }
+    i32::try_from(if negative { -value } else { value }).ok()
+}
+
+/// The value of a decimal digit. The digits of every script stand in runs of ten; these are the
+/// starts of the runs in the Basic Multilingual Plane (Unicode general category Nd).
+fn decimal_digit(character: char) -> Option<u32> {
+    const ZEROS: [u32; 37] = [
+        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
+        0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620,
+        0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
+    ];
+    let code = u32::from(character);
+    ZEROS.iter().find(|zero| (**zero..**zero + 10).contains(&code)).map(|zero| code - zero)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(path: &str) -> Result<Vec<String>, Malformed> {
+        split(path).map(|segments| segments.into_iter().map(|segment| segment.decoded).collect())
+    }
+
+    #[test]
+    fn segments_are_decoded_once_and_split_on_raw_slashes_only() {
+        assert_eq!(names("/subjects/a%2Fb/versions/"), Ok(vec!["subjects".into(), "a/b".into(), "versions".into()]));
+        assert_eq!(names("/subjects/a%252Fb"), Ok(vec!["subjects".into(), "a%2Fb".into()]));
+        assert_eq!(names("/subjects/a+b;x=y"), Ok(vec!["subjects".into(), "a+b".into()]));
+        assert_eq!(names("/subjects/%F0%9F%9B%92"), Ok(vec!["subjects".into(), "🛒".into()]));
+        assert_eq!(names("/"), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_jetty_refuses_is_refused() {
+        for (path, why) in [
+            ("//subjects", Malformed::EmptySegment),
+            ("/subjects//x", Malformed::EmptySegment),
+            ("//", Malformed::EmptySegment),
+            ("/%2e/x", Malformed::HiddenDots),
+            ("/subjects/.%2E/mode", Malformed::HiddenDots),
+            ("/subjects/..;a=b/mode", Malformed::HiddenDots),
+            ("/subjects/x%2F..%2Fy", Malformed::HiddenDots),
+            ("/subjects/%zz", Malformed::Escape),
+            ("/subjects/%", Malformed::Escape),
+            ("/subjects/%u0041", Malformed::Escape),
+            ("/subjects/%C0%AF", Malformed::Escape),
+            ("/subjects/%ED%A0%80", Malformed::Escape),
+            ("/subjects/%00", Malformed::Character),
+            ("/subjects/%0d%0aX:y", Malformed::Character),
+            ("/subjects/a\\b", Malformed::Character),
+            ("/subjects/a%5Cb", Malformed::Character),
+            ("/subjects/é", Malformed::Character),
+            ("subjects", Malformed::NotAPath),
+            ("*", Malformed::NotAPath),
+        ] {
+            assert_eq!(split(path), Err(why), "{path}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_as_java_reads_them() {
+        assert_eq!(java_int("+1"), Some(1));
+        assert_eq!(java_int("01"), Some(1));
+        assert_eq!(java_int("\u{661}"), Some(1));
+        assert_eq!(java_int("-2147483648"), Some(i32::MIN));
+        for text in ["", "-", "1.0", "2147483648", "abc", " 1", "9".repeat(30).as_str()] {
+            assert_eq!(java_int(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_repeated_parameters_counts() {
+        let query = Query::parse("deleted=TRUE&deleted=false&limit=&offset=+1&x=a%zz&k=1&k=2");
+        assert!(query.flag("deleted"));
+        assert_eq!(query.number("limit", -1), Ok(-1));
+        assert_eq!(query.number("offset", 0), Err(NotANumber));
+        assert_eq!(query.get("x"), Some("a%zz"));
+        assert_eq!(query.all("k").collect::<Vec<_>>(), ["1", "2"]);
+    }
+}
