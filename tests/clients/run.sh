@@ -102,7 +102,7 @@ if [ -n "${CA_FILE:-}" ]; then export NODE_EXTRA_CA_CERTS=$CA_FILE SSL_CERT_FILE
 export STATE_DIR=${STATE_DIR:-$home/state}
 mkdir -p "$STATE_DIR"
 
-run python "$home/python/bin/python" "$here/python/client.py"
+run python "$home/python/bin/python" -u "$here/python/client.py"
 run javascript node "$home/javascript/client.mjs"
 run kafkajs node "$home/kafkajs/client.mjs"
 run franz-go "$home/go/franz"
