@@ -176,6 +176,8 @@ impl Registry {
     }
 
     /// Tells when the registry gets out of reach or comes back; the time of the last answer alone is no news.
+    ///
+    /// What is borrowed from the receiver must be copied out at once: calls wait while it is held.
     pub fn watch(&self) -> watch::Receiver<Reachability> {
         self.breaker.subscribe()
     }
@@ -348,6 +350,9 @@ async fn exchange(
 }
 
 async fn whole(body: Incoming) -> Result<Bytes, Failure> {
+    if body.size_hint().lower() > LARGEST_ANSWER as u64 {
+        return Err(Failure::new(FailureKind::TooLarge, Sent::Maybe));
+    }
     match Limited::new(body, LARGEST_ANSWER).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
