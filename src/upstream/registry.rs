@@ -279,7 +279,7 @@ impl Registry {
         for name in &OURS {
             headers.remove(name);
         }
-        headers.insert(UNKNOWN_PROPERTIES, HeaderValue::from_static("true"));
+        headers.entry(UNKNOWN_PROPERTIES).or_insert(HeaderValue::from_static("true"));
         headers
             .entry(header::USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("schema-outpost/", env!("CARGO_PKG_VERSION"))));
