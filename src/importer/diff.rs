@@ -260,3 +260,134 @@ pub(super) fn brake(
         (size >= 2 && lost == size).then(|| Brake::Context { context: name.clone(), missing: lost })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::schema::Listed;
+    use crate::replica::{Change, Doubt, Forgetful, Replica};
+
+    fn version(number: i32, references: &[(&str, i32)]) -> Version {
+        let references: Vec<_> = references
+            .iter()
+            .map(|(subject, version)| format!(r#"{{"name":"n","subject":"{subject}","version":{version}}}"#))
+            .collect();
+        let text =
+            format!(r#"{{"version":{number},"id":{number},"schema":"x","references":[{}]}}"#, references.join(","));
+        serde_json::from_str::<Listed>(&text).expect("a version").version
+    }
+
+    fn shown(replica: &Replica, subject: &str, versions: Vec<Version>) -> Shown {
+        let nothing = Shown::nothing(QualifiedSubject::parse(subject), replica.ticket());
+        Shown { versions: versions.into_iter().map(Arc::new).collect(), ..nothing }
+    }
+
+    fn reading(shown: Vec<Shown>) -> Reading {
+        Reading { items: shown.len(), shown, skipped: Vec::new() }
+    }
+
+    async fn holding(subjects: &[(&str, usize)]) -> Arc<Replica> {
+        let replica = Arc::new(Replica::empty(Forgetful));
+        let changes = subjects.iter().map(|(subject, count)| Change::Subject {
+            subject: QualifiedSubject::parse(subject),
+            versions: (1..=*count).map(|number| version(i32::try_from(number).expect("few"), &[])).collect(),
+        });
+        replica.apply_write(changes.collect()).await.expect("kept");
+        replica
+    }
+
+    fn names(shown: &[Shown]) -> Vec<String> {
+        shown.iter().map(|shown| shown.subject.to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_referred_to_comes_before_what_refers_to_it() {
+        let replica = holding(&[]).await;
+        let chain = 20_000;
+        let mut news: Vec<_> = (0..chain)
+            .map(|number| shown(&replica, &format!("s{number}"), vec![version(1, &[(&format!("s{}", number + 1), 1)])]))
+            .collect();
+        news.push(shown(&replica, &format!("s{chain}"), vec![version(1, &[])]));
+        let plan = plan(reading(news), &replica.snapshot());
+        let expected: Vec<_> = (0..=chain).rev().map(|number| format!("s{number}")).collect();
+        assert_eq!(names(&plan.apply), expected);
+    }
+
+    #[tokio::test]
+    async fn subjects_that_refer_to_each_other_are_all_taken() {
+        let replica = holding(&[]).await;
+        let news = vec![
+            shown(&replica, "a", vec![version(1, &[]), version(2, &[("b", 1)])]),
+            shown(&replica, "b", vec![version(1, &[("a", 1)])]),
+        ];
+        let plan = plan(reading(news), &replica.snapshot());
+        assert_eq!((plan.apply.len(), plan.skipped.len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_reference_is_looked_for_beside_its_parent() {
+        let replica = holding(&[("a", 1)]).await;
+        for (subject, target, found) in
+            [("b", "a", true), (":.c:b", "a", false), (":.c:b", ":.:a", false), ("b", ":.c:a", false), ("b", "b", true)]
+        {
+            let news = vec![shown(&replica, subject, vec![version(1, &[]), version(2, &[(target, 1)])])];
+            let plan = plan(reading(news), &replica.snapshot());
+            assert_eq!(plan.skipped.is_empty(), found, "{subject} to {target}");
+            assert_eq!(plan.apply[0].versions.len(), if found { 2 } else { 1 }, "{subject} to {target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_no_news_unless_it_is_in_doubt() {
+        let replica = holding(&[("a", 2), ("b", 2)]).await;
+        let doubt = Change::Doubt(Scope::Subject(QualifiedSubject::parse("b")), Some(Doubt::Unsure));
+        replica.apply_write(vec![doubt]).await.expect("kept");
+        let held = replica.snapshot();
+        let known = |subject: &str| {
+            let subject = QualifiedSubject::parse(subject);
+            Shown { versions: versions(&held, &subject).to_vec(), ..Shown::nothing(subject, replica.ticket()) }
+        };
+        let plan = plan(reading(vec![known("a"), known("b")]), &held);
+        assert_eq!((names(&plan.apply), plan.verify.len()), (vec!["b".to_owned()], 0));
+    }
+
+    #[tokio::test]
+    async fn a_subject_that_lacks_versions_is_asked_for_before_it_is_believed() {
+        let replica = holding(&[("a", 2)]).await;
+        let plan = plan(reading(vec![shown(&replica, "a", vec![version(2, &[])])]), &replica.snapshot());
+        assert_eq!((plan.apply.len(), plan.verify.len()), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn the_brake_knows_daily_work_from_an_accident() {
+        let many: Vec<_> = (0..30).map(|number| format!("s{number}")).collect();
+        let mut held: Vec<(&str, usize)> = many.iter().map(|name| (name.as_str(), 1)).collect();
+        held.extend([(":.pair:a", 1), (":.pair:b", 1), (":.one:a", 1)]);
+        let replica = holding(&held).await;
+        let snapshot = replica.snapshot();
+        for (what, keep, braked) in [
+            ("nothing is missing", (0, true, true), false),
+            ("ten are missing", (10, true, true), false),
+            ("half are missing", (16, true, true), false),
+            ("most are missing", (17, true, true), true),
+            ("a context of two is missing", (0, false, true), true),
+            ("a context of one is missing", (0, true, false), false),
+        ] {
+            let (gone, pair, one) = keep;
+            let is_left = |name: &str| match name {
+                ":.one:a" => one,
+                _ if name.starts_with(":.pair") => pair,
+                _ => many.iter().position(|known| known == name).is_some_and(|at| at >= gone),
+            };
+            let left = held.iter().filter(|(name, _)| is_left(name));
+            let reading = reading(left.map(|(name, _)| shown(&replica, name, vec![version(1, &[])])).collect());
+            let missing = missing(&reading, &snapshot, None);
+            assert_eq!(brake(&missing, reading.items, &snapshot, None).is_some(), braked, "{what}");
+        }
+        let all = missing(&reading(Vec::new()), &snapshot, None);
+        assert_eq!(brake(&all, 0, &snapshot, None), Some(Brake::Empty { held: 33 }));
+        let one = Context::named(".one");
+        let only = missing(&reading(Vec::new()), &snapshot, Some(&one));
+        assert_eq!((only.len(), brake(&only, 0, &snapshot, Some(&one))), (1, None));
+    }
+}
