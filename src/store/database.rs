@@ -219,7 +219,80 @@ fn refused(place: &Place, error: DatabaseError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use bytes::Bytes;
+    use redb::StorageBackend;
+
     use super::*;
+
+    thread_local! {
+        /// Steps on the disk until [`Dying`] ends.
+        static STEPS: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
+    /// A disk that takes some steps and then none, as for a process that was killed.
+    #[derive(Debug)]
+    struct Dying(FileBackend);
+
+    fn step() -> std::io::Result<()> {
+        let left = STEPS.get().checked_sub(1);
+        STEPS.set(left.unwrap_or(0));
+        left.map(drop).ok_or_else(|| std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    impl StorageBackend for Dying {
+        fn len(&self) -> std::io::Result<u64> {
+            self.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+            self.0.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> std::io::Result<()> {
+            step()?;
+            self.0.set_len(len)
+        }
+        fn sync_data(&self) -> std::io::Result<()> {
+            step()?;
+            self.0.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+            step()?;
+            self.0.write(offset, data)
+        }
+    }
+
+    fn on_dying(builder: &Builder, file: File) -> Result<Database, DatabaseError> {
+        builder.create_with_backend(Dying(FileBackend::new(file)?))
+    }
+
+    /// Two keys that belong together, with a value that says which batch they came from.
+    fn batch(number: u8) -> [Entry; 2] {
+        ["left", "right"].map(|key| Entry::put(Table::Texts, key, Bytes::from(vec![number; 3_000])))
+    }
+
+    #[test]
+    fn whichever_step_on_the_disk_is_the_last_what_was_reported_is_there_and_no_batch_is_there_in_part() {
+        let mut ended = 0;
+        for steps in 0..400 {
+            let folder = tempfile::tempdir().expect("a folder");
+            STEPS.set(steps);
+            let mut reported = 0;
+            if let Ok(mut keeper) = Keeper::open(Place::claim(folder.path()).expect("claimed"), on_dying) {
+                while reported < 5 && keeper.write(batch(reported + 1).iter()).is_ok() {
+                    reported += 1;
+                }
+            }
+            let survivor = Keeper::open(Place::claim(folder.path()).expect("claimed"), in_file).expect("opens again");
+            let mut found = Vec::new();
+            survivor.load(|_, _, value| found.push(value.to_vec())).expect("readable");
+            let number = found.first().map_or(0, |value| value[0]);
+            assert_eq!(found, if number == 0 { vec![] } else { vec![vec![number; 3_000]; 2] }, "after {steps} steps");
+            assert!(number == reported || number == reported + 1, "{reported} reported, {number} found");
+            ended += usize::from(reported == 5);
+        }
+        assert!((1..400).contains(&ended), "some of the runs were cut off, and some were not: {ended}");
+    }
 
     #[test]
     fn every_table_stands_at_its_own_number() {
