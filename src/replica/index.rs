@@ -84,6 +84,11 @@ impl ContextState {
         self.guids.get(guid).copied()
     }
 
+    /// How many subjects there are.
+    pub fn subject_count(&self) -> usize {
+        self.subjects.size()
+    }
+
     /// How many versions there are, soft-deleted ones included.
     pub fn version_count(&self) -> usize {
         self.versions

@@ -16,15 +16,11 @@ use super::{Entry, Error, Table};
 
 type Definition = TableDefinition<'static, &'static str, &'static [u8]>;
 
-const TABLES: [(Table, Definition); 9] = [
+const TABLES: [(Table, Definition); 5] = [
     (Table::Versions, TableDefinition::new("versions")),
     (Table::Texts, TableDefinition::new("texts")),
-    (Table::Configs, TableDefinition::new("configs")),
-    (Table::Modes, TableDefinition::new("modes")),
-    (Table::Contexts, TableDefinition::new("contexts")),
-    (Table::Associations, TableDefinition::new("associations")),
-    (Table::Unsure, TableDefinition::new("unsure")),
-    (Table::Refusals, TableDefinition::new("refusals")),
+    (Table::Remembered, TableDefinition::new("remembered")),
+    (Table::Doubts, TableDefinition::new("doubts")),
     (Table::Meta, TableDefinition::new("meta")),
 ];
 
