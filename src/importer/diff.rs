@@ -181,7 +181,7 @@ fn target(written: &str, parent: &Context) -> QualifiedSubject {
 }
 
 /// What is referred to before what refers to it; subjects that refer to each other in any order.
-fn in_order(news: Vec<Shown>) -> Vec<Shown> {
+pub(super) fn in_order(news: Vec<Shown>) -> Vec<Shown> {
     let places: HashMap<QualifiedSubject, usize> =
         news.iter().enumerate().map(|(place, shown)| (shown.subject.clone(), place)).collect();
     let mut order = Vec::with_capacity(news.len());
@@ -221,6 +221,16 @@ pub(super) fn missing(reading: &Reading, held: &Snapshot, within: Option<&Contex
         })
         .filter(|subject| !shown.contains(subject))
         .collect()
+}
+
+/// The subjects in doubt that the primary did not show; most of them are not held either.
+pub(super) fn doubtful(reading: &Reading, held: &Snapshot, within: Option<&Context>) -> Vec<QualifiedSubject> {
+    let is_shown = |subject: &QualifiedSubject| reading.shown.iter().any(|shown| shown.subject == *subject);
+    let doubts = held.doubts().filter_map(|(scope, _)| match scope {
+        Scope::Subject(subject) if within.is_none_or(|within| *within == subject.context) => Some(subject),
+        _ => None,
+    });
+    doubts.filter(|subject| !is_shown(subject)).cloned().collect()
 }
 
 /// Whether so much is missing that it is rather the reading that is wrong.

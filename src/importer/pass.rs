@@ -72,6 +72,7 @@ impl Core {
     /// The facts and the sweep, while tail passes go on.
     pub(super) async fn end_full_pass(&self, begun: Begun) -> Report {
         let Begun { poll, started_at, changes } = begun;
+        let _turn = self.sweeping.lock().await;
         let outcome = match self.take_facts(&poll).await {
             Ok(facts) => self.sweep(&poll).await.map(|swept| changes + facts + swept),
             Err(error) => Err(error),
@@ -109,6 +110,7 @@ impl Core {
     ) -> Result<u64, PassError> {
         let held = self.replica.snapshot();
         let missing = diff::missing(&reading, &held, within);
+        let doubtful = diff::doubtful(&reading, &held, within);
         let brake = diff::brake(&missing, reading.items, &held, within).filter(|_| !confirm_removals);
         let plan = diff::plan(reading, &held);
         drop(held);
@@ -120,6 +122,7 @@ impl Core {
         if brake.is_none() {
             verify.extend(missing);
         }
+        verify.extend(doubtful.into_iter().filter(|subject| !verify.contains(subject)).collect::<Vec<_>>());
         let verified = self.take_one_by_one(poll, verify).await?;
         changes += verified.changes;
         skipped.extend(verified.skipped);
@@ -227,6 +230,7 @@ impl Core {
         let before = &mut state.status.skipped;
         let old: Vec<_> = before.extract_if(.., |one| one.subject.as_deref() == Some(&name)).collect();
         skipped.iter().filter(|one| !old.contains(one)).for_each(warn_of);
+        before.retain(|one| !skipped.contains(one));
         before.extend(skipped);
         self.count_skipped(&mut state);
     }

@@ -34,7 +34,7 @@ fn keys(held: &Snapshot) -> Vec<Arc<str>> {
 fn is_of_a_subject(key: &str) -> bool {
     let name = ["/config/", "/mode/"].iter().find_map(|route| key.strip_prefix(route));
     name.is_some_and(|name| {
-        !QualifiedSubject::parse(name).is_bare_context()
-            && !(name.starts_with(":.") && name.ends_with(":?defaultToGlobal=true"))
+        let is_contexts = name.starts_with(":.") && name.ends_with(":?defaultToGlobal=true");
+        !is_contexts && !QualifiedSubject::parse(name).is_bare_context()
     })
 }

@@ -15,7 +15,7 @@ use super::listing::ListingError;
 use super::pass::{PassError, refused};
 use super::poll::Poll;
 use super::reread::RereadError;
-use super::status::{PassKind, Report, Skipped};
+use super::status::{PassKind, Reason, Report, Skipped};
 use super::walk::Care;
 use crate::protocol::order::compare;
 use crate::protocol::subject::{Context, QualifiedSubject};
@@ -99,7 +99,7 @@ impl Core {
         subjects.dedup();
         let (mut changes, mut complete) = (0, true);
         for subject in subjects {
-            match self.settle_subject(poll, subject.clone(), 0).await {
+            match self.settle_subject(poll, subject.clone()).await {
                 Ok(count) => changes += count,
                 Err(RereadError::Pass(error)) => match *error {
                     PassError::Poll(error) if error.status().is_some() => {
@@ -161,7 +161,7 @@ impl Tally {
             all.end_with(last.map(|(name, version)| (full(name), version)));
             live.end_with(last_live.map(|(name, version)| (full(name), version)));
         }
-        for one in skipped.iter().filter(|one| !is_held(one, held)) {
+        for one in skipped.iter().filter(|one| is_listed(one) && !is_held(one, held)) {
             let place = one.subject.clone().zip(one.version);
             all.count += 1;
             all.end_with(place.clone());
@@ -192,6 +192,11 @@ fn later<'a>(last: Option<(&'a str, i32)>, name: &'a str, version: Option<i32>) 
         Some((known, _)) if compare(name, known) != Ordering::Greater => last,
         _ => Some((name, version)),
     }
+}
+
+/// Whether it stands for an item of the listing, and not for a subject that could not be asked for.
+fn is_listed(one: &Skipped) -> bool {
+    !matches!(one.reason, Reason::Refused(_))
 }
 
 fn is_held(one: &Skipped, held: &Snapshot) -> bool {
