@@ -283,6 +283,18 @@ fn problems_of_variables_name_the_variable() {
 }
 
 #[test]
+fn a_variable_that_others_take_the_place_of_is_not_passed_over() {
+    let variables = [
+        ("OUTPOST_PRIMARY__URLS", "https://registry.example"),
+        ("OUTPOST_LOG__LEVEL", "warn"),
+        ("OUTPOST_LOG", "json"),
+    ];
+    let problems = load(None, &variables).expect_err("one of them is lost");
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].starts_with("OUTPOST_LOG: log: set as a whole"), "{problems:#?}");
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_refused() {
     let with = |more: &str| format!("{MINIMAL}{more}");
     for (content, expected) in [

@@ -16,7 +16,7 @@ use schema_outpost::server::{
     Certificate, Gate, IntakeError, Limits, Listener, ListenerConfig, Metrics, Peer, TlsConfig, examine, read_whole,
 };
 use schema_outpost::telemetry::Registry;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -425,6 +425,55 @@ async fn a_crowd_of_half_requests_does_not_keep_others_out() {
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
+/// What the test below runs in a process of its own.
+#[tokio::test]
+#[ignore = "serves until its standard input ends"]
+async fn serve_in_a_process_of_its_own() {
+    let house = house(&generous(), None);
+    println!("\naddress {}", house.address);
+    let mut rest = Vec::new();
+    tokio::io::stdin().read_to_end(&mut rest).await.expect("the parent lives");
+}
+
+#[tokio::test]
+async fn a_process_that_runs_out_of_descriptors_neither_ends_nor_spins_and_recovers() {
+    let mut child = tokio::process::Command::new("sh")
+        .args(["-c", "ulimit -n 64 && exec \"$0\" serve_in_a_process_of_its_own --exact --ignored --nocapture"])
+        .arg(std::env::current_exe().expect("this test"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("a shell");
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let address: SocketAddr = loop {
+        let line = timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("readable").expect("it starts");
+        if let Some(address) = line.strip_prefix("address ") {
+            break address.parse().expect("an address");
+        }
+    };
+    let process = format!("/proc/{}/stat", child.id().expect("it runs"));
+    let ticks = || -> u64 {
+        let stat = std::fs::read_to_string(&process).expect("it runs");
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum()
+    };
+
+    let mut crowd = Vec::new();
+    for _ in 0..500 {
+        crowd.push(TcpStream::connect(address).await.expect("the system accepts"));
+    }
+    let before = ticks();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(ticks() - before < 40, "more than a fifth of a processor: {} ticks in two seconds", ticks() - before);
+    drop(crowd);
+
+    let mut socket = TcpStream::connect(address).await.expect("the system accepts");
+    socket.write_all(b"GET /alive HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("sent");
+    assert!(until_closed(&mut socket).await.ends_with("path=/alive"));
+    child.kill().await.expect("it still runs");
+}
+
 #[tokio::test]
 async fn a_drain_closes_what_is_idle_and_finishes_what_is_under_way() {
     let mut house = house(&Limits { drain: PATIENCE, ..generous() }, None);
@@ -445,6 +494,25 @@ async fn a_drain_closes_what_is_idle_and_finishes_what_is_under_way() {
     let answer = until_closed(&mut busy).await;
     assert!(answer.to_ascii_lowercase().contains("connection: close") && answer.ends_with("slow"), "{answer}");
     timeout(PATIENCE, &mut house.served).await.expect("it ends").expect("without a panic");
+}
+
+#[tokio::test]
+async fn requests_on_their_way_when_a_drain_begins_are_still_answered() {
+    let house = house(&generous(), None);
+    let mut idle = house.connect().await;
+    idle.write_all(b"GET /idle HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+    until(&mut idle, "path=/idle").await;
+    // From here on the server's tasks do not run until the next await.
+    let mut queued = std::net::TcpStream::connect(house.address).expect("the system accepts");
+    std::io::Write::write_all(&mut queued, b"GET /queued HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    house.drain.cancel();
+    idle.write_all(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
+    queued.set_nonblocking(true).expect("set");
+    let mut queued = TcpStream::from_std(queued).expect("a socket");
+    for (socket, path) in [(&mut idle, "path=/late"), (&mut queued, "path=/queued")] {
+        let answer = until_closed(socket).await;
+        assert!(answer.to_ascii_lowercase().contains("connection: close") && answer.ends_with(path), "{answer}");
+    }
 }
 
 #[tokio::test]
