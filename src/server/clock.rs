@@ -138,6 +138,7 @@ impl Clock {
         }
         state.phase = match (self.protocol, state.phase) {
             (Protocol::H1, Phase::Fresh(_) | Phase::Idle(_)) | (Protocol::H2, Phase::Fresh(_)) => {
+                state.lingers = true;
                 Phase::Head(Instant::now())
             }
             (_, phase) => phase,
@@ -154,6 +155,8 @@ impl Clock {
         let mut state = self.state();
         state.in_flight += 1;
         state.bodyless = bodyless;
+        // Only a body that was refused half-way can be what an answer gets lost over.
+        state.lingers = !bodyless;
         state.phase = Phase::Busy;
     }
 

@@ -133,7 +133,8 @@ where
     let address = peer.address;
     let drain = ending.drain.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let turn = Turn::begin(Arc::clone(&turns), request.body().is_end_stream());
+        let bodyless = request.body().is_end_stream() && request.method() != Method::CONNECT;
+        let turn = Turn::begin(Arc::clone(&turns), bodyless);
         let answer = answer(service.clone(), request, peer.clone());
         let drain = drain.clone();
         async move {
