@@ -273,8 +273,7 @@ mod tests {
 
     #[test]
     fn whichever_step_on_the_disk_is_the_last_what_was_reported_is_there_and_no_batch_is_there_in_part() {
-        let mut ended = 0;
-        for steps in 0..400 {
+        for steps in 0.. {
             let folder = tempfile::tempdir().expect("a folder");
             STEPS.set(steps);
             let mut reported = 0;
@@ -289,9 +288,11 @@ mod tests {
             let number = found.first().map_or(0, |value| value[0]);
             assert_eq!(found, if number == 0 { vec![] } else { vec![vec![number; 3_000]; 2] }, "after {steps} steps");
             assert!(number == reported || number == reported + 1, "{reported} reported, {number} found");
-            ended += usize::from(reported == 5);
+            if reported == 5 {
+                assert!(steps > 50, "the runs before were cut off in the middle of something");
+                break;
+            }
         }
-        assert!((1..400).contains(&ended), "some of the runs were cut off, and some were not: {ended}");
     }
 
     #[test]
