@@ -66,12 +66,13 @@ pub(crate) fn look_up(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let places = std::iter::once(subject.clone()).chain(state.elsewhere(&subject, filter));
     for place in places {
         let normalize = call.flag("normalize") || state.config(&place).normalize == Some(true);
+        let how = reading(normalize, filter);
         // What is never stored can never be found.
         if had_rules && asked.sent.rule_set.is_none() {
-            schema::canonicalize(state, &place, &asked.sent, reading(normalize, Filter::Live))?;
+            schema::canonicalize(state, &place, &asked.sent, how)?;
             continue;
         }
-        if let Some(hit) = find_inheriting(state, &place, &asked.sent, (normalize, filter))? {
+        if let Some(hit) = find_inheriting(state, &place, &asked.sent, (how, filter))? {
             let format = schema::formatted(state, &place, &hit.stored.content, call.parameter("format"));
             let extras = Extras { text: format.as_deref(), ..hit.extras() };
             return Ok(Reply::ok(print::schema(&hit.stored, &extras, call.shape)));
@@ -92,9 +93,9 @@ fn find_inheriting(
     state: &State,
     subject: &QualifiedSubject,
     sent: &Sent,
-    (normalize, filter): (bool, Filter),
+    (how, filter): (Reading, Filter),
 ) -> Outcome<Option<Hit>> {
-    let content = schema::canonicalize(state, subject, sent, reading(normalize, Filter::Live))?;
+    let content = schema::canonicalize(state, subject, sent, how)?;
     if let Some(hit) = find(state, subject, &content, filter) {
         return Ok(Some(hit));
     }
@@ -173,7 +174,7 @@ pub(crate) fn put(
         let content = schema::canonicalize(state, subject, &asked.sent, reading(false, Filter::All))?;
         return import(state, call, subject, (asked, content, next));
     }
-    let live: Vec<Stored> = state.versions(subject).rev().filter(|stored| !stored.deleted).cloned().collect();
+    let live: Vec<Stored> = state.listed(subject).rev().filter(|stored| !stored.deleted).cloned().collect();
     if asked.sent.is_blank() {
         let latest = live.first().ok_or_else(|| Failure::invalid_schema("Empty schema"))?;
         let own = asked.sent;
@@ -260,7 +261,7 @@ fn keep(state: &mut State, subject: &QualifiedSubject, stored: Stored) -> Stored
 }
 
 pub(crate) fn next_version(state: &State, subject: &QualifiedSubject) -> i32 {
-    let last = state.versions(subject).map(|stored| stored.version).filter(|version| *version != i32::MAX).max();
+    let last = state.listed(subject).map(|stored| stored.version).max();
     last.unwrap_or(0) + 1
 }
 

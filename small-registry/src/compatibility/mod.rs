@@ -78,7 +78,7 @@ struct Against {
 fn against(state: &State, subject: &QualifiedSubject, (new, old): (&Content, &Content), level: Level) -> Against {
     if new.schema_type != old.schema_type {
         let details = vec!["Incompatible because of different schema type".to_owned()];
-        return Against { details, shows_old: true };
+        return Against { details, shows_old: false };
     }
     let compare = |reader: &Content, writer: &Content| match new.schema_type {
         SchemaType::Avro => avro::compare(state, subject, reader, writer),
@@ -116,7 +116,7 @@ pub(crate) fn test(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let argument = if all { "testCompatibilityForSubject.arg3" } else { "testCompatibilityBySubjectName.arg4" };
     let asked = Registration::read(call, argument)?;
     let live = if all {
-        state.versions(&subject).rev().filter(|stored| !stored.deleted).cloned().collect()
+        state.listed(&subject).rev().filter(|stored| !stored.deleted).cloned().collect()
     } else {
         versions_asked_for(state, call, &subject)?
     };
