@@ -21,6 +21,15 @@ pub(crate) struct Registration {
     /// Negative for the registry to choose.
     pub(crate) id: i32,
     pub(crate) tags: TagChanges,
+    /// Whether the tags of the latest version are to be kept.
+    pub(crate) propagates: bool,
+}
+
+impl Registration {
+    /// Whether it is about tags, which makes it a new version that carries its number.
+    fn is_about_tags(&self) -> bool {
+        self.propagates || !self.tags.is_empty()
+    }
 }
 
 impl Registration {
@@ -39,6 +48,7 @@ impl Registration {
             version: members.number("version")?.unwrap_or(0),
             id: members.number("id")?.unwrap_or(-1),
             tags: TagChanges::read(&members, ["schemaTagsToAdd", "schemaTagsToRemove"])?,
+            propagates: members.flag("propagateSchemaTags")? == Some(true),
         })
     }
 }
@@ -158,7 +168,7 @@ pub(crate) fn put(
 ) -> Outcome<(Stored, bool)> {
     let config = state.config(subject);
     let normalize = call.flag("normalize") || config.normalize == Some(true);
-    if asked.tags.is_empty()
+    if !asked.is_about_tags()
         && !config.shapes_schemas()
         && let Some(hit) = already(state, subject, &asked, normalize)?
     {
@@ -183,7 +193,8 @@ pub(crate) fn put(
     let mut content = schema::canonicalize(state, subject, &asked.sent, reading(normalize, Filter::Live))?;
     tags::apply(&mut content, &asked.tags)?;
     inherit(&config, &mut content, live.first().map(|stored| &stored.content));
-    if asked.version != 0 || content.metadata.as_ref().is_some_and(|metadata| metadata.confluent_version().is_some()) {
+    let numbered = content.metadata.as_ref().is_some_and(|metadata| metadata.confluent_version().is_some());
+    if asked.version != 0 || asked.is_about_tags() || numbered {
         content.metadata = Some(Metadata::with_version(content.metadata, next));
     }
     if asked.version == 0
