@@ -198,10 +198,10 @@ fn syntax(body: &[u8], error: &serde_json::Error) -> Failure {
         ));
     }
     let trailing = error.to_string().starts_with("trailing characters");
-    if trailing || error.to_string().starts_with("expected value") {
-        if let Some(failure) = token(&text, error, trailing) {
-            return failure;
-        }
+    if (trailing || error.to_string().starts_with("expected value"))
+        && let Some(failure) = token(&text, error, trailing)
+    {
+        return failure;
     }
     let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
     let at = error.column().saturating_sub(1).min(line.len().saturating_sub(1));

@@ -1,7 +1,8 @@
 //! Whether a schema may follow others (WIRE.md § 1.18).
 
 mod avro;
-mod loose;
+mod json;
+mod protobuf;
 
 use schema_outpost::protocol::endpoints::Route;
 use schema_outpost::protocol::json::{Object, push_array, push_string};
@@ -82,7 +83,8 @@ fn against(state: &State, subject: &QualifiedSubject, (new, old): (&Content, &Co
     }
     let compare = |reader: &Content, writer: &Content| match new.schema_type {
         SchemaType::Avro => avro::compare(state, subject, reader, writer),
-        _ => loose::compare(reader, writer),
+        SchemaType::Json => json::compare(reader, writer),
+        SchemaType::Protobuf | SchemaType::Other(_) => protobuf::compare(reader, writer),
     };
     let mut details = Vec::new();
     if level.is_forward() {
