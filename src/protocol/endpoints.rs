@@ -88,10 +88,65 @@ pub struct Endpoint {
     pub parameters: &'static [&'static str],
 }
 
-impl Endpoint {
-    /// The metric label and audit name: the route's name.
-    pub fn label(&self) -> String {
-        format!("{:?}", self.route)
+impl Route {
+    /// The name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Root => "Root",
+            Self::RootPost => "RootPost",
+            Self::ClusterId => "ClusterId",
+            Self::ServerVersion => "ServerVersion",
+            Self::Deployment => "Deployment",
+            Self::SchemaTypes => "SchemaTypes",
+            Self::Schemas => "Schemas",
+            Self::SchemaById => "SchemaById",
+            Self::SchemaTextById => "SchemaTextById",
+            Self::SubjectsById => "SubjectsById",
+            Self::VersionsById => "VersionsById",
+            Self::SchemaByGuid => "SchemaByGuid",
+            Self::IdsByGuid => "IdsByGuid",
+            Self::Subjects => "Subjects",
+            Self::Lookup => "Lookup",
+            Self::DeleteSubject => "DeleteSubject",
+            Self::Versions => "Versions",
+            Self::Register => "Register",
+            Self::Version => "Version",
+            Self::DeleteVersion => "DeleteVersion",
+            Self::VersionText => "VersionText",
+            Self::ReferencedBy => "ReferencedBy",
+            Self::ModifyTags => "ModifyTags",
+            Self::LatestWithMetadata => "LatestWithMetadata",
+            Self::TestCompatibility => "TestCompatibility",
+            Self::TestCompatibilityAll => "TestCompatibilityAll",
+            Self::GlobalConfig => "GlobalConfig",
+            Self::UpdateGlobalConfig => "UpdateGlobalConfig",
+            Self::DeleteGlobalConfig => "DeleteGlobalConfig",
+            Self::SubjectConfig => "SubjectConfig",
+            Self::UpdateSubjectConfig => "UpdateSubjectConfig",
+            Self::DeleteSubjectConfig => "DeleteSubjectConfig",
+            Self::GlobalMode => "GlobalMode",
+            Self::UpdateGlobalMode => "UpdateGlobalMode",
+            Self::DeleteGlobalMode => "DeleteGlobalMode",
+            Self::SubjectMode => "SubjectMode",
+            Self::UpdateSubjectMode => "UpdateSubjectMode",
+            Self::DeleteSubjectMode => "DeleteSubjectMode",
+            Self::Contexts => "Contexts",
+            Self::DeleteContext => "DeleteContext",
+            Self::AssociationsBySubject => "AssociationsBySubject",
+            Self::AssociationsByResource => "AssociationsByResource",
+            Self::AssociationsByName => "AssociationsByName",
+            Self::BatchGetAssociations => "BatchGetAssociations",
+            Self::CreateAssociation => "CreateAssociation",
+            Self::UpdateAssociation => "UpdateAssociation",
+            Self::DeleteAssociations => "DeleteAssociations",
+            Self::BatchMutateAssociations => "BatchMutateAssociations",
+            Self::DekRead => "DekRead",
+            Self::DekWrite => "DekWrite",
+            Self::Exporters => "Exporters",
+            Self::Importers => "Importers",
+            Self::UnknownRead => "UnknownRead",
+            Self::UnknownWrite => "UnknownWrite",
+        }
     }
 }
 

@@ -106,6 +106,12 @@ impl Operation {
         }
     }
 
+    /// The parameters that the route reads, in the order of the query.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let read = ENDPOINTS.iter().find(|endpoint| endpoint.route == self.route).map_or(&[][..], |row| row.parameters);
+        self.query.pairs().filter(move |(name, _)| read.contains(name))
+    }
+
     /// The first name in the path that is not a subject: an id, a version, a guid.
     pub fn name(&self) -> &str {
         self.names.first().map_or("", String::as_str)

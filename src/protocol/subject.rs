@@ -128,10 +128,8 @@ pub enum SubjectPrefix {
 impl SubjectPrefix {
     /// Reads a decoded prefix.
     pub fn parse(text: &str) -> Self {
-        if let Some(rest) = text.strip_prefix(":.") {
-            if !rest.contains(':') {
-                return Self::ContextsFrom(Arc::from(&text[1..]));
-            }
+        if text.strip_prefix(":.").is_some_and(|rest| !rest.contains(':')) {
+            return Self::ContextsFrom(Arc::from(&text[1..]));
         }
         let read = QualifiedSubject::parse(text);
         if read.context.is_wildcard() { Self::Everywhere(read.subject) } else { Self::In(read.context, read.subject) }

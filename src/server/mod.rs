@@ -1,11 +1,28 @@
 //! Sockets in: accept, connection limits and timers, TLS, drain.
 
+mod clock;
+mod connection;
+mod gate;
+mod head;
+mod intake;
+mod listener;
+mod outgoing;
+mod stream;
+mod tls;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use serde::Deserialize;
+
+pub use connection::Peer;
+pub use gate::{Gate, Metrics};
+pub use head::{HeadError, examine};
+pub use intake::{IntakeError, read_whole};
+pub use listener::{BindError, Listener};
+pub use tls::{Certificate, TlsError};
 
 /// One listener of the data port.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,6 +1,13 @@
 //! Log set-up and metrics.
 
+mod log;
+mod process;
+mod registry;
+
 use serde::Deserialize;
+
+pub use log::{Chain, LogError, init};
+pub use registry::Registry;
 
 /// How the log looks.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,6 +22,13 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { format: None, level: "info".to_owned() }
+    }
+}
+
+impl Config {
+    /// Whether [`init`] would take these settings.
+    pub fn check(&self) -> Result<(), LogError> {
+        log::filter(&self.level).map(drop)
     }
 }
 

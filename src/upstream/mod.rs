@@ -1,10 +1,37 @@
 //! Sockets out: one other registry.
+//!
+//! [`Registry::send`] takes a call and brings back a complete answer or a [`Failure`] that says
+//! whether the other side may have acted on it. Connections, proxies, TLS, credentials, the budget
+//! of calls and the breaker are dealt with in here; what a call means is not known here.
+
+mod base;
+mod breaker;
+mod budget;
+mod check;
+mod client;
+mod connect;
+mod counters;
+mod credentials;
+mod failure;
+mod pause;
+mod registry;
+mod trust;
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use crate::secret::Secret;
+
+pub use base::without_secrets;
+pub use breaker::{BreakerState, Reachability};
+pub use budget::{Priority, Spent};
+pub use check::{Finding, Report};
+pub use client::Got;
+pub use connect::{Resolver, Stage, Surroundings, Unreachable};
+pub use counters::{CallLabels, Counters, Outcome};
+pub use failure::{Failure, FailureKind, Sent, SetupError};
+pub use registry::{Answer, Call, Registry};
 
 /// The primary registry.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,0 +1,70 @@
+//! Who is asking, and may they.
+//!
+//! Two questions, two answers that the rest of the house takes as proof: [`Caller`] says who it is,
+//! [`Admitted`] says that this caller may ask for this operation. Neither can be made outside this
+//! room, so a request that skipped a question does not compile.
+
+use std::net::SocketAddr;
+
+use http::HeaderMap;
+
+use crate::protocol::operation::Operation;
+
+/// Who is asking. Clients are not authenticated yet: all that is known is where they are.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    address: SocketAddr,
+}
+
+impl Caller {
+    /// Address and port of the other end of the connection.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// A caller together with the operation it may perform.
+#[derive(Debug)]
+pub struct Admitted {
+    caller: Caller,
+    operation: Operation,
+}
+
+impl Admitted {
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What it asks for.
+    pub fn operation(&self) -> &Operation {
+        &self.operation
+    }
+}
+
+/// Why a caller is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// It did not say who it is: 401.
+    #[error("Unauthorized")]
+    Unauthenticated,
+    /// It may not do this: 403/40301.
+    #[error("User is denied operation on this server.")]
+    Forbidden,
+}
+
+/// The rules of who may do what. There are none yet: everyone may do everything.
+#[derive(Clone, Debug, Default)]
+pub struct Admission;
+
+impl Admission {
+    /// Finds out who asks.
+    pub fn authenticate(&self, _headers: &HeaderMap, address: SocketAddr) -> Result<Caller, Rejection> {
+        Ok(Caller { address })
+    }
+
+    /// Decides whether it may.
+    pub fn authorize(&self, caller: Caller, operation: Operation) -> Result<Admitted, Rejection> {
+        Ok(Admitted { caller, operation })
+    }
+}

@@ -1,0 +1,277 @@
+//! Reads: from the replica where it is certain, else from the primary, one flight a key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use moka::future::Cache;
+
+use super::Proxy;
+use super::ask::Ask;
+use super::forward::call;
+use super::metrics::Source;
+use super::refuse::Failure;
+use super::respond::relay;
+use crate::body::Body;
+use crate::protocol::endpoints::Route;
+use crate::protocol::operation::Operation;
+use crate::protocol::shape::{Form, Record, schema};
+use crate::protocol::subject::Context;
+use crate::replica::answer::{Asked, MatchScope, Verdict, Why, answer, has_unknown_parameters};
+use crate::replica::{Change, Doubt, Rendered, Scope, Snapshot, Urgency, answer_key};
+use crate::routing::Routed;
+use crate::upstream::{Answer, Priority};
+
+/// Answers of the primary to misses, each for a moment: long enough for those who ask at the same
+/// time, too short to be believed later.
+pub(super) type Flights = Cache<String, Arc<Answer>>;
+
+/// A remembered "not found" lives no longer than this (C4b).
+const MOMENT: Duration = Duration::from_millis(500);
+
+pub(super) fn flights() -> Flights {
+    let weight = |_: &String, answer: &Arc<Answer>| u32::try_from(answer.body.len() + 512).unwrap_or(u32::MAX);
+    Cache::builder().time_to_live(MOMENT).max_capacity(16 << 20).weigher(weight).build()
+}
+
+impl Proxy {
+    /// Answers a read.
+    pub(super) async fn read(self: &Arc<Self>, routed: &Routed, ask: &Ask) -> Result<Response<Body>, Failure> {
+        let operation = routed.addressed().operation();
+        let is_strange = has_unknown_parameters(operation);
+        if is_strange && self.parties.primary.reachability().unreachable_since.is_none() {
+            match self.ask_primary(routed, ask, false).await {
+                Err(Failure::Away(..)) => {}
+                outcome => return outcome.map(|answer| relay(&answer, ask)),
+            }
+        }
+        let snapshot = self.parties.replica.snapshot();
+        let form = form_for(&snapshot, ask);
+        let key = answer_key(operation, form);
+        if let Some(hit) = self.rendered.get(&key, snapshot.generation()) {
+            self.parties.metrics.answered(operation.route, Source::Replica);
+            return Ok(self.own(&hit, ask));
+        }
+        let snapshot = match self.settle(operation, snapshot).await {
+            Settled::Sure(snapshot) => snapshot,
+            Settled::AskPrimary => {
+                let answer = self.ask_primary(routed, ask, false).await?;
+                return Ok(relay(&answer, ask));
+            }
+        };
+        match self.judge(operation, ask, &snapshot, form) {
+            Verdict::Known(status, body) => {
+                let rendered = Rendered { generation: snapshot.generation(), status, body };
+                if operation.route != Route::Lookup && operation.route != Route::RootPost {
+                    self.rendered.put(&key, rendered.clone());
+                }
+                self.parties.metrics.answered(operation.route, Source::Replica);
+                Ok(self.own(&rendered, ask))
+            }
+            Verdict::Refused(refusal) => Err(Failure::refused(refusal, ask)),
+            Verdict::Unknown(why) => self.read_through(routed, ask, &key, why).await,
+        }
+    }
+
+    fn judge(&self, operation: &Operation, ask: &Ask, snapshot: &Snapshot, form: Form) -> Verdict {
+        match operation.route {
+            Route::Lookup => self.look_up(operation, ask, snapshot, false),
+            Route::RootPost if ask.body.is_empty() || &ask.body[..] == b"{}" => {
+                Verdict::Known(200, bytes::Bytes::from_static(b"{}"))
+            }
+            _ => answer(operation, snapshot, form),
+        }
+    }
+
+    /// A lookup that is certainly equal to something we hold (WIRE.md § 1.2).
+    fn look_up(&self, operation: &Operation, ask: &Ask, snapshot: &Snapshot, trusting: bool) -> Verdict {
+        let is_plain =
+            !operation.query.flag("normalize") && operation.query.get("format").unwrap_or_default().is_empty();
+        let scope = if operation.query.flag("deleted") { MatchScope::WithDeleted } else { MatchScope::Live };
+        let asked = Asked::read(&ask.body).filter(|_| is_plain);
+        match asked.and_then(|asked| asked.find(snapshot, &operation.subject, scope, trusting)) {
+            Some(found) => {
+                let form = form_for(snapshot, ask);
+                let body = schema(&found.subject.to_string(), &found.version, form, Record::Asked);
+                Verdict::Known(200, body.into())
+            }
+            None => Verdict::Unknown(Why::Absent),
+        }
+    }
+
+    /// Asks the primary for what the replica does not have, and takes over what that teaches.
+    async fn read_through(
+        self: &Arc<Self>,
+        routed: &Routed,
+        ask: &Ask,
+        key: &str,
+        why: Why,
+    ) -> Result<Response<Body>, Failure> {
+        let operation = routed.addressed().operation();
+        let outcome = match why {
+            Why::Absent => self.one_flight(routed, ask, key).await,
+            Why::PrimaryOnly | Why::Unsupported(_) => self.ask_primary(routed, ask, false).await.map(Arc::new),
+        };
+        match (outcome, why) {
+            (Ok(answer), _) => Ok(relay(&answer, ask)),
+            (Err(Failure::Away(..)), Why::Unsupported(remembered)) => Ok(self.remembered(&remembered, ask)),
+            (Err(failure @ Failure::Away(..)), Why::Absent) if operation.route == Route::Lookup => {
+                let snapshot = self.parties.replica.snapshot();
+                match self.look_up(operation, ask, &snapshot, true) {
+                    Verdict::Known(status, body) => {
+                        Ok(self.own(&Rendered { generation: snapshot.generation(), status, body }, ask))
+                    }
+                    _ => Err(failure),
+                }
+            }
+            (Err(failure), _) => Err(failure),
+        }
+    }
+
+    /// Everyone who asks the same at the same time shares one call.
+    async fn one_flight(self: &Arc<Self>, routed: &Routed, ask: &Ask, key: &str) -> Result<Arc<Answer>, Failure> {
+        let replica = &self.parties.replica;
+        // What was asked before a write, or before the replica changed, is no answer after it.
+        let mut flight = format!(
+            "{} {} {}",
+            replica.writes(),
+            replica.snapshot().generation(),
+            ask.media.to_str().unwrap_or_default()
+        );
+        flight.push_str(key);
+        flight.push_str(&String::from_utf8_lossy(&ask.body));
+        if ask.method == http::Method::HEAD {
+            flight.push_str(" HEAD");
+        }
+        let load = async {
+            let ticket = replica.ticket();
+            let answer = self.ask_primary(routed, ask, true).await?;
+            let operation = routed.addressed().operation();
+            self.learn(operation, &answer, ticket).await;
+            Ok::<_, Failure>(Arc::new(answer))
+        };
+        self.flights.try_get_with(flight, load).await.map_err(|failure| again(&failure, ask))
+    }
+
+    /// One call to the primary in a client's name.
+    async fn ask_primary(&self, routed: &Routed, ask: &Ask, read_here: bool) -> Result<Answer, Failure> {
+        self.parties.metrics.answered(routed.addressed().operation().route, Source::Primary);
+        let call = call(routed, ask, &self.pseudonym, Priority::Miss, read_here);
+        let answer = self.parties.primary.send(call).await;
+        answer.map_err(|failure| Failure::Away(Box::new(failure), ask.media.clone()))
+    }
+
+    /// What a client saw of the primary, every later read must show too (C5): the parts of the
+    /// replica that it came from are read again before the client is answered.
+    async fn learn(&self, operation: &Operation, answer: &Answer, ticket: crate::replica::Ticket) {
+        let replica = &self.parties.replica;
+        if let Route::GlobalConfig | Route::SubjectConfig = operation.route {
+            if let Some(change) = super::apply::remember_config(operation, answer)
+                && let Err(failure) = replica.apply_reading(vec![change], ticket).await
+            {
+                tracing::error!(error = %failure, "a configuration could not be kept");
+            }
+            return;
+        }
+        if !answer.status.is_success() {
+            return;
+        }
+        for lesson in super::apply::lessons(operation, answer) {
+            let learned = match &lesson {
+                super::apply::Lesson::Scope(scope) => self.parties.reread.reread(scope.clone(), Urgency::Read).await,
+                super::apply::Lesson::Id(context, id) => self.parties.reread.reread_id(context.clone(), *id).await,
+            };
+            if let Err(failure) = learned {
+                tracing::warn!(scope = %failure.scope, error = %failure.cause, "could not take over what the primary showed");
+                self.distrust(lesson.scope()).await;
+            }
+        }
+    }
+
+    /// Marks a scope as behind what a client has seen.
+    pub(super) async fn distrust(&self, scope: Scope) {
+        let change = Change::Doubt(scope, Some(Doubt::Unsure));
+        if let Err(failure) = self.parties.replica.apply_write(vec![change]).await {
+            tracing::error!(error = %failure, "a doubt could not be kept");
+        }
+    }
+
+    /// Settles what is in doubt of what the operation is about.
+    async fn settle(&self, operation: &Operation, snapshot: Arc<Snapshot>) -> Settled {
+        if snapshot.is_sure() {
+            return Settled::Sure(snapshot);
+        }
+        let doubts: Vec<(Scope, Doubt)> = snapshot
+            .doubts()
+            .filter(|(scope, _)| concerns(scope, operation))
+            .map(|(scope, doubt)| (scope.clone(), doubt))
+            .collect();
+        for (scope, doubt) in doubts {
+            let is_wide = matches!(scope, Scope::All | Scope::Context(_));
+            if is_wide {
+                return Settled::AskPrimary;
+            }
+            let away = self.parties.primary.reachability().unreachable_since.is_some();
+            if away && doubt == Doubt::Incomplete {
+                continue;
+            }
+            if self.parties.reread.reread(scope, Urgency::Read).await.is_err() && doubt == Doubt::Unsure {
+                return Settled::AskPrimary;
+            }
+        }
+        Settled::Sure(self.parties.replica.snapshot())
+    }
+}
+
+/// The shape that this client is shown.
+pub(super) fn form_for(snapshot: &Snapshot, ask: &Ask) -> Form {
+    snapshot.profile().unwrap_or_default().form(ask.accepts_unknown())
+}
+
+enum Settled {
+    Sure(Arc<Snapshot>),
+    AskPrimary,
+}
+
+/// Whether what is in doubt can show in the answer.
+fn concerns(scope: &Scope, operation: &Operation) -> bool {
+    use Route as R;
+    let about_one_subject = matches!(
+        operation.route,
+        R::Lookup | R::Versions | R::Version | R::VersionText | R::ReferencedBy | R::LatestWithMetadata
+    );
+    let about_schemas = about_one_subject
+        || matches!(
+            operation.route,
+            R::Schemas | R::Subjects | R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById
+        )
+        || matches!(operation.route, R::SchemaByGuid | R::IdsByGuid | R::Contexts);
+    match scope {
+        Scope::All => true,
+        Scope::Context(context) => about_schemas && (!about_one_subject || shares(context, operation)),
+        Scope::Subject(subject) if about_one_subject && operation.route != R::ReferencedBy => {
+            // An unqualified name may be answered from any context, and through an alias.
+            *subject == operation.subject || subject.subject == operation.subject.subject
+        }
+        Scope::Subject(_) => about_schemas,
+        Scope::Remembered(key) => {
+            matches!(operation.route, R::GlobalConfig | R::SubjectConfig) && key.starts_with("/config")
+        }
+        Scope::Contexts => operation.route == R::Contexts,
+        Scope::Associations => {
+            matches!(operation.route, R::AssociationsByName | R::AssociationsByResource | R::AssociationsBySubject)
+        }
+    }
+}
+
+fn shares(context: &Context, operation: &Operation) -> bool {
+    *context == operation.subject.context || operation.subject.context.is_default()
+}
+
+/// The failure of a shared flight, for each of those who waited for it.
+fn again(failure: &Arc<Failure>, ask: &Ask) -> Failure {
+    match &**failure {
+        Failure::Away(cause, _) => Failure::Away(Box::new(cause.for_another()), ask.media.clone()),
+        _ => Failure::Internal,
+    }
+}

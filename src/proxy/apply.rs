@@ -1,0 +1,281 @@
+//! What an answer of the primary proves about its state (DESIGN.md, The replica).
+//!
+//! What it proves is applied; what it only hints at is read again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::protocol::endpoints::Route;
+use crate::protocol::operation::Operation;
+use crate::protocol::schema::Listed;
+use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::replica::answer::Asked;
+use crate::replica::{Change, Remembered, Scope, Snapshot, config_key, served_subject};
+use crate::upstream::Answer;
+
+/// What a write may have changed, worked out before it is sent.
+#[derive(Debug)]
+pub(super) struct Effects {
+    route: Route,
+    subject: QualifiedSubject,
+    permanent: bool,
+    /// Whether the answer names all that changes; else it is read again.
+    provable: bool,
+    scopes: Vec<Scope>,
+    /// The numbers and ids of the subject's versions before the write.
+    before: Vec<(i32, i32, bool)>,
+}
+
+impl Effects {
+    pub(super) fn of(operation: &Operation, body: &Bytes, snapshot: &Snapshot) -> Self {
+        let subject = served_subject(snapshot, &operation.subject);
+        let versions = snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject));
+        let before = versions
+            .map(|state| state.versions.iter().map(|version| (version.version, version.id, version.deleted)).collect());
+        let known =
+            snapshot.is_sure() || !snapshot.doubts().any(|(scope, _)| *scope == Scope::Subject(subject.clone()));
+        let provable = known
+            && match operation.route {
+                Route::Register => {
+                    operation.query.get("format").is_none_or(str::is_empty)
+                        && Asked::read(body).is_some_and(|asked| asked.is_plain_registration())
+                }
+                Route::DeleteSubject | Route::DeleteVersion => before.is_some(),
+                _ => false,
+            };
+        let scopes = touched(operation, &subject, body, snapshot);
+        let permanent = operation.query.flag("permanent");
+        Self { route: operation.route, subject, permanent, provable, scopes, before: before.unwrap_or_default() }
+    }
+
+    /// The scopes that a write like this can have changed.
+    pub(super) fn scopes(&self) -> Vec<Scope> {
+        self.scopes.clone()
+    }
+
+    /// What the answer proves, if it proves everything.
+    pub(super) fn proven(&self, answer: &Answer) -> Option<Vec<Change>> {
+        if !self.provable {
+            return None;
+        }
+        match self.route {
+            Route::Register => self.registered(answer),
+            Route::DeleteSubject => {
+                let numbers: Vec<i32> = serde_json::from_slice(&answer.body).ok()?;
+                self.deleted(&numbers, true)
+            }
+            Route::DeleteVersion => {
+                let number: i32 = serde_json::from_slice(&answer.body).ok()?;
+                self.deleted(&[number], false)
+            }
+            _ => None,
+        }
+    }
+
+    /// The answer of 8.x shows the whole version; one that says only the id proves too little.
+    fn registered(&self, answer: &Answer) -> Option<Vec<Change>> {
+        let listed: Listed = serde_json::from_slice(&answer.body).ok()?;
+        let version = listed.version;
+        // Registering a soft-deleted schema again buries the old version with its id (WIRE.md § 6).
+        let buries = self.before.iter().any(|(_, id, deleted)| *deleted && *id == version.id);
+        // The next number can only be another one if somebody else wrote, or deleted for good.
+        let highest = self.before.iter().map(|(number, ..)| *number).max().unwrap_or(0);
+        let is_known = self.before.iter().any(|(number, id, _)| (*number, *id) == (version.version, version.id));
+        let follows = version.version == highest + 1 || is_known;
+        (!buries && follows && !version.text.is_empty())
+            .then(|| vec![Change::Version { subject: self.subject.clone(), version }])
+    }
+
+    fn deleted(&self, numbers: &[i32], whole: bool) -> Option<Vec<Change>> {
+        if !numbers.iter().all(|number| self.before.iter().any(|(known, ..)| known == number)) {
+            return None;
+        }
+        let subject = self.subject.clone();
+        if !self.permanent {
+            return Some(vec![Change::SoftDelete { subject, versions: numbers.to_vec() }]);
+        }
+        let is_last = whole || self.before.iter().all(|(known, ..)| numbers.contains(known));
+        if !is_last {
+            return numbers
+                .iter()
+                .map(|number| Some(Change::Purge { subject: subject.clone(), version: *number }))
+                .collect();
+        }
+        // With its last version a subject loses its own configuration and mode (WIRE.md § 6).
+        let key = config_key(&subject);
+        let mode = key.replacen("/config", "/mode", 1);
+        let forget = [key, mode].map(|key| Change::Remember { key: Arc::from(key), answer: None });
+        Some([Change::Subject { subject, versions: Vec::new() }].into_iter().chain(forget).collect())
+    }
+}
+
+fn touched(operation: &Operation, subject: &QualifiedSubject, body: &Bytes, snapshot: &Snapshot) -> Vec<Scope> {
+    match operation.route {
+        Route::Register | Route::ModifyTags | Route::DeleteSubject | Route::DeleteVersion => {
+            vec![Scope::Subject(subject.clone())]
+        }
+        Route::UpdateGlobalConfig
+        | Route::DeleteGlobalConfig
+        | Route::UpdateSubjectConfig
+        | Route::DeleteSubjectConfig => configs(&operation.subject, snapshot),
+        Route::DeleteContext => vec![Scope::Contexts],
+        Route::CreateAssociation
+        | Route::UpdateAssociation
+        | Route::BatchMutateAssociations
+        | Route::DeleteAssociations => {
+            let mut scopes = vec![Scope::Associations, Scope::Contexts];
+            scopes.extend(associated(operation, body, snapshot));
+            scopes
+        }
+        // Keys are never kept here.
+        Route::DekWrite => Vec::new(),
+        _ => vec![Scope::All],
+    }
+}
+
+/// The remembered configurations that a change of one shows in: its own, and for a context also what
+/// is in scope there. Registries that give every subject the inherited one show it everywhere.
+fn configs(subject: &QualifiedSubject, snapshot: &Snapshot) -> Vec<Scope> {
+    let own = config_key(subject);
+    let mut keys: Vec<String> = vec![own.clone()];
+    if subject.is_bare_context() {
+        keys.push(format!("{own}?defaultToGlobal=true"));
+        let inherits = |key: &&Arc<str>| key.starts_with("/config") && key.ends_with("?defaultToGlobal=true");
+        if subject.context == Context::global() {
+            keys.extend(snapshot.remembered_keys().filter(inherits).map(ToString::to_string));
+        }
+        if snapshot.profile() == Some(crate::protocol::shape::Profile::Confluent7) {
+            let shown = |key: &&Arc<str>| snapshot.remembered(key).is_some_and(|answer| answer.status == 200);
+            keys.extend(
+                snapshot
+                    .remembered_keys()
+                    .filter(|key| key.starts_with("/config/"))
+                    .filter(shown)
+                    .map(ToString::to_string),
+            );
+        }
+    }
+    keys.sort();
+    keys.dedup();
+    keys.into_iter().map(|key| Scope::Remembered(Arc::from(key))).collect()
+}
+
+/// The subjects that a change of associations names, or that those hold which it removes.
+fn associated(operation: &Operation, body: &Bytes, snapshot: &Snapshot) -> Vec<Scope> {
+    fn walk(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => members.iter().for_each(|(key, member)| match member {
+                Value::String(name) if key == "subject" => found.push(name.clone()),
+                _ => walk(member, found),
+            }),
+            Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
+            _ => {}
+        }
+    }
+    let mut names = Vec::new();
+    if let Ok(value) = serde_json::from_slice(body) {
+        walk(&value, &mut names);
+    }
+    let resource = operation.name();
+    let held = snapshot.associations().unwrap_or_default().iter().filter(|held| held.resource_id == resource);
+    names.extend(held.map(|held| held.subject.clone()));
+    if names.is_empty() {
+        return vec![Scope::All];
+    }
+    names.sort();
+    names.dedup();
+    names.iter().map(|name| Scope::Subject(QualifiedSubject::parse(name))).collect()
+}
+
+/// Whether a 2xx to a write is one: complete, and of the shape that such an answer has (C1).
+pub(super) fn is_whole(route: Route, answer: &Answer) -> bool {
+    #[derive(Deserialize)]
+    struct Id {
+        #[allow(dead_code, reason = "that it can be read is the point")]
+        id: i32,
+    }
+    if answer.status == StatusCode::NO_CONTENT {
+        return answer.body.is_empty();
+    }
+    match route {
+        Route::Register | Route::ModifyTags => serde_json::from_slice::<Id>(&answer.body).is_ok(),
+        Route::DeleteSubject => serde_json::from_slice::<Vec<i32>>(&answer.body).is_ok(),
+        Route::DeleteVersion => serde_json::from_slice::<i32>(&answer.body).is_ok(),
+        Route::UnknownWrite => true,
+        _ => serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_ok(),
+    }
+}
+
+/// What a configuration read through teaches: the primary's word, or that there is none.
+pub(super) fn remember_config(operation: &Operation, answer: &Answer) -> Option<Change> {
+    let own = config_key(&operation.subject);
+    let in_scope = operation.query.flag("defaultToGlobal");
+    let key = match (in_scope, operation.subject.is_bare_context()) {
+        (false, _) => own,
+        (true, true) => format!("{own}?defaultToGlobal=true"),
+        // What is in scope of a subject is made of two answers; one of them alone proves neither.
+        (true, false) => return None,
+    };
+    let unset = answer.status == StatusCode::NOT_FOUND && answer.body.windows(5).any(|code| code == b"40408");
+    let is_plain = !answer.headers.contains_key(http::header::CONTENT_ENCODING);
+    ((answer.status == StatusCode::OK || unset) && is_plain).then(|| Change::Remember {
+        key: Arc::from(key),
+        answer: Some(Remembered { status: answer.status.as_u16(), body: answer.body.clone() }),
+    })
+}
+
+/// What is to be read again after the primary showed something that the replica did not have.
+#[derive(Debug)]
+pub(super) enum Lesson {
+    Scope(Scope),
+    Id(Context, i32),
+}
+
+impl Lesson {
+    pub(super) fn scope(&self) -> Scope {
+        match self {
+            Self::Scope(scope) => scope.clone(),
+            Self::Id(context, _) => Scope::Context(context.clone()),
+        }
+    }
+}
+
+/// Where an answer to a miss came from.
+pub(super) fn lessons(operation: &Operation, answer: &Answer) -> Vec<Lesson> {
+    #[derive(Deserialize)]
+    struct Named {
+        subject: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Placed {
+        context: String,
+        id: i32,
+    }
+    let named = serde_json::from_slice::<Named>(&answer.body).ok().and_then(|named| named.subject);
+    let subject = |name: &str| Lesson::Scope(Scope::Subject(QualifiedSubject::parse(name)));
+    match operation.route {
+        Route::Version | Route::Lookup | Route::LatestWithMetadata | Route::SchemaById => match named {
+            Some(name) => vec![subject(&name)],
+            None if operation.route == Route::SchemaById => by_id(operation),
+            None => vec![Lesson::Scope(Scope::Subject(operation.subject.clone()))],
+        },
+        Route::Versions | Route::VersionText | Route::ReferencedBy => {
+            vec![Lesson::Scope(Scope::Subject(operation.subject.clone()))]
+        }
+        Route::SchemaTextById | Route::SubjectsById | Route::VersionsById => by_id(operation),
+        Route::IdsByGuid => {
+            let places: Vec<Placed> = serde_json::from_slice(&answer.body).unwrap_or_default();
+            places.into_iter().map(|placed| Lesson::Id(Context::named(&placed.context), placed.id)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn by_id(operation: &Operation) -> Vec<Lesson> {
+    let context = QualifiedSubject::parse(operation.query.get("subject").unwrap_or_default()).context;
+    crate::protocol::target::java_int(operation.name()).map(|id| Lesson::Id(context, id)).into_iter().collect()
+}

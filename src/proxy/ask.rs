@@ -1,0 +1,73 @@
+//! A request as the steps behind the gate use it: its head, its whole body, and how to answer it.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, header};
+use hyper::body::Incoming;
+
+use super::Visit;
+use super::refuse::Failure;
+use crate::protocol::endpoints::Route;
+use crate::protocol::media;
+use crate::protocol::operation::Operation;
+use crate::server::{Limits, read_whole};
+
+/// A request that was understood and read to its end.
+///
+/// Bodies are read whole before anything is sent on: one that breaks off must never reach the
+/// primary as a complete one (FAULTS.md H-13).
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// The media type of our own answer.
+    pub(super) media: HeaderValue,
+    pub(super) request_id: HeaderValue,
+    pub(super) peer: std::net::SocketAddr,
+    pub(super) tls: bool,
+    pub(super) read_deadline: tokio::time::Instant,
+    pub(super) write_deadline: tokio::time::Instant,
+}
+
+impl Ask {
+    pub(super) async fn read(
+        head: &Parts,
+        body: Incoming,
+        visit: &Visit,
+        operation: &Operation,
+        limits: &Limits,
+    ) -> Result<Self, Failure> {
+        let is_unknown = matches!(operation.route, Route::UnknownRead | Route::UnknownWrite);
+        let media = if is_unknown {
+            // What such a route produces and reads, only the primary knows.
+            media::DEFAULT
+        } else {
+            media::admit(&head.headers).map_err(|why| Failure::Media(why, media::of_refusal(&head.headers)))?;
+            media::negotiate(&head.headers).map_err(|why| Failure::Media(why, media::DEFAULT))?
+        };
+        let body = read_whole(body, limits).await?;
+        Ok(Self {
+            method: head.method.clone(),
+            headers: head.headers.clone(),
+            body,
+            media,
+            request_id: visit.request_id.clone(),
+            peer: visit.peer,
+            tls: visit.tls,
+            read_deadline: visit.deadline(limits.read),
+            write_deadline: visit.deadline(limits.write),
+        })
+    }
+
+    /// Whether the client takes fields that it may not know (WIRE.md § 8.4).
+    pub(super) fn accepts_unknown(&self) -> bool {
+        let header = self.headers.get("confluent-accept-unknown-properties");
+        header.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+    }
+
+    /// The text of a header, if there is one and it is text.
+    pub(super) fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}

@@ -1,0 +1,196 @@
+//! Writes: sent once, resolved by a lookup when their fate is unknown, applied before they are acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Response};
+use tokio::time::Instant;
+
+use super::Proxy;
+use super::answer::form_for;
+use super::apply::{Effects, is_whole};
+use super::ask::Ask;
+use super::headers::{Pseudonym, to_primary};
+use super::metrics::Source;
+use super::refuse::Failure;
+use super::respond::relay;
+use crate::body::Body;
+use crate::protocol::endpoints::{Effect, Route};
+use crate::protocol::operation::Operation;
+use crate::protocol::schema::Listed;
+use crate::protocol::shape::{Record, registered};
+use crate::replica::answer::{Asked, MatchScope};
+use crate::replica::{Rendered, Scope};
+use crate::routing::Routed;
+use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent};
+
+/// What of a registration's time is kept back for the lookup that resolves it.
+const TO_RESOLVE: Duration = Duration::from_secs(5);
+
+/// The call to the primary that a request becomes.
+pub(super) fn call(routed: &Routed, ask: &Ask, pseudonym: &Pseudonym, priority: Priority, read_here: bool) -> Call {
+    Call {
+        method: ask.method.clone(),
+        path_and_query: routed.addressed().primary_target().to_owned(),
+        headers: to_primary(ask, pseudonym, read_here),
+        body: ask.body.clone(),
+        priority,
+        deadline: if priority == Priority::Write { ask.write_deadline } else { ask.read_deadline },
+    }
+}
+
+impl Proxy {
+    /// Forwards a write, or a question that only the primary can judge.
+    pub(super) async fn write(self: &Arc<Self>, routed: Routed, ask: Ask) -> Result<Response<Body>, Failure> {
+        let operation = routed.addressed().operation();
+        if operation.route == Route::Register
+            && let Some(known) = self.already_registered(operation, &ask, false)
+        {
+            return Ok(known);
+        }
+        // A client that goes away must not keep what the primary has done from the replica.
+        let proxy = self.clone();
+        let carried = tokio::spawn(async move { proxy.carry(routed, ask).await });
+        carried.await.unwrap_or(Err(Failure::Internal))
+    }
+
+    /// Registering what is there already changes nothing and needs no primary (WIRE.md § 2.2).
+    fn already_registered(&self, operation: &Operation, ask: &Ask, trusting: bool) -> Option<Response<Body>> {
+        let is_plain =
+            !operation.query.flag("normalize") && operation.query.get("format").unwrap_or_default().is_empty();
+        let asked = Asked::read(&ask.body).filter(|asked| is_plain && asked.is_plain_registration())?;
+        let snapshot = self.parties.replica.snapshot();
+        let in_doubt = |scope: &Scope| match scope {
+            Scope::Subject(subject) => *subject == operation.subject,
+            Scope::Context(context) => *context == operation.subject.context,
+            Scope::All => true,
+            Scope::Remembered(_) | Scope::Contexts | Scope::Associations => false,
+        };
+        let unsure = |doubt| doubt == crate::replica::Doubt::Unsure;
+        if snapshot.doubts().any(|(scope, doubt)| unsure(doubt) && in_doubt(scope)) {
+            return None;
+        }
+        let found = asked.find(&snapshot, &operation.subject, MatchScope::Live, trusting)?;
+        let body = registered(&found.version, form_for(&snapshot, ask), Record::Asked).into();
+        self.parties.metrics.answered(operation.route, Source::Replica);
+        Some(self.own(&Rendered { generation: snapshot.generation(), status: 200, body }, ask))
+    }
+
+    async fn carry(self: Arc<Self>, routed: Routed, ask: Ask) -> Result<Response<Body>, Failure> {
+        let operation = routed.addressed().operation();
+        let is_write = operation.effect == Effect::Write;
+        let mut call =
+            call(&routed, &ask, &self.pseudonym, if is_write { Priority::Write } else { Priority::Miss }, is_write);
+        if operation.route == Route::Register {
+            call.deadline -= TO_RESOLVE.min((ask.write_deadline - Instant::now()) / 4);
+        } else if !is_write {
+            call.deadline = ask.write_deadline;
+        }
+        self.parties.metrics.answered(operation.route, Source::Primary);
+        let effects = Effects::of(operation, &ask.body, &self.parties.replica.snapshot());
+        match self.parties.primary.send(call).await {
+            Ok(answer) if is_write && answer.status.is_success() => {
+                if !is_whole(operation.route, &answer) {
+                    tracing::error!(route = ?operation.route, status = %answer.status, "the primary's answer to a write cannot be understood");
+                    self.bring_up(effects, None).await;
+                    return Err(Failure::Garbled(ask.media));
+                }
+                self.bring_up(effects, Some(&answer)).await;
+                Ok(relay(&answer, &ask))
+            }
+            Ok(answer) => Ok(relay(&answer, &ask)),
+            Err(failure) => self.not_answered(&routed, ask, effects, failure).await,
+        }
+    }
+
+    async fn not_answered(
+        &self,
+        routed: &Routed,
+        ask: Ask,
+        effects: Effects,
+        failure: Unanswered,
+    ) -> Result<Response<Body>, Failure> {
+        let operation = routed.addressed().operation();
+        let is_write = operation.effect == Effect::Write;
+        tracing::warn!(route = ?operation.route, subject = %operation.subject, kind = ?failure.kind, sent = ?failure.sent,
+            error = %crate::telemetry::Chain(&failure), "the primary did not answer");
+        if operation.route == Route::Register
+            && failure.sent == Sent::No
+            && let Some(known) = self.already_registered(operation, &ask, true)
+        {
+            return Ok(known);
+        }
+        match failure.sent {
+            _ if !is_write => Err(Failure::Away(Box::new(failure), ask.media)),
+            Sent::No => Err(Failure::Away(Box::new(failure), ask.media)),
+            Sent::Maybe if operation.route == Route::Register => {
+                let resolved = self.resolve(operation, &ask).await;
+                self.bring_up(effects, None).await;
+                resolved
+                    .map(|answer| self.own(&answer, &ask))
+                    .ok_or_else(|| Failure::Unknown(Box::new(failure), ask.media))
+            }
+            Sent::Maybe => {
+                self.bring_up(effects, None).await;
+                Err(Failure::Unknown(Box::new(failure), ask.media))
+            }
+        }
+    }
+
+    /// Finds out by one lookup whether a registration took effect (C10).
+    async fn resolve(&self, operation: &Operation, ask: &Ask) -> Option<Rendered> {
+        let (path, query) = operation.target.split_once('?').unwrap_or((&operation.target, ""));
+        let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
+        let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
+        let lookup = Call {
+            method: Method::POST,
+            path_and_query: normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")),
+            headers: to_primary(ask, &self.pseudonym, true),
+            body: ask.body.clone(),
+            priority: Priority::Miss,
+            deadline: ask.write_deadline,
+        };
+        let answer =
+            self.parties.primary.send(lookup).await.ok().filter(|answer| answer.status == http::StatusCode::OK)?;
+        let found: Listed = serde_json::from_slice(&answer.body).ok()?;
+        let body = registered(&found.version, form_for(&self.parties.replica.snapshot(), ask), Record::Asked);
+        Some(Rendered { generation: 0, status: 200, body: body.into() })
+    }
+
+    /// Brings the replica up to a write before it is acknowledged. Nothing that fails here takes the
+    /// acknowledgement back (C1): what could not be read again is in doubt from now on.
+    async fn bring_up(&self, effects: Effects, answer: Option<&Answer>) {
+        let proven = answer.and_then(|answer| effects.proven(answer));
+        let unproven = match proven {
+            Some(changes) => match self.parties.replica.apply_write(changes).await {
+                Ok(applied) if applied.conflicts.is_empty() => Vec::new(),
+                Ok(_) => effects.scopes(),
+                Err(failure) => {
+                    tracing::error!(error = %failure, "an acknowledged write could not be kept");
+                    effects.scopes()
+                }
+            },
+            None => effects.scopes(),
+        };
+        for scope in unproven {
+            // Before it is read again: a reading that began earlier must not pass for a later one.
+            self.distrust(scope.clone()).await;
+            let wide = matches!(scope, Scope::All | Scope::Context(_));
+            let urgency = if answer.is_some() && !wide {
+                crate::replica::Urgency::Write
+            } else {
+                crate::replica::Urgency::Background
+            };
+            if urgency == crate::replica::Urgency::Background {
+                let reread = self.parties.reread.clone();
+                tokio::spawn(async move { reread.reread(scope, urgency).await.map_err(|failure| log(&failure)) });
+            } else if let Err(failure) = self.parties.reread.reread(scope, urgency).await {
+                log(&failure);
+            }
+        }
+    }
+}
+
+fn log(failure: &crate::replica::NotReread) {
+    tracing::warn!(scope = %failure.scope, error = %failure.cause, "could not read again after a write; the scope is in doubt");
+}

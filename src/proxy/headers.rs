@@ -1,0 +1,161 @@
+//! Which headers travel on, and which are ours to set (RFC 9110 § 7.6, DESIGN.md).
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::ask::Ask;
+use super::refuse::Failure;
+
+/// Headers of a request that may travel on, beside all that begin with `confluent-`.
+const PASSED: [HeaderName; 7] = [
+    header::CONTENT_TYPE,
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::USER_AGENT,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("target-sr-cluster"),
+];
+
+/// Headers of an answer that end here: of the connection, of the primary's own clock and session, or
+/// about our credentials.
+const KEPT_BACK: [HeaderName; 16] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::DATE,
+    header::AGE,
+    header::SERVER,
+    header::SET_COOKIE,
+    header::WWW_AUTHENTICATE,
+    header::CONTENT_LENGTH,
+    HeaderName::from_static("x-request-id"),
+];
+
+/// The header by which one request is followed through all logs.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The name by which this process knows itself in `Via`.
+#[derive(Debug)]
+pub(super) struct Pseudonym(String);
+
+impl Pseudonym {
+    pub(super) fn random() -> Self {
+        Self(format!("outpost-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]))
+    }
+
+    /// A request that has been here before would go round for ever: 508.
+    pub(super) fn refuse_loop(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        let been_here = |value: &HeaderValue| value.to_str().is_ok_and(|via| via.contains(&self.0));
+        if headers.get_all(header::VIA).iter().any(been_here) { Err(Failure::Loop) } else { Ok(()) }
+    }
+}
+
+/// The headers of a call to the primary. Credentials and what belongs to the connection to the
+/// primary are set by whoever holds that connection.
+pub(super) fn to_primary(ask: &Ask, pseudonym: &Pseudonym, read_here: bool) -> HeaderMap {
+    let named = connection_options(&ask.headers);
+    let mut headers = HeaderMap::new();
+    for (name, value) in &ask.headers {
+        let passes = PASSED.contains(name) || name.as_str().starts_with("confluent-");
+        // What we read ourselves must come as it is.
+        let unwanted = read_here && *name == header::ACCEPT_ENCODING;
+        if passes && !unwanted && !named.contains(name.as_str()) {
+            headers.append(name, value.clone());
+        }
+    }
+    headers.insert(REQUEST_ID, ask.request_id.clone());
+    for value in ask.headers.get_all(header::VIA) {
+        headers.append(header::VIA, value.clone());
+    }
+    append(&mut headers, header::VIA, &format!("1.1 {}", pseudonym.0));
+    let scheme = if ask.tls { "https" } else { "http" };
+    let address = ask.peer.ip();
+    let host = ask.header(header::HOST);
+    let node = match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("\"[{v6}]\""),
+    };
+    let quoted = host.map(|host| format!(";host=\"{}\"", host.replace(['"', '\\'], ""))).unwrap_or_default();
+    append(&mut headers, header::FORWARDED, &format!("for={node};proto={scheme}{quoted}"));
+    append(&mut headers, HeaderName::from_static("x-forwarded-for"), &address.to_string());
+    append(&mut headers, HeaderName::from_static("x-forwarded-proto"), scheme);
+    if let Some(host) = host {
+        append(&mut headers, HeaderName::from_static("x-forwarded-host"), host);
+    }
+    headers
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.append(name, value);
+    }
+}
+
+/// The headers of the primary's answer that the client sees.
+pub(super) fn from_primary(answered: &HeaderMap) -> HeaderMap {
+    let named = connection_options(answered);
+    let mut headers = HeaderMap::with_capacity(answered.len());
+    for (name, value) in answered {
+        if !KEPT_BACK.contains(name) && !named.contains(name.as_str()) {
+            headers.append(name, value.clone());
+        }
+    }
+    headers
+}
+
+/// The names that `Connection` lists: they belong to the connection too.
+fn connection_options(headers: &HeaderMap) -> HashSet<String> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+/// The request's own id, if it has exactly one that is not blank; else a fresh one (WIRE.md § 0.2).
+pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let mut values = headers.get_all(&REQUEST_ID).iter();
+    match (values.next(), values.next()) {
+        (Some(only), None) if !only.as_bytes().iter().all(u8::is_ascii_whitespace) => only.clone(),
+        _ => {
+            let fresh = uuid::Uuid::new_v4().hyphenated().to_string();
+            HeaderValue::from_str(&fresh).unwrap_or_else(|_| HeaderValue::from_static("-"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_connection_names_does_not_travel() {
+        let mut answered = HeaderMap::new();
+        for (name, value) in
+            [("connection", "x-a, Keep-Alive"), ("x-a", "1"), ("x-b", "2"), ("date", "d"), ("set-cookie", "c")]
+        {
+            answered.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let passed = from_primary(&answered);
+        assert_eq!(passed.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-b"]);
+    }
+
+    #[test]
+    fn a_request_id_is_echoed_only_if_there_is_just_one() {
+        let mut headers = HeaderMap::new();
+        headers.append(REQUEST_ID, HeaderValue::from_static("mine"));
+        assert_eq!(request_id(&headers), "mine");
+        headers.append(REQUEST_ID, HeaderValue::from_static("yours"));
+        assert_eq!(request_id(&headers).len(), 36);
+        let mut blank = HeaderMap::new();
+        blank.append(REQUEST_ID, HeaderValue::from_static(" "));
+        assert_eq!(request_id(&blank).len(), 36);
+    }
+}

@@ -1,0 +1,71 @@
+//! What the proxy counts: requests by endpoint, by who answered, by what they heard.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::protocol::endpoints::Route;
+
+/// Who had the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "printed as they stand")]
+pub(super) enum Source {
+    /// Our own copy.
+    Replica,
+    /// The primary.
+    Primary,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    route: &'static str,
+    source: Source,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Finished {
+    status: u16,
+}
+
+/// The proxy's counters.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    answered: Family<Answered, Counter>,
+    finished: Family<Finished, Counter>,
+    pub(super) in_flight: Gauge,
+    pub(super) shed: Counter,
+    seconds: Histogram,
+}
+
+impl Metrics {
+    /// Makes the counters and lists them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            answered: Family::default(),
+            finished: Family::default(),
+            in_flight: Gauge::default(),
+            shed: Counter::default(),
+            seconds: Histogram::new([0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0]),
+        };
+        registry.register("answers", "Answers by endpoint and by who had them", metrics.answered.clone());
+        registry.register("requests", "Requests by the status they were answered with", metrics.finished.clone());
+        registry.register("in_flight", "Requests being worked on", metrics.in_flight.clone());
+        registry.register("shed", "Requests turned away because there were too many", metrics.shed.clone());
+        registry.register("request_seconds", "Time from head to answer", metrics.seconds.clone());
+        metrics
+    }
+
+    pub(super) fn answered(&self, route: Route, source: Source) {
+        self.answered.get_or_create(&Answered { route: route.name(), source }).inc();
+    }
+
+    pub(super) fn finished(&self, status: u16, took: Duration) {
+        self.finished.get_or_create(&Finished { status }).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+}

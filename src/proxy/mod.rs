@@ -1,0 +1,146 @@
+//! The way of a request.
+//!
+//! [`Proxy::answer`] is the whole of it: six steps, each of which takes the proof of the one before.
+//! What is the same for any HTTP service (request id, in-flight limit, deadline, the log line) lies
+//! around it in `stack`; what a failure sounds like is said in `refuse` and nowhere else.
+
+mod answer;
+mod apply;
+mod ask;
+mod forward;
+mod headers;
+mod metrics;
+mod refuse;
+mod respond;
+mod stack;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Response, Uri};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::admission::Admission;
+use crate::body::Body;
+use crate::protocol::endpoints::Effect;
+use crate::protocol::operation::Operation;
+use crate::replica::{RenderedAnswers, Replica, Reread};
+use crate::routing::{Contexts, Destination, Modes};
+use crate::server::{Limits, examine};
+use crate::upstream::Registry;
+
+pub use metrics::Metrics;
+pub use stack::Stack;
+
+use ask::Ask;
+use headers::Pseudonym;
+use refuse::Failure;
+
+/// What is lent to the proxy by those who put the house together.
+pub struct Parties {
+    /// Our copy.
+    pub replica: Arc<Replica>,
+    /// The registry that owns the schemas.
+    pub primary: Arc<Registry>,
+    /// Whoever can read parts of the primary again.
+    pub reread: Arc<dyn Reread>,
+    /// The counters.
+    pub metrics: Metrics,
+}
+
+/// The proxy: answers reads, forwards writes.
+pub struct Proxy {
+    parties: Parties,
+    admission: Admission,
+    contexts: Contexts,
+    modes: Modes,
+    limits: Limits,
+    rendered: RenderedAnswers,
+    flights: answer::Flights,
+    pseudonym: Pseudonym,
+    started: Instant,
+}
+
+impl Proxy {
+    /// A proxy in FORWARD mode for every context.
+    pub fn new(parties: Parties, limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            parties,
+            admission: Admission,
+            contexts: Contexts,
+            modes: Modes::default(),
+            rendered: RenderedAnswers::with_room(limits.answers.as_u64()),
+            flights: answer::flights(),
+            pseudonym: Pseudonym::random(),
+            started: Instant::now(),
+            limits: limits.clone(),
+        })
+    }
+
+    /// The modes in force.
+    pub fn modes(&self) -> &Modes {
+        &self.modes
+    }
+
+    /// Bytes of rendered answers held.
+    pub fn rendered_bytes(&self) -> u64 {
+        self.rendered.bytes()
+    }
+
+    /// The way of a request, from its head to its answer.
+    async fn answer(self: &Arc<Self>, head: &Parts, body: Incoming, visit: &Visit) -> Result<Response<Body>, Failure> {
+        examine(head)?;
+        self.pseudonym.refuse_loop(&head.headers)?;
+        let caller = self.admission.authenticate(&head.headers, visit.peer)?;
+        let operation = Operation::classify(&head.method, path(&head.uri), head.uri.query().unwrap_or_default())?;
+        let admitted = self.admission.authorize(caller, operation)?;
+        let addressed = self.contexts.address(admitted);
+        visit.understood(addressed.operation());
+        let ask = Ask::read(head, body, visit, addressed.operation(), &self.limits).await?;
+        let routed = self.modes.route(addressed).map_err(|refusal| Failure::refused(refusal, &ask))?;
+        let operation = routed.addressed().operation();
+        match routed.destination() {
+            Destination::Here => self.show_mode(operation, &ask),
+            Destination::Replica => self.read(&routed, &ask).await,
+            Destination::Primary => self.write(routed, ask).await,
+        }
+    }
+}
+
+/// The path as it was sent. hyper leaves it empty for `GET http://host?x`, which means the root.
+fn path(uri: &Uri) -> &str {
+    match uri.path() {
+        "" => "/",
+        path => path,
+    }
+}
+
+/// One request's passage: what is known of it before it is understood.
+struct Visit {
+    request_id: http::HeaderValue,
+    peer: std::net::SocketAddr,
+    tls: bool,
+    began: Instant,
+    seen: std::sync::OnceLock<Seen>,
+}
+
+/// What the log line and the metrics say of an understood request.
+struct Seen {
+    route: crate::protocol::endpoints::Route,
+    subject: String,
+    is_write: bool,
+}
+
+impl Visit {
+    fn understood(&self, operation: &Operation) {
+        // A second call finds the first one's entry; both describe the same request.
+        let is_write = matches!(operation.effect, Effect::Write | Effect::Control);
+        let _ = self.seen.set(Seen { route: operation.route, subject: operation.subject.to_string(), is_write });
+    }
+
+    fn deadline(&self, limit: Duration) -> Instant {
+        self.began + limit
+    }
+}

@@ -1,0 +1,186 @@
+//! What a client hears when its request fails: status, Schema Registry error code, message.
+//!
+//! This is the only place where a failure turns into a status. The match has no catch-all arm, so a
+//! new failure cannot reach clients before someone decided what it sounds like.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use super::ask::Ask;
+use super::headers::REQUEST_ID;
+use crate::admission::Rejection;
+use crate::body::Body;
+use crate::protocol::error::Refusal;
+use crate::protocol::json::error_body;
+use crate::protocol::media::{self, Unacceptable};
+use crate::protocol::operation::Misdirected;
+use crate::server::{HeadError, IntakeError};
+
+/// Why a request has no other answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    #[error("the request has been here before")]
+    Loop,
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    #[error(transparent)]
+    Misdirected(#[from] Misdirected),
+    #[error("{0}")]
+    Media(Unacceptable, HeaderValue),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// A refusal in the registry's words, in the media type that was negotiated.
+    #[error("{0}")]
+    Refused(Refusal, HeaderValue),
+    /// Certainly not forwarded.
+    #[error("the primary registry could not be asked")]
+    Away(#[source] Box<crate::upstream::Failure>, HeaderValue),
+    /// Forwarded, and nobody knows what became of it.
+    #[error("what became of the request at the primary registry is not known")]
+    Unknown(#[source] Box<crate::upstream::Failure>, HeaderValue),
+    /// The primary said 2xx, but with a body that cannot be what it says.
+    #[error("the primary registry's answer cannot be understood")]
+    Garbled(HeaderValue),
+    #[error("too many requests at once")]
+    Overloaded,
+    #[error("the request took too long")]
+    Late,
+    #[error("a step of the request failed")]
+    Internal,
+}
+
+impl Failure {
+    pub(super) fn refused(refusal: Refusal, ask: &Ask) -> Self {
+        Self::Refused(refusal, ask.media.clone())
+    }
+}
+
+/// One line of the table.
+struct Said {
+    status: StatusCode,
+    code: u32,
+    message: String,
+    media: Option<HeaderValue>,
+    retry_after: Option<Duration>,
+    close: bool,
+}
+
+impl Said {
+    fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), media: Some(media::DEFAULT), retry_after: None, close: false }
+    }
+
+    fn plain(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::new(status, u32::from(status.as_u16()), message)
+    }
+
+    fn typed(self, media: &HeaderValue) -> Self {
+        Self { media: Some(media.clone()), ..self }
+    }
+
+    /// Without Content-Type, as the framework answers what no route matched (WIRE.md § 0.4).
+    fn untyped(self) -> Self {
+        Self { media: None, ..self }
+    }
+
+    fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    fn closing(self) -> Self {
+        Self { close: true, ..self }
+    }
+}
+
+const SOON: Duration = Duration::from_secs(1);
+
+fn said(failure: &Failure) -> Said {
+    match failure {
+        Failure::Head(error) => Said::plain(error.status(), error.to_string()).closing(),
+        Failure::Loop => Said::plain(StatusCode::LOOP_DETECTED, "Loop Detected: the request has been here before"),
+        Failure::Rejected(Rejection::Unauthenticated) => Said::plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
+        Failure::Rejected(Rejection::Forbidden) => {
+            Said::new(StatusCode::FORBIDDEN, 40301, Rejection::Forbidden.to_string())
+        }
+        Failure::Misdirected(Misdirected::Malformed(why)) => Said::plain(StatusCode::BAD_REQUEST, why.to_string()),
+        Failure::Misdirected(Misdirected::Context(_)) => {
+            Said::plain(StatusCode::BAD_REQUEST, failure.to_string()).untyped()
+        }
+        Failure::Misdirected(Misdirected::NotFound) => {
+            Said::plain(StatusCode::NOT_FOUND, failure.to_string()).untyped()
+        }
+        Failure::Misdirected(Misdirected::Method) => {
+            Said::plain(StatusCode::METHOD_NOT_ALLOWED, failure.to_string()).untyped()
+        }
+        Failure::Misdirected(Misdirected::Options(_)) => Said::plain(StatusCode::OK, String::new()),
+        Failure::Media(Unacceptable::Accept, _) => {
+            Said::plain(StatusCode::NOT_ACCEPTABLE, failure.to_string()).untyped()
+        }
+        Failure::Media(Unacceptable::ContentType, media) => {
+            Said::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, failure.to_string()).typed(media)
+        }
+        Failure::Media(Unacceptable::Unparseable, _) => Said::plain(StatusCode::BAD_REQUEST, failure.to_string())
+            .typed(&HeaderValue::from_static("application/json")),
+        Failure::Intake(error) => intake(error),
+        Failure::Refused(refusal, media) => Said::new(refusal.status, refusal.code, &refusal.message).typed(media),
+        Failure::Away(cause, media) => {
+            let message = "Error while forwarding the request to the primary: it cannot be reached";
+            Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50003, message)
+                .typed(media)
+                .retry_after(cause.retry_after.unwrap_or(SOON))
+        }
+        Failure::Unknown(_, media) | Failure::Garbled(media) => {
+            let message = "The primary did not answer in time; whether the request took effect is not known";
+            Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50002, message).typed(media)
+        }
+        Failure::Overloaded => {
+            Said::plain(StatusCode::SERVICE_UNAVAILABLE, "Too many requests at once; try again").retry_after(SOON)
+        }
+        Failure::Late => Said::plain(StatusCode::GATEWAY_TIMEOUT, "Request timed out"),
+        Failure::Internal => Said::plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+    }
+}
+
+fn intake(error: &IntakeError) -> Said {
+    match error {
+        IntakeError::TooLarge { .. } => Said::plain(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()).closing(),
+        IntakeError::Idle | IntakeError::TooSlow => {
+            Said::plain(StatusCode::REQUEST_TIMEOUT, error.to_string()).closing()
+        }
+        IntakeError::Broken(_) => Said::plain(StatusCode::BAD_REQUEST, error.to_string()).closing(),
+    }
+}
+
+/// The answer to a request that failed.
+pub(super) fn response(failure: &Failure, method: &Method, request_id: &HeaderValue) -> Response<Body> {
+    let said = said(failure);
+    let body = match failure {
+        Failure::Misdirected(Misdirected::Options(methods)) => methods.replace(',', ", ").into_bytes(),
+        _ => error_body(said.code, &said.message),
+    };
+    let mut response = Response::new(if method == Method::HEAD { Body::empty() } else { Body::whole(body) });
+    *response.status_mut() = said.status;
+    let headers = response.headers_mut();
+    if matches!(*method, Method::GET | Method::POST) {
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    headers.insert(REQUEST_ID, request_id.clone());
+    if let Failure::Misdirected(Misdirected::Options(methods)) = failure {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        if let Ok(methods) = HeaderValue::from_str(methods) {
+            headers.insert(header::ALLOW, methods);
+        }
+    } else if let Some(media) = said.media {
+        headers.insert(header::CONTENT_TYPE, media);
+    }
+    if let Some(wait) = said.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+    }
+    if said.close {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

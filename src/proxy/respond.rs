@@ -1,0 +1,81 @@
+//! Answers on their way out: ours, with the registry's headers, and the primary's, relayed.
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use super::Proxy;
+use super::ask::Ask;
+use super::headers::{REQUEST_ID, from_primary};
+use super::refuse::Failure;
+use crate::body::Body;
+use crate::protocol::json::error_body;
+use crate::protocol::media;
+use crate::protocol::operation::Operation;
+use crate::replica::{Remembered, Rendered};
+use crate::upstream::Answer;
+
+impl Proxy {
+    /// Our own answer, in the registry's clothes.
+    pub(super) fn own(&self, answer: &Rendered, ask: &Ask) -> Response<Body> {
+        let whole = answer.body.clone();
+        let mut response = Response::new(if ask.method == Method::HEAD { Body::empty() } else { Body::whole(whole) });
+        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+        let headers = response.headers_mut();
+        if matches!(ask.method, Method::GET | Method::POST) {
+            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        headers.insert(REQUEST_ID, ask.request_id.clone());
+        if answer.status != 204 {
+            headers.insert(header::CONTENT_TYPE, ask.media.clone());
+        }
+        if ask.method == Method::HEAD {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+        }
+        self.tell_age(&mut response);
+        response
+    }
+
+    /// What the primary said of a route that it does not have, while it is away.
+    pub(super) fn remembered(&self, answer: &Remembered, ask: &Ask) -> Response<Body> {
+        self.own(&Rendered { generation: 0, status: answer.status, body: answer.body.clone() }, ask)
+    }
+
+    /// While the primary is away, an answer says how old what it is made of may be.
+    fn tell_age(&self, response: &mut Response<Body>) {
+        let reachability = self.parties.primary.reachability();
+        if reachability.unreachable_since.is_some() {
+            let age = reachability.last_answer.unwrap_or(self.started).elapsed();
+            response.headers_mut().insert(header::AGE, HeaderValue::from(age.as_secs()));
+        }
+    }
+
+    /// The answer to `GET /mode…`, from our own table.
+    pub(super) fn show_mode(&self, operation: &Operation, ask: &Ask) -> Result<Response<Body>, Failure> {
+        let body = self.modes.show(operation).map_err(|refusal| Failure::refused(refusal, ask))?;
+        Ok(self.own(&Rendered { generation: 0, status: 200, body: body.into() }, ask))
+    }
+}
+
+/// The primary's answer. Its own failures that are no JSON (a balancer's page, say) would not be
+/// understood by any client, so they keep their status and get the registry's shape.
+pub(super) fn relay(answer: &Answer, ask: &Ask) -> Response<Body> {
+    let mut headers = from_primary(&answer.headers);
+    let is_json =
+        headers.get(header::CONTENT_TYPE).is_some_and(|media| media.as_bytes().windows(4).any(|part| part == b"json"));
+    let mut body = answer.body.clone();
+    if answer.status.is_server_error() && !is_json {
+        let code = u32::from(answer.status.as_u16());
+        body = error_body(code, &format!("The primary answered {}", answer.status)).into();
+        headers.insert(header::CONTENT_TYPE, media::DEFAULT);
+        headers.remove(header::CONTENT_ENCODING);
+    }
+    let mut response = Response::new(if ask.method == Method::HEAD { Body::empty() } else { Body::whole(body) });
+    *response.status_mut() = answer.status;
+    headers.insert(REQUEST_ID, ask.request_id.clone());
+    if ask.method == Method::HEAD
+        && let Some(length) = answer.headers.get(header::CONTENT_LENGTH)
+    {
+        headers.insert(header::CONTENT_LENGTH, length.clone());
+    }
+    *response.headers_mut() = headers;
+    response
+}

@@ -1,0 +1,149 @@
+//! From the names in a request to what they stand for: aliases, other contexts, holders of an id.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{ABSENT, Verdict};
+use crate::protocol::error::Refusal;
+use crate::protocol::order::map_order;
+use crate::protocol::schema::{SchemaType, Version};
+use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::protocol::target::java_int;
+use crate::replica::index::{ContextState, Holder, SubjectState};
+use crate::replica::snapshot::Snapshot;
+
+/// A version together with the subject that was found to have it.
+pub(super) struct Holding {
+    pub(super) subject: QualifiedSubject,
+    pub(super) version: Arc<Version>,
+}
+
+/// The key under which a subject's own configuration is remembered.
+pub fn config_key(subject: &QualifiedSubject) -> String {
+    let name = subject.to_string();
+    if name.is_empty() { "/config".to_owned() } else { format!("/config/{name}") }
+}
+
+/// The subject that is served for a subject: the target of its alias, if its configuration has one
+/// (WIRE.md § 3.5). An unqualified target lies in the subject's own context.
+pub fn aliased(snapshot: &Snapshot, subject: &QualifiedSubject) -> QualifiedSubject {
+    match alias(snapshot, subject) {
+        Some(target) => QualifiedSubject::parse_in(&target, &subject.context),
+        None => subject.clone(),
+    }
+}
+
+fn alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Alias {
+        alias: Option<String>,
+    }
+    let config = snapshot.remembered(&config_key(subject)).filter(|config| config.status == 200)?;
+    let read: Alias = serde_json::from_slice(&config.body).ok()?;
+    read.alias.filter(|target| !target.is_empty())
+}
+
+/// The subject with its state. One of the default context that is not there is looked for under the
+/// same name in every other context (WIRE.md § 1.11).
+pub(super) fn anywhere<'a>(
+    snapshot: &'a Snapshot,
+    subject: &QualifiedSubject,
+) -> Option<(QualifiedSubject, &'a Arc<SubjectState>)> {
+    let own = snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject));
+    if let Some(state) = own.filter(|state| state.latest().is_some() || !subject.context.is_default()) {
+        return Some((subject.clone(), state));
+    }
+    let mut elsewhere = snapshot.named_contexts().filter(|_| subject.context.is_default());
+    let found = elsewhere.find_map(|(context, state)| {
+        let state = state.subject(&subject.subject).filter(|state| state.latest().is_some())?;
+        Some((QualifiedSubject::new(context.clone(), &subject.subject), state))
+    });
+    found.or_else(|| own.map(|state| (subject.clone(), state)))
+}
+
+/// The id in the path; what is no number has no route.
+pub(super) fn id(written: &str) -> Result<i32, Verdict> {
+    java_int(written).ok_or_else(|| Refusal::not_found().into())
+}
+
+/// The version in the path: `None` is the latest.
+pub(super) fn version_number(written: &str) -> Result<Option<i32>, Verdict> {
+    let trimmed = written.trim();
+    if trimmed.eq_ignore_ascii_case("latest") {
+        return Ok(None);
+    }
+    match java_int(written) {
+        Some(-1) => Ok(None),
+        Some(number) if number > 0 => Ok(Some(number)),
+        _ => Err(Refusal::invalid_version(written).into()),
+    }
+}
+
+/// Whether `format=` asks for a text other than the stored one. Formats that a type does not have
+/// are ignored by the registry.
+pub(super) fn is_reformatted(format: Option<&str>, schema_type: &SchemaType) -> bool {
+    let known: &[&str] = match schema_type {
+        SchemaType::Avro => &["resolved"],
+        SchemaType::Protobuf => &["ignore_extensions", "serialized"],
+        SchemaType::Json => &[],
+        SchemaType::Other(_) => return format.is_some_and(|format| !format.is_empty()),
+    };
+    format.is_some_and(|format| known.iter().any(|name| name.eq_ignore_ascii_case(format)) || is_new(format))
+}
+
+/// A format that came after the releases we know everything of (WIRE.md § 1.11: 8.5).
+fn is_new(format: &str) -> bool {
+    format.eq_ignore_ascii_case("logical")
+}
+
+/// The holders of an id, in the order in which the registry lists them.
+pub(super) fn holders(context: &Context, state: &ContextState, id: i32) -> Vec<Holder> {
+    let inserted = state.holders(id);
+    if inserted.len() < 2 {
+        return inserted.to_vec();
+    }
+    let names: Vec<String> =
+        inserted.iter().map(|holder| QualifiedSubject::new(context.clone(), &holder.subject).to_string()).collect();
+    let place = |name: &str| names.iter().position(|known| known == name);
+    map_order(names.iter().map(String::as_str)).into_iter().filter_map(place).map(|at| inserted[at].clone()).collect()
+}
+
+/// Finds an id as `/schemas/ids/{id}` does (WIRE.md § 3.7). `written` is the `subject` parameter,
+/// which is not normalised there: `:.:s` is not `s`.
+pub(super) fn by_id(snapshot: &Snapshot, id: i32, written: &str) -> Result<Holding, Verdict> {
+    let named = QualifiedSubject::parse(written);
+    let is_spelled_out = named.context.is_default() && written.starts_with(":.");
+    let named = match alias(snapshot, &named) {
+        // In this parameter an unqualified alias means the default context, whatever the subject's.
+        Some(target) => QualifiedSubject::parse(&target),
+        None => named,
+    };
+    if named.is_bare_context() {
+        return first_holder(snapshot, &named.context, id).ok_or(ABSENT);
+    }
+    if !is_spelled_out && let Some(found) = held_by(snapshot, &named, id) {
+        return Ok(found);
+    }
+    if !named.context.is_default() {
+        return Err(ABSENT);
+    }
+    let elsewhere = snapshot
+        .named_contexts()
+        .find_map(|(context, _)| held_by(snapshot, &QualifiedSubject::new(context.clone(), &named.subject), id));
+    elsewhere.or_else(|| first_holder(snapshot, &named.context, id)).ok_or(ABSENT)
+}
+
+fn held_by(snapshot: &Snapshot, subject: &QualifiedSubject, id: i32) -> Option<Holding> {
+    let context = snapshot.context(&subject.context)?;
+    let holder = context.holders(id).iter().find(|holder| holder.subject == subject.subject)?;
+    Some(Holding { subject: subject.clone(), version: context.held(holder)?.clone() })
+}
+
+/// The first holder of an id in a context.
+pub(super) fn first_holder(snapshot: &Snapshot, context: &Context, id: i32) -> Option<Holding> {
+    let state = snapshot.context(context)?;
+    let holder = holders(context, state, id).into_iter().next()?;
+    let version = state.held(&holder)?.clone();
+    Some(Holding { subject: QualifiedSubject::new(context.clone(), &holder.subject), version })
+}

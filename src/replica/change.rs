@@ -1,0 +1,423 @@
+//! How the replica changes: a list of changes is turned into the next snapshot and into what must be kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::index::{ContextState, SubjectState};
+use super::keep::{Entry, Table};
+use super::snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot};
+use crate::protocol::schema::{Version, print_listed};
+use crate::protocol::shape::Profile;
+use crate::protocol::subject::{Context, QualifiedSubject};
+
+/// One thing that is now otherwise.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A subject as the primary shows it, whole; without versions it is gone.
+    Subject {
+        /// The subject.
+        subject: QualifiedSubject,
+        /// Its versions, soft-deleted ones included, in any order.
+        versions: Vec<Version>,
+    },
+    /// A version that the answer to a write named.
+    Version {
+        /// The subject that has it now.
+        subject: QualifiedSubject,
+        /// The version.
+        version: Version,
+    },
+    /// Versions that are soft-deleted now.
+    SoftDelete {
+        /// Their subject.
+        subject: QualifiedSubject,
+        /// Their numbers.
+        versions: Vec<i32>,
+    },
+    /// A version that is gone for good.
+    Purge {
+        /// Its subject.
+        subject: QualifiedSubject,
+        /// Its number.
+        version: i32,
+    },
+    /// An answer to keep, or to forget.
+    Remember {
+        /// The key that it is found under.
+        key: Arc<str>,
+        /// The answer.
+        answer: Option<Remembered>,
+    },
+    /// The contexts, as the primary lists them.
+    Contexts(Vec<Context>),
+    /// The associations, as the primary lists them; `None` where they are not known.
+    Associations(Option<Vec<Association>>),
+    /// The highest id that a context has given.
+    MaxId(Context, i32),
+    /// What is doubtful now, or certain again.
+    Doubt(Scope, Option<Doubt>),
+    /// The shape of the primary's answers.
+    Profile(Profile),
+}
+
+impl Change {
+    /// What the change is about, where a late reading must not undo a newer one.
+    pub(super) fn scope(&self) -> Option<Scope> {
+        match self {
+            Self::Subject { subject, .. }
+            | Self::Version { subject, .. }
+            | Self::SoftDelete { subject, .. }
+            | Self::Purge { subject, .. } => Some(Scope::Subject(subject.clone())),
+            Self::Remember { key, .. } => Some(Scope::Remembered(key.clone())),
+            Self::Contexts(_) => Some(Scope::Contexts),
+            Self::Associations(_) => Some(Scope::Associations),
+            Self::MaxId(..) | Self::Doubt(..) | Self::Profile(_) => None,
+        }
+    }
+}
+
+/// An id for which the primary shows other content than the replica holds (C8): ours is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdConflict {
+    /// The subject whose version was not taken over.
+    pub subject: QualifiedSubject,
+    /// That version's number.
+    pub version: i32,
+    /// The id.
+    pub id: i32,
+}
+
+/// The texts of all schemas, each held once, with the key that it is kept under.
+#[derive(Debug, Default)]
+pub(super) struct Texts(HashMap<Arc<str>, Arc<str>>);
+
+impl Texts {
+    /// The one copy of a text; a new one is to be kept.
+    fn intern(&mut self, text: &Arc<str>, entries: &mut Vec<Entry>) -> (Arc<str>, Arc<str>) {
+        if let Some((text, key)) = self.0.get_key_value(text) {
+            return (text.clone(), key.clone());
+        }
+        let key: Arc<str> = Arc::from(text_key(text));
+        entries.push(Entry::put(Table::Texts, key.to_string(), text.as_bytes().to_vec()));
+        self.0.insert(text.clone(), key.clone());
+        (text.clone(), key)
+    }
+
+    /// Lets go of texts whose rows could not be kept.
+    pub(super) fn forget(&mut self, fresh: &[Arc<str>]) {
+        fresh.iter().for_each(|text| drop(self.0.remove(text)));
+    }
+
+    /// Takes over a text that is kept already.
+    pub(super) fn known(&mut self, text: Arc<str>, key: Arc<str>) {
+        self.0.insert(text, key);
+    }
+
+    /// Lets go of what nobody refers to any more; returns what need not be kept.
+    pub(super) fn sweep(&mut self) -> Vec<Entry> {
+        let gone: Vec<_> = self.0.extract_if(|text, _| Arc::strong_count(text) == 1).map(|(_, key)| key).collect();
+        gone.into_iter().map(|key| Entry::delete(Table::Texts, key.to_string())).collect()
+    }
+
+    /// How many there are, and their bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.0.len(), self.0.keys().map(|text| text.len()).sum())
+    }
+}
+
+/// The key of a text: a hash that nobody can find a second text for, since clients choose the texts.
+pub(super) fn text_key(text: &str) -> String {
+    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The next snapshot in the making.
+pub(super) struct Draft<'a> {
+    pub(super) next: Snapshot,
+    pub(super) entries: Vec<Entry>,
+    pub(super) conflicts: Vec<IdConflict>,
+    /// Texts that are new with this draft.
+    fresh: Vec<Arc<str>>,
+    texts: &'a mut Texts,
+    changed: bool,
+}
+
+/// A finished draft.
+pub(super) struct Finished {
+    /// The next snapshot, if anything is different at all.
+    pub(super) next: Option<Snapshot>,
+    /// What must be kept before it is shown.
+    pub(super) entries: Vec<Entry>,
+    /// Ids for which ours was kept.
+    pub(super) conflicts: Vec<IdConflict>,
+    /// Texts to forget again if it is not kept.
+    pub(super) fresh: Vec<Arc<str>>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn of(current: &Snapshot, texts: &'a mut Texts) -> Self {
+        Self {
+            next: current.clone(),
+            entries: Vec::new(),
+            conflicts: Vec::new(),
+            fresh: Vec::new(),
+            texts,
+            changed: false,
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Finished {
+        self.next.generation += 1;
+        let next = self.changed.then_some(self.next);
+        Finished { next, entries: self.entries, conflicts: self.conflicts, fresh: self.fresh }
+    }
+
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Subject { subject, versions } => {
+                self.put_subject(&subject, versions);
+                self.doubt(Scope::Subject(subject), None);
+            }
+            Change::Version { subject, version } => self.put_version(&subject, version),
+            Change::SoftDelete { subject, versions } => self.soft_delete(&subject, &versions),
+            Change::Purge { subject, version } => {
+                let rest = self.versions_of(&subject).filter(|kept| kept.version != version).collect();
+                self.put_subject(&subject, rest);
+            }
+            Change::Remember { key, answer } => self.remember(key, answer),
+            Change::Contexts(contexts) => self.list_contexts(contexts),
+            Change::Associations(associations) => self.associate(associations),
+            Change::MaxId(context, id) => self.raise_max_id(&context, id),
+            Change::Doubt(scope, doubt) => self.doubt(scope, doubt),
+            Change::Profile(profile) => self.set_profile(profile),
+        }
+    }
+
+    fn versions_of(&self, subject: &QualifiedSubject) -> impl Iterator<Item = Version> + use<> {
+        let state = self.next.context(&subject.context).and_then(|context| context.subject(&subject.subject)).cloned();
+        state.into_iter().flat_map(|state| state.versions.clone()).map(|version| (*version).clone())
+    }
+
+    fn put_version(&mut self, subject: &QualifiedSubject, version: Version) {
+        let known = self.next.version(subject, version.version);
+        if known.is_some_and(|known| known.same_content(&version) && !known.deleted) {
+            return;
+        }
+        let number = version.version;
+        let rest = self.versions_of(subject).filter(|kept| kept.version != number);
+        let versions = rest.chain([version]).collect();
+        self.put_subject(subject, versions);
+        self.doubt(Scope::Subject(subject.clone()), Some(Doubt::Incomplete));
+    }
+
+    fn soft_delete(&mut self, subject: &QualifiedSubject, numbers: &[i32]) {
+        let mark = |mut version: Version| {
+            version.deleted |= numbers.contains(&version.version);
+            version
+        };
+        let versions = self.versions_of(subject).map(mark).collect();
+        self.put_subject(subject, versions);
+        // A version's own soft delete rewrites its record, so its time is another one (WIRE.md § 6).
+        self.doubt(Scope::Subject(subject.clone()), Some(Doubt::Incomplete));
+    }
+
+    fn put_subject(&mut self, subject: &QualifiedSubject, mut versions: Vec<Version>) {
+        versions.sort_by_key(|version| version.version);
+        versions.dedup_by_key(|version| version.version);
+        let mut context =
+            self.next.contexts.get(&subject.context).map_or_else(ContextState::default, |c| (**c).clone());
+        let old = context.subject(&subject.subject).cloned();
+        let mut kept = Vec::with_capacity(versions.len());
+        for version in versions {
+            let before = old.as_ref().and_then(|old| old.version(version.version));
+            if contradicts(&context, subject, &version) {
+                self.conflicts.push(IdConflict { subject: subject.clone(), version: version.version, id: version.id });
+                kept.extend(before.cloned());
+                continue;
+            }
+            kept.push(self.keep_version(subject, before, version));
+        }
+        let gone = |version: &&Arc<Version>| !kept.iter().any(|kept| kept.version == version.version);
+        for version in old.iter().flat_map(|old| &old.versions).filter(gone) {
+            self.entries.push(Entry::delete(Table::Versions, version_key(subject, version.version)));
+        }
+        let same = match &old {
+            Some(old) => {
+                old.versions.len() == kept.len() && old.versions.iter().zip(&kept).all(|(a, b)| Arc::ptr_eq(a, b))
+            }
+            None => kept.is_empty(),
+        };
+        if same {
+            return;
+        }
+        self.refer(subject, old.as_deref(), &kept);
+        let name = Arc::clone(&subject.subject);
+        context.replace(&name, (!kept.is_empty()).then(|| Arc::new(SubjectState { versions: kept })));
+        self.next.contexts.insert_mut(subject.context.clone(), Arc::new(context));
+        self.changed = true;
+    }
+
+    /// The version as it is to be held: the old one where nothing is different.
+    fn keep_version(
+        &mut self,
+        subject: &QualifiedSubject,
+        before: Option<&Arc<Version>>,
+        mut version: Version,
+    ) -> Arc<Version> {
+        let before_texts = self.entries.len();
+        let (text, key) = self.texts.intern(&version.text, &mut self.entries);
+        if self.entries.len() > before_texts {
+            self.fresh.push(text.clone());
+        }
+        version.text = text;
+        let same = |before: &&Arc<Version>| {
+            before.same_content(&version)
+                && (before.ts, before.deleted) == (version.ts, version.deleted)
+                && before.guid == version.guid
+        };
+        if let Some(before) = before.filter(same) {
+            return before.clone();
+        }
+        let mut stored = version.clone();
+        stored.text = key;
+        let printed = print_listed(&subject.to_string(), &stored);
+        self.entries.push(Entry::put(Table::Versions, version_key(subject, version.version), printed));
+        Arc::new(version)
+    }
+
+    fn refer(&mut self, subject: &QualifiedSubject, old: Option<&SubjectState>, new: &[Arc<Version>]) {
+        let old = old.map_or(&[][..], |old| &old.versions);
+        let is_in =
+            |version: &Arc<Version>, list: &[Arc<Version>]| list.iter().any(|other| Arc::ptr_eq(other, version));
+        let steps = old.iter().filter(|version| !is_in(version, new)).map(|version| (version, false));
+        let steps = steps.chain(new.iter().filter(|version| !is_in(version, old)).map(|version| (version, true)));
+        for (version, add) in steps {
+            let referrer = Referrer { subject: subject.clone(), version: version.version };
+            for reference in version.references() {
+                let Some(target) = reference.subject.as_deref() else { continue };
+                let target = referred(target, &subject.context);
+                let key = (target.context, target.subject, reference.version.unwrap_or(-1));
+                let mut referrers = self.next.referrers.get(&key).map(|list| list.to_vec()).unwrap_or_default();
+                referrers.retain(|known| *known != referrer);
+                if add {
+                    referrers.push(referrer.clone());
+                }
+                if referrers.is_empty() {
+                    self.next.referrers.remove_mut(&key);
+                } else {
+                    self.next.referrers.insert_mut(key, referrers.into());
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, key: Arc<str>, answer: Option<Remembered>) {
+        if self.next.remembered.get(&key).map(|known| &**known) == answer.as_ref() {
+            return;
+        }
+        match answer {
+            Some(answer) => {
+                let value = [format!("{}\n", answer.status).as_bytes(), &answer.body[..]].concat();
+                self.entries.push(Entry::put(Table::Remembered, key.to_string(), value));
+                self.next.remembered.insert_mut(key, Arc::new(answer));
+            }
+            None => {
+                self.entries.push(Entry::delete(Table::Remembered, key.to_string()));
+                self.next.remembered.remove_mut(&key);
+            }
+        }
+        self.changed = true;
+    }
+
+    fn list_contexts(&mut self, contexts: Vec<Context>) {
+        if self.next.listed.as_deref() == Some(&contexts[..]) {
+            return;
+        }
+        let joined: Vec<&str> = contexts.iter().map(Context::as_str).collect();
+        self.entries.push(Entry::put(Table::Meta, "contexts".to_owned(), joined.join("\n").into_bytes()));
+        self.next.listed = Some(contexts.into());
+        self.changed = true;
+    }
+
+    fn associate(&mut self, associations: Option<Vec<Association>>) {
+        let printed = |list: &[Association]| {
+            let texts: Vec<&str> = list.iter().filter_map(|one| one.printed.as_deref().map(|raw| raw.get())).collect();
+            format!("[{}]", texts.join(","))
+        };
+        let before = self.next.associations.as_deref().map(printed);
+        let after = associations.as_deref().map(printed);
+        if before == after {
+            return;
+        }
+        self.entries.push(match after {
+            Some(text) => Entry::put(Table::Meta, "associations".to_owned(), text.into_bytes()),
+            None => Entry::delete(Table::Meta, "associations".to_owned()),
+        });
+        self.next.associations = associations.map(Into::into);
+        self.changed = true;
+    }
+
+    fn raise_max_id(&mut self, name: &Context, id: i32) {
+        let mut context = self.next.contexts.get(name).map_or_else(ContextState::default, |c| (**c).clone());
+        if context.max_id >= id {
+            return;
+        }
+        context.max_id = id;
+        self.next.contexts.insert_mut(name.clone(), Arc::new(context));
+        self.entries.push(Entry::put(Table::Meta, format!("max id {name}"), id.to_string().into_bytes()));
+        self.changed = true;
+    }
+
+    fn doubt(&mut self, scope: Scope, doubt: Option<Doubt>) {
+        // An unsure scope stays unsure when a later write to it is merely incomplete.
+        let known = self.next.doubts.get(&scope).copied();
+        if known == doubt || (known == Some(Doubt::Unsure) && doubt == Some(Doubt::Incomplete)) {
+            return;
+        }
+        let key = scope.to_string();
+        match doubt {
+            Some(doubt) => {
+                let value = if doubt == Doubt::Unsure { "unsure" } else { "incomplete" };
+                self.entries.push(Entry::put(Table::Doubts, key, value.as_bytes().to_vec()));
+                self.next.doubts.insert_mut(scope, doubt);
+            }
+            None => {
+                self.entries.push(Entry::delete(Table::Doubts, key));
+                self.next.doubts.remove_mut(&scope);
+            }
+        }
+        self.changed = true;
+    }
+
+    fn set_profile(&mut self, profile: Profile) {
+        if self.next.profile != Some(profile) {
+            self.entries.push(Entry::put(Table::Meta, "profile".to_owned(), profile.as_str().as_bytes().to_vec()));
+            self.next.profile = Some(profile);
+            self.changed = true;
+        }
+    }
+}
+
+/// Whether the context already holds other content under the version's id, elsewhere or in the same place.
+fn contradicts(context: &ContextState, subject: &QualifiedSubject, version: &Version) -> bool {
+    context.holders(version.id).iter().any(|holder| {
+        let is_other_place = (&holder.subject, holder.version) != (&subject.subject, version.version);
+        let held = context.held(holder);
+        let differs = held.is_some_and(|held| held.text != version.text || held.schema_type != version.schema_type);
+        // The holder names the highest version of a subject that has the id; what is replaced
+        // together with it is judged by its own number.
+        differs && (is_other_place || held.is_some_and(|held| held.id == version.id))
+    })
+}
+
+/// Where a reference points: an unqualified subject lies beside its parent, and `:.:x` is looked for
+/// there under just that name (WIRE.md § 3.8).
+fn referred(written: &str, parent: &Context) -> QualifiedSubject {
+    let read = QualifiedSubject::parse(written);
+    if read.context.is_default() { QualifiedSubject::new(parent.clone(), written) } else { read }
+}
+
+fn version_key(subject: &QualifiedSubject, version: i32) -> String {
+    format!("{subject}\n{version:010}")
+}

@@ -1,0 +1,176 @@
+//! Our copy of the primary, in memory and kept.
+//!
+//! Readers take one [`Snapshot`] and see one state; a writer builds the next one, has it kept, and
+//! only then shows it. Readings of the primary carry a [`Ticket`] from before they began, so that a
+//! slow one never undoes what was written or read after it (C5, C7).
+
+pub mod answer;
+mod change;
+mod digest;
+mod index;
+mod keep;
+mod rendered;
+mod reread;
+mod snapshot;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+
+pub use answer::{config_key, served_subject};
+pub use change::{Change, IdConflict};
+pub use digest::Digest;
+pub use index::{ContextState, Holder, SubjectState};
+pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, associations};
+pub use rendered::{Rendered, RenderedAnswers, key as answer_key};
+pub use reread::{NotReread, Reread, Urgency};
+pub use snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot};
+
+/// The replica: what is read from, and what is changed.
+pub struct Replica {
+    current: ArcSwap<Snapshot>,
+    writer: tokio::sync::Mutex<Writer>,
+    keep: Box<dyn Keep>,
+    tickets: AtomicU64,
+    conflicts: AtomicU64,
+    writes: AtomicU64,
+}
+
+#[derive(Default)]
+struct Writer {
+    texts: change::Texts,
+    /// The ticket of what was last applied to a scope.
+    applied: HashMap<Scope, u64>,
+}
+
+/// Proof of when a reading of the primary began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+/// What became of a list of changes.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Whether anything is different now.
+    pub changed: bool,
+    /// What was not taken over, because something newer was there already.
+    pub overtaken: Vec<Scope>,
+    /// Ids for which ours was kept.
+    pub conflicts: Vec<IdConflict>,
+}
+
+impl Replica {
+    /// An empty replica that is kept by `keep`.
+    pub fn empty(keep: impl Keep + 'static) -> Self {
+        Self::new(Snapshot::default(), Writer::default(), Box::new(keep))
+    }
+
+    /// A replica in the state that was kept.
+    pub fn load(rows: Loading, keep: impl Keep + 'static) -> Result<Self, Unreadable> {
+        let mut writer = Writer::default();
+        let snapshot = rows.finish(&mut writer.texts)?;
+        Ok(Self::new(snapshot, writer, Box::new(keep)))
+    }
+
+    fn new(snapshot: Snapshot, writer: Writer, keep: Box<dyn Keep>) -> Self {
+        Self {
+            current: ArcSwap::from_pointee(snapshot),
+            writer: tokio::sync::Mutex::new(writer),
+            keep,
+            tickets: AtomicU64::new(1),
+            conflicts: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+        }
+    }
+
+    /// The state of now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// To be taken before the primary is asked.
+    pub fn ticket(&self) -> Ticket {
+        Ticket(self.tickets.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Takes over what a reading of the primary showed, except where something newer is there.
+    /// Ends when it is durable and visible.
+    pub async fn apply_reading(self: &Arc<Self>, changes: Vec<Change>, ticket: Ticket) -> Result<Applied, NotKept> {
+        self.apply(changes, Some(ticket)).await
+    }
+
+    /// Takes over what an acknowledged write changed. Ends when it is durable and visible.
+    pub async fn apply_write(self: &Arc<Self>, changes: Vec<Change>) -> Result<Applied, NotKept> {
+        let applied = self.apply(changes, None).await;
+        self.writes.fetch_add(1, Ordering::Release);
+        applied
+    }
+
+    /// In a task of its own: whoever asked for it may be gone before it ends, and half an application
+    /// would leave on disk what memory does not show.
+    async fn apply(self: &Arc<Self>, changes: Vec<Change>, ticket: Option<Ticket>) -> Result<Applied, NotKept> {
+        let replica = self.clone();
+        match tokio::spawn(async move { replica.apply_whole(changes, ticket).await }).await {
+            Ok(applied) => applied,
+            Err(failure) => Err(NotKept(Box::new(failure))),
+        }
+    }
+
+    async fn apply_whole(&self, changes: Vec<Change>, ticket: Option<Ticket>) -> Result<Applied, NotKept> {
+        let mut writer = self.writer.lock().await;
+        let Writer { texts, applied } = &mut *writer;
+        // A write counts from now on: every reading that began before it is overtaken.
+        let Ticket(number) = ticket.unwrap_or_else(|| self.ticket());
+        let mut outcome = Applied::default();
+        let mut scopes = Vec::new();
+        let mut draft = change::Draft::of(&self.current.load(), texts);
+        for change in changes {
+            if let Some(scope) = change.scope() {
+                if applied.get(&scope).is_some_and(|last| *last > number) {
+                    outcome.overtaken.push(scope);
+                    continue;
+                }
+                scopes.push(scope);
+            }
+            draft.apply(change);
+        }
+        let change::Finished { next, entries, conflicts, fresh } = draft.finish();
+        if !entries.is_empty()
+            && let Err(failure) = self.keep.keep(entries).await
+        {
+            texts.forget(&fresh);
+            return Err(failure);
+        }
+        applied.extend(scopes.into_iter().map(|scope| (scope, number)));
+        self.conflicts.fetch_add(conflicts.len() as u64, Ordering::Relaxed);
+        outcome.conflicts = conflicts;
+        if let Some(next) = next {
+            outcome.changed = true;
+            self.current.store(Arc::new(next));
+        }
+        Ok(outcome)
+    }
+
+    /// How many writes have been applied; what was asked of the primary before one of them may be stale.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Acquire)
+    }
+
+    /// Frees the texts that no version has any more.
+    pub async fn sweep(&self) -> Result<(), NotKept> {
+        let mut writer = self.writer.lock().await;
+        let gone = writer.texts.sweep();
+        if gone.is_empty() { Ok(()) } else { self.keep.keep(gone).await }
+    }
+
+    /// Distinct texts, and their bytes.
+    pub async fn texts(&self) -> (usize, usize) {
+        self.writer.lock().await.texts.size()
+    }
+
+    /// How often the primary showed other content for an id than we hold (C8).
+    pub fn id_conflicts(&self) -> u64 {
+        self.conflicts.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,67 @@
+//! Answers that were rendered once: a cache, never the truth.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use moka::sync::Cache;
+
+use crate::protocol::operation::Operation;
+use crate::protocol::shape::Form;
+
+/// A rendered answer, stamped with the generation of the snapshot that it was rendered from.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// The snapshot's generation.
+    pub generation: u64,
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// The cache of rendered answers, bounded by bytes.
+pub struct RenderedAnswers(Cache<Box<str>, Rendered>);
+
+impl RenderedAnswers {
+    /// Room for `bytes` of keys and bodies.
+    pub fn with_room(bytes: u64) -> Self {
+        #[allow(clippy::borrowed_box, reason = "the weigher is given a reference to the key's own type")]
+        let weight = |key: &Box<str>, answer: &Rendered| {
+            // What moka itself holds for an entry, roughly.
+            const OVERHEAD: usize = 160;
+            u32::try_from(key.len() + answer.body.len() + OVERHEAD).unwrap_or(u32::MAX)
+        };
+        Self(Cache::builder().max_capacity(bytes).weigher(weight).build())
+    }
+
+    /// The answer under a key, if it was rendered from this generation.
+    pub fn get(&self, key: &str, generation: u64) -> Option<Rendered> {
+        self.0.get(key).filter(|answer| answer.generation == generation)
+    }
+
+    /// Keeps an answer.
+    pub fn put(&self, key: &str, answer: Rendered) {
+        self.0.insert(Box::from(key), answer);
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.0.weighted_size()
+    }
+}
+
+/// The key of an answer: the request as it was understood, never its spelling.
+pub fn key(operation: &Operation, form: Form) -> String {
+    let mut key = String::with_capacity(96);
+    // Writing to a string cannot fail.
+    let _ = write!(key, "{} {form:?} {}", operation.route.name(), operation.subject_text);
+    for name in &operation.names {
+        let _ = write!(key, "\n{name}");
+    }
+    let mut parameters: Vec<(&str, &str)> = operation.parameters().collect();
+    parameters.sort_by_key(|(name, _)| *name);
+    for (name, value) in parameters {
+        let _ = write!(key, "\n{name}={value}");
+    }
+    key
+}

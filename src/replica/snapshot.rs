@@ -1,0 +1,208 @@
+//! What a reader sees: one state of the whole replica, which never changes under it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+use serde_json::value::RawValue;
+
+use super::index::ContextState;
+use crate::protocol::order::compare;
+use crate::protocol::schema::Version;
+use crate::protocol::shape::Profile;
+use crate::protocol::subject::{Context, QualifiedSubject};
+
+/// One state of the replica.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(super) generation: u64,
+    pub(super) contexts: RedBlackTreeMapSync<Context, Arc<ContextState>>,
+    pub(super) listed: Option<Arc<[Context]>>,
+    pub(super) remembered: HashTrieMapSync<Arc<str>, Arc<Remembered>>,
+    pub(super) referrers: HashTrieMapSync<Referred, Arc<[Referrer]>>,
+    pub(super) associations: Option<Arc<[Association]>>,
+    pub(super) doubts: RedBlackTreeMapSync<Scope, Doubt>,
+    pub(super) profile: Option<Profile>,
+}
+
+/// An answer of the primary that is kept as it was: a configuration, a fact about the server, or
+/// that it does not have such a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The status.
+    pub status: u16,
+    /// The body, byte for byte.
+    pub body: Bytes,
+}
+
+/// The key under which a version is referred to: context, subject as it is looked for there, version.
+pub(super) type Referred = (Context, Arc<str>, i32);
+
+/// A version that refers to another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// The subject that it is a version of.
+    pub subject: QualifiedSubject,
+    /// Its number.
+    pub version: i32,
+}
+
+/// A link between a resource, such as a topic, and a subject.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Association {
+    /// The subject, possibly qualified.
+    #[serde(default)]
+    pub subject: String,
+    /// The resource's name.
+    #[serde(default)]
+    pub resource_name: String,
+    /// The resource's namespace.
+    #[serde(default)]
+    pub resource_namespace: String,
+    /// The resource's id.
+    #[serde(default)]
+    pub resource_id: String,
+    /// What the resource is, such as `topic`.
+    #[serde(default)]
+    pub resource_type: String,
+    /// Which side of it: `key`, `value`.
+    #[serde(default)]
+    pub association_type: String,
+    /// STRONG or WEAK.
+    #[serde(default)]
+    pub lifecycle: String,
+    /// The whole object as the primary printed it.
+    #[serde(skip)]
+    pub printed: Option<Arc<RawValue>>,
+}
+
+/// A part of the replica that can be in doubt, or be written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Everything.
+    All,
+    /// A whole context.
+    Context(Context),
+    /// One subject.
+    Subject(QualifiedSubject),
+    /// A remembered answer, by its key.
+    Remembered(Arc<str>),
+    /// The list of contexts.
+    Contexts,
+    /// The associations.
+    Associations,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Context(context) => write!(f, "context {context}"),
+            Self::Subject(subject) => write!(f, "subject {subject}"),
+            Self::Remembered(key) => write!(f, "answer {key}"),
+            Self::Contexts => f.write_str("contexts"),
+            Self::Associations => f.write_str("associations"),
+        }
+    }
+}
+
+impl Scope {
+    /// Reads what `Display` printed.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text.split_once(' ') {
+            None if text == "all" => Self::All,
+            None if text == "contexts" => Self::Contexts,
+            None if text == "associations" => Self::Associations,
+            Some(("context", name)) => Self::Context(Context::named(name)),
+            Some(("subject", name)) => Self::Subject(QualifiedSubject::parse(name)),
+            Some(("answer", key)) => Self::Remembered(Arc::from(key)),
+            _ => return None,
+        })
+    }
+}
+
+/// How far what the replica holds of a scope can be trusted after a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Right, but for what the answer to a write does not say: the time of its record.
+    Incomplete,
+    /// Possibly behind an acknowledged write: only the primary may be believed.
+    Unsure,
+}
+
+impl Snapshot {
+    /// Counts the states; an answer rendered from another generation is stale.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The context of a name, if it has ever held a subject.
+    pub fn context(&self, context: &Context) -> Option<&Arc<ContextState>> {
+        self.contexts.get(context)
+    }
+
+    /// Every context that holds subjects or held some.
+    pub fn contexts(&self) -> impl Iterator<Item = (&Context, &Arc<ContextState>)> {
+        self.contexts.iter()
+    }
+
+    /// The contexts as the primary lists them, the default one first; `None` if it never said.
+    pub fn listed_contexts(&self) -> Option<&[Context]> {
+        self.listed.as_deref()
+    }
+
+    /// The contexts that a lookup in the default one falls back to, in the order they are tried.
+    pub fn named_contexts(&self) -> impl Iterator<Item = (&Context, &Arc<ContextState>)> {
+        let mut named: Vec<_> = self.contexts.iter().filter(|(context, _)| !context.is_default()).collect();
+        named.sort_by(|one, other| compare(one.0.as_str(), other.0.as_str()));
+        named.into_iter()
+    }
+
+    /// A remembered answer.
+    pub fn remembered(&self, key: &str) -> Option<&Arc<Remembered>> {
+        self.remembered.get(key)
+    }
+
+    /// The keys of the remembered answers.
+    pub fn remembered_keys(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.remembered.keys()
+    }
+
+    /// The versions that refer to a version.
+    pub fn referrers(&self, subject: &QualifiedSubject, version: i32) -> &[Referrer] {
+        let key = (subject.context.clone(), subject.subject.clone(), version);
+        self.referrers.get(&key).map_or(&[], |referrers| referrers)
+    }
+
+    /// The associations, if the primary has been asked for them.
+    pub fn associations(&self) -> Option<&[Association]> {
+        self.associations.as_deref()
+    }
+
+    /// The shape of the primary's answers, once it is known.
+    pub fn profile(&self) -> Option<Profile> {
+        self.profile
+    }
+
+    /// What is in doubt.
+    pub fn doubts(&self) -> impl Iterator<Item = (&Scope, Doubt)> {
+        self.doubts.iter().map(|(scope, doubt)| (scope, *doubt))
+    }
+
+    /// Whether nothing at all is in doubt; nearly always so.
+    pub fn is_sure(&self) -> bool {
+        self.doubts.is_empty()
+    }
+
+    /// Whether the replica holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.contexts.values().all(|context| context.subjects.is_empty()) && self.remembered.is_empty()
+    }
+
+    /// One version, soft-deleted or not.
+    pub fn version(&self, subject: &QualifiedSubject, number: i32) -> Option<&Arc<Version>> {
+        self.context(&subject.context)?.subject(&subject.subject)?.version(number)
+    }
+}

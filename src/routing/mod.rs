@@ -1,0 +1,129 @@
+//! Who answers, under which names.
+//!
+//! [`Contexts::address`] gives an admitted request the names that the primary knows it by, and
+//! [`Modes::route`] says where it goes. Both take the proof of the step before them and give the
+//! proof for the next one.
+
+use crate::admission::Admitted;
+use crate::protocol::endpoints::{Effect, Route};
+use crate::protocol::error::Refusal;
+use crate::protocol::json::Object;
+use crate::protocol::mode::Mode;
+use crate::protocol::operation::Operation;
+use crate::protocol::subject::Context;
+
+/// A request with both its names: ours, and the primary's.
+#[derive(Debug)]
+pub struct Addressed {
+    admitted: Admitted,
+}
+
+impl Addressed {
+    /// What is asked for, under our names.
+    pub fn operation(&self) -> &Operation {
+        self.admitted.operation()
+    }
+
+    /// Who asks, and what.
+    pub fn admitted(&self) -> &Admitted {
+        &self.admitted
+    }
+
+    /// The target under the primary's names.
+    pub fn primary_target(&self) -> &str {
+        &self.admitted.operation().target
+    }
+}
+
+/// The map from our contexts to the primary's. There is none yet: names pass as they are.
+#[derive(Clone, Debug, Default)]
+pub struct Contexts;
+
+impl Contexts {
+    /// Finds the primary's names for a request.
+    pub fn address(&self, admitted: Admitted) -> Addressed {
+        Addressed { admitted }
+    }
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To our own copy; what it does not know, the primary is asked.
+    Replica,
+    /// To the primary.
+    Primary,
+    /// Nowhere: it is about this process.
+    Here,
+}
+
+/// A request that knows where it goes.
+#[derive(Debug)]
+pub struct Routed {
+    addressed: Addressed,
+    destination: Destination,
+}
+
+impl Routed {
+    /// Where it goes.
+    pub fn destination(&self) -> Destination {
+        self.destination
+    }
+
+    /// The request under both names.
+    pub fn addressed(&self) -> &Addressed {
+        &self.addressed
+    }
+}
+
+/// The modes of all scopes. There is one yet: FORWARD, everywhere.
+#[derive(Clone, Debug)]
+pub struct Modes {
+    everywhere: Mode,
+}
+
+impl Default for Modes {
+    fn default() -> Self {
+        Self { everywhere: Mode::Forward }
+    }
+}
+
+impl Modes {
+    /// Sends a request on its way, or says in the registry's words why not.
+    pub fn route(&self, addressed: Addressed) -> Result<Routed, Refusal> {
+        let operation = addressed.operation();
+        let destination = match (operation.effect, operation.route) {
+            (_, Route::GlobalMode | Route::SubjectMode) => Destination::Here,
+            (Effect::Control, Route::Exporters | Route::Importers) => return Err(Refusal::not_found()),
+            (Effect::Control, _) => {
+                return Err(Refusal::not_permitted(format!(
+                    "Mode changes are not allowed: every context of this outpost is in {} mode",
+                    self.everywhere
+                )));
+            }
+            (Effect::Read, _) => Destination::Replica,
+            (Effect::Judgement | Effect::Write, _) => Destination::Primary,
+        };
+        Ok(Routed { addressed, destination })
+    }
+
+    /// The mode that counts where nothing closer is set.
+    pub fn everywhere(&self) -> Mode {
+        self.everywhere
+    }
+
+    /// The answer to `GET /mode` and `GET /mode/{s}` (WIRE.md § 4.3).
+    pub fn show(&self, operation: &Operation) -> Result<Vec<u8>, Refusal> {
+        let subject = &operation.subject;
+        let is_top_level =
+            subject.is_bare_context() && (subject.context.is_default() || subject.context == Context::global());
+        if !is_top_level && !operation.query.flag("defaultToGlobal") {
+            return Err(Refusal::no_mode(&subject.to_string()));
+        }
+        let mut out = Vec::new();
+        let mut object = Object::open(&mut out);
+        object.text("mode", Some(self.everywhere.as_str()));
+        object.close();
+        Ok(out)
+    }
+}

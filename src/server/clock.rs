@@ -1,0 +1,357 @@
+//! The clock of one connection: what it is doing, since when, and when that has lasted too long.
+//!
+//! hyper has one timer for a head and for the silence before it, none for the first byte, none for
+//! HTTP/2, and none for an answer that nobody reads. So the stream and the service report here
+//! what happens, and the task that drives the connection asks here when to give up.
+
+use std::sync::{Mutex, MutexGuard};
+use std::task::Waker;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tokio::time::Instant;
+
+use super::Limits;
+
+/// How long a closed connection is still read, so that an answer to a body that was refused half-way
+/// is not lost to the reset that unread bytes cause.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A client that takes an answer more slowly than this many bytes a second is taken for stalled.
+const SLOWEST_READER: u64 = 1024;
+
+/// The preface of an HTTP/2 client (24 bytes) with the head of its first frame, its settings (9 bytes).
+const H2_OPENING: u64 = 33;
+
+/// The two ways of speaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP/1.1 and 1.0.
+    H1,
+    /// HTTP/2, after ALPN.
+    H2,
+}
+
+/// Which limit ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// No byte at all.
+    FirstByte,
+    /// A head that was begun and not ended.
+    Head,
+    /// Nothing between two requests.
+    Idle,
+    /// An answer that is not read.
+    Stalled,
+    /// A client that does not close after we did.
+    Linger,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Fresh(Instant),
+    Head(Instant),
+    Idle(Instant),
+    Busy,
+    Closing(Instant),
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    in_flight: usize,
+    /// Since when the socket takes nothing, moved on a little by each byte that it does take.
+    blocked: Option<Instant>,
+    unflushed: bool,
+    /// Answers of HTTP/2 that wait for the client's window, with the time since when.
+    waiting: Vec<(u64, Instant)>,
+    received: u64,
+    tail: [u8; 3],
+    bodyless: bool,
+    lingers: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    first_byte: Duration,
+    head: Duration,
+    idle: Duration,
+    stalled: Duration,
+}
+
+/// The clock itself; shared by stream, service and connection.
+pub(super) struct Clock {
+    protocol: Protocol,
+    patience: Patience,
+    state: Mutex<State>,
+    waker: AtomicWaker,
+}
+
+impl Clock {
+    pub(super) fn new(protocol: Protocol, limits: &Limits) -> Self {
+        let patience = Patience {
+            first_byte: limits.first_byte,
+            head: limits.head_time,
+            idle: limits.idle,
+            stalled: limits.body_idle,
+        };
+        let state = State {
+            phase: Phase::Fresh(Instant::now()),
+            in_flight: 0,
+            blocked: None,
+            unflushed: false,
+            waiting: Vec::new(),
+            received: 0,
+            tail: [0; 3],
+            bodyless: false,
+            lingers: true,
+        };
+        Self { protocol, patience, state: Mutex::new(state), waker: AtomicWaker::new() }
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics under this lock; and if it did, the numbers would still be numbers.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Bytes came from the client; none means that it will send no more.
+    pub(super) fn received(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        if bytes.is_empty() {
+            state.lingers = false;
+            return;
+        }
+        state.received = state.received.saturating_add(bytes.len() as u64);
+        for byte in bytes.iter().rev().take(3).rev() {
+            state.tail = [state.tail[1], state.tail[2], *byte];
+        }
+        state.phase = match (self.protocol, state.phase) {
+            (Protocol::H1, Phase::Fresh(_) | Phase::Idle(_)) | (Protocol::H2, Phase::Fresh(_)) => {
+                Phase::Head(Instant::now())
+            }
+            (_, phase) => phase,
+        };
+        // An HTTP/2 client may connect ahead of its first request; and when it is idle, its
+        // bytes are answers to our pings more often than heads.
+        if self.protocol == Protocol::H2 && state.received >= H2_OPENING && matches!(state.phase, Phase::Head(_)) {
+            state.phase = Phase::Idle(Instant::now());
+        }
+    }
+
+    /// The head of a request is complete.
+    pub(super) fn begin(&self, bodyless: bool) {
+        let mut state = self.state();
+        state.in_flight += 1;
+        state.bodyless = bodyless;
+        state.phase = Phase::Busy;
+    }
+
+    /// The last of an answer was handed over, or the answer was given up.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        if state.in_flight > 0 || matches!(state.phase, Phase::Closing(_)) {
+            return;
+        }
+        let now = Instant::now();
+        state.phase = if self.protocol == Protocol::H1 && state.bodyless && !ends_a_head(state.tail) {
+            // Part of the next head came along with this request, so there is no silence to wait for.
+            Phase::Head(now)
+        } else {
+            Phase::Idle(now)
+        };
+        drop(state);
+        self.waker.wake();
+    }
+
+    /// The socket takes no more for now.
+    pub(super) fn blocked(&self) {
+        let mut state = self.state();
+        if state.blocked.is_none() {
+            state.blocked = Some(Instant::now());
+        }
+    }
+
+    /// The socket took `bytes`; a drip of them does not start the wait anew.
+    pub(super) fn took(&self, bytes: usize) {
+        let mut state = self.state();
+        state.unflushed = true;
+        if let Some(since) = state.blocked {
+            let bought = Duration::from_millis((bytes as u64).saturating_mul(1000) / SLOWEST_READER);
+            let since = since + bought;
+            state.blocked = (since < Instant::now()).then_some(since);
+        }
+    }
+
+    /// Everything that was to be sent has been taken.
+    pub(super) fn flushed(&self) {
+        let mut state = self.state();
+        state.blocked = None;
+        if std::mem::take(&mut state.unflushed)
+            && self.protocol == Protocol::H1
+            && matches!(state.phase, Phase::Idle(_))
+        {
+            // hyper takes an answer as a whole and lets go of it; the client has it only now.
+            state.phase = Phase::Idle(Instant::now());
+        }
+    }
+
+    /// An answer waits for the client to take what it was given.
+    pub(super) fn waits(&self, answer: u64) {
+        let now = Instant::now();
+        let mut state = self.state();
+        match state.waiting.iter_mut().find(|(waiting, _)| *waiting == answer) {
+            Some((_, since)) => *since = now,
+            None => state.waiting.push((answer, now)),
+        }
+        drop(state);
+        self.waker.wake();
+    }
+
+    /// An answer does not wait for the client any more.
+    pub(super) fn moves(&self, answer: u64) {
+        self.state().waiting.retain(|(waiting, _)| *waiting != answer);
+    }
+
+    /// Our side is closed.
+    pub(super) fn closing(&self) {
+        let mut state = self.state();
+        if !matches!(state.phase, Phase::Closing(_)) {
+            state.phase = Phase::Closing(Instant::now());
+        }
+    }
+
+    /// A drain has begun. Where no request is under way there is no answer to be lost.
+    pub(super) fn draining(&self) {
+        let mut state = self.state();
+        if matches!(state.phase, Phase::Fresh(_) | Phase::Idle(_)) {
+            state.lingers = false;
+        }
+    }
+
+    /// Whether a closed connection has to be read on for a while.
+    pub(super) fn lingers(&self) -> bool {
+        self.state().lingers
+    }
+
+    /// When the connection has lasted too long as it is, and what to call that.
+    pub(super) fn due(&self) -> Option<(Instant, Overdue)> {
+        let state = self.state();
+        let phase = match state.phase {
+            Phase::Fresh(since) => Some((since + self.patience.first_byte, Overdue::FirstByte)),
+            Phase::Head(since) => Some((since + self.patience.head, Overdue::Head)),
+            Phase::Idle(_) if state.blocked.is_some() => None,
+            Phase::Idle(since) => Some((since + self.patience.idle, Overdue::Idle)),
+            Phase::Busy => None,
+            Phase::Closing(since) => Some((since + LINGER, Overdue::Linger)),
+        };
+        let oldest = state.waiting.iter().map(|(_, since)| *since).chain(state.blocked).min();
+        let stalled = oldest.map(|since| (since + self.patience.stalled, Overdue::Stalled));
+        phase.into_iter().chain(stalled).min_by_key(|(at, _)| *at)
+    }
+
+    /// From now on a change that comes from another task wakes this one.
+    pub(super) fn watch(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Changes made by the connection's own task need not wake it.
+    pub(super) fn unwatch(&self) {
+        drop(self.waker.take());
+    }
+}
+
+fn ends_a_head(tail: [u8; 3]) -> bool {
+    tail == *b"\n\r\n" || tail[1..] == *b"\n\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock(protocol: Protocol) -> Clock {
+        Clock::new(protocol, &Limits::default())
+    }
+
+    fn left(clock: &Clock) -> Option<(u64, Overdue)> {
+        clock.due().map(|(at, overdue)| ((at - Instant::now()).as_secs(), overdue))
+    }
+
+    async fn pass(seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_of_a_plain_connection_has_its_own_limit() {
+        let clock = clock(Protocol::H1);
+        assert_eq!(left(&clock), Some((10, Overdue::FirstByte)));
+        pass(9).await;
+        clock.received(b"GET / HT");
+        assert_eq!(left(&clock), Some((10, Overdue::Head)));
+        pass(4).await;
+        clock.received(b"TP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(left(&clock), Some((6, Overdue::Head)), "a head that drips is not granted more time");
+        clock.begin(true);
+        assert_eq!(left(&clock), None);
+        clock.end();
+        assert_eq!(left(&clock), Some((75, Overdue::Idle)));
+        clock.received(b"G");
+        assert_eq!(left(&clock), Some((10, Overdue::Head)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_that_came_with_the_request_before_it_is_not_taken_for_silence() {
+        let clock = clock(Protocol::H1);
+        clock.received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /");
+        clock.begin(true);
+        clock.end();
+        assert_eq!(left(&clock), Some((10, Overdue::Head)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_http_2_connection_must_open_in_time_and_may_then_be_silent() {
+        let clock = clock(Protocol::H2);
+        clock.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        assert_eq!(left(&clock), Some((10, Overdue::Head)));
+        pass(3).await;
+        clock.received(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        assert_eq!(left(&clock), Some((75, Overdue::Idle)));
+        pass(5).await;
+        clock.received(&[0; 17]);
+        assert_eq!(left(&clock), Some((70, Overdue::Idle)), "an answer to a ping is no request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_taken_in_drips_is_stalled_all_the_same() {
+        let clock = clock(Protocol::H1);
+        clock.received(b"GET / HTTP/1.1\r\n\r\n");
+        clock.begin(true);
+        clock.blocked();
+        for _ in 0..8 {
+            pass(1).await;
+            clock.took(32);
+            clock.blocked();
+        }
+        assert_eq!(left(&clock), Some((2, Overdue::Stalled)));
+        clock.took(10_000);
+        assert_eq!(left(&clock), None, "a reader that catches up is forgiven");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_stalled_answer_counts_although_others_move() {
+        let clock = clock(Protocol::H2);
+        clock.begin(true);
+        clock.begin(true);
+        clock.waits(1);
+        pass(6).await;
+        clock.waits(2);
+        clock.moves(2);
+        assert_eq!(left(&clock), Some((4, Overdue::Stalled)));
+        clock.moves(1);
+        assert_eq!(left(&clock), None);
+    }
+}

@@ -1,0 +1,359 @@
+//! One connection, from the accepted socket to its end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, Request, Response, Version};
+use hyper::body::{Body as _, Incoming};
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceExt as _};
+
+use super::Limits;
+use super::clock::{Clock, Overdue, Protocol};
+use super::gate::Place;
+use super::outgoing::{Outgoing, Turn};
+use super::stream::Watched;
+use super::tls::Certificate;
+use crate::body::Body;
+use crate::telemetry::Chain;
+
+/// Streams that one HTTP/2 connection may have open.
+const STREAMS: u32 = 256;
+
+/// hyper insists on at least this much.
+const SMALLEST_BUFFER: usize = 8 * 1024;
+
+/// Who is at the other end of a connection; every request carries it among its extensions.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// Number of the connection since the start of this process.
+    pub connection: u64,
+    /// The verified certificate chain that the client showed, leaf first; empty when it showed none.
+    pub certificates: Arc<[CertificateDer<'static>]>,
+}
+
+/// The ways in which a connection is told to end before it wants to.
+#[derive(Clone)]
+pub(super) struct Ending {
+    /// Finish what is under way, take nothing new.
+    pub(super) drain: CancellationToken,
+    /// Stop now.
+    pub(super) abort: CancellationToken,
+    pub(super) tasks: TaskTracker,
+}
+
+impl<F> Executor<F> for Ending
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let abort = self.abort.clone();
+        self.tasks.spawn(async move {
+            let _ended = abort.run_until_cancelled(stream).await;
+        });
+    }
+}
+
+/// Serves one accepted connection.
+pub(super) async fn serve<S>(
+    tcp: TcpStream,
+    address: SocketAddr,
+    certificate: Option<Arc<Certificate>>,
+    service: Visit<S>,
+) where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    // Without it each answer would wait for the client's delayed acknowledgement of the one before.
+    if tcp.set_nodelay(true).is_err() {
+        return;
+    }
+    let mut peer =
+        Peer { address, tls: false, connection: service.place.connection, certificates: Arc::from(Vec::new()) };
+    let Some(certificate) = certificate else {
+        return converse(tcp, Protocol::H1, peer, service).await;
+    };
+    let handshake = timeout(service.place.limits().handshake, certificate.acceptor().accept(tcp));
+    let stream = match service.ending.drain.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => stream,
+        Some(Ok(Err(error))) => {
+            service.place.handshake_failed();
+            tracing::debug!(peer = %address, error = %Chain(&error), "TLS handshake failed");
+            return;
+        }
+        Some(Err(_)) => {
+            service.place.handshake_failed();
+            tracing::debug!(peer = %address, "TLS handshake took too long");
+            return;
+        }
+        None => return,
+    };
+    let session = stream.get_ref().1;
+    let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::H2 } else { Protocol::H1 };
+    peer.tls = true;
+    peer.certificates = session.peer_certificates().unwrap_or_default().iter().cloned().collect();
+    converse(stream, protocol, peer, service).await;
+}
+
+/// What a connection needs besides its socket.
+pub(super) struct Visit<S> {
+    pub(super) service: S,
+    pub(super) place: Place,
+    pub(super) ending: Ending,
+}
+
+async fn converse<T, S>(stream: T, protocol: Protocol, peer: Peer, visit: Visit<S>)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    let Visit { service, place, ending } = visit;
+    let clock = Arc::new(Clock::new(protocol, place.limits()));
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&clock)));
+    let turns = Arc::clone(&clock);
+    let address = peer.address;
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let turn = Turn::begin(Arc::clone(&turns), request.body().is_end_stream());
+        answer(service.clone(), request, peer.clone(), turn)
+    });
+    let drive = async {
+        match protocol {
+            Protocol::H1 => {
+                let connection = http1(place.limits()).serve_connection(io, service);
+                drive(connection, &clock, &ending.drain).await
+            }
+            Protocol::H2 => {
+                let connection = http2(place.limits(), ending.clone()).serve_connection(io, service);
+                drive(connection, &clock, &ending.drain).await
+            }
+        }
+    };
+    match ending.abort.run_until_cancelled(drive).await {
+        Some(Outcome::Ended(Ok(()))) => {}
+        Some(Outcome::Ended(Err(error))) => {
+            tracing::debug!(peer = %address, error = %Chain(&error), "connection broke");
+        }
+        Some(Outcome::Cut(overdue)) => {
+            place.cut(overdue);
+            tracing::debug!(peer = %address, limit = ?overdue, "connection closed because a limit was reached");
+        }
+        None => {
+            tracing::warn!(peer = %address, "connection closed in the middle of a request, the drain took too long")
+        }
+    }
+}
+
+/// Asks the service, and does for every answer what the connection needs.
+async fn answer<S>(
+    service: S,
+    mut request: Request<Incoming>,
+    peer: Peer,
+    turn: Turn,
+) -> Result<Response<Outgoing>, Infallible>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+{
+    // What follows a CONNECT is meant for a tunnel, and must not be read as the next request.
+    let closes = request.method() == Method::CONNECT && request.version() != Version::HTTP_2;
+    request.extensions_mut().insert(peer);
+    let mut response = service.oneshot(request).await?;
+    if closes {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| Outgoing::new(body, turn)))
+}
+
+fn http1(limits: &Limits) -> http1::Builder {
+    let head = usize::try_from(limits.head.as_u64()).unwrap_or(usize::MAX);
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // The clock sees to heads; this timer would close an idle connection just as fast as a slow head.
+        .header_read_timeout(None::<Duration>)
+        .max_header_size(head)
+        .max_buf_size(head.max(SMALLEST_BUFFER))
+        // A client may send its request, close its side, and wait for the answer.
+        .half_close(true);
+    builder
+}
+
+fn http2(limits: &Limits, streams: Ending) -> http2::Builder<Ending> {
+    let mut builder = http2::Builder::new(streams);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(limits.head.as_u64()).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(1024);
+    builder
+}
+
+enum Outcome<E> {
+    Ended(Result<(), E>),
+    Cut(Overdue),
+}
+
+/// Polls a connection until it ends or its clock says that it has to.
+async fn drive<C: GracefulConnection>(connection: C, clock: &Clock, drain: &CancellationToken) -> Outcome<C::Error> {
+    let mut connection = pin!(connection);
+    let mut drain = pin!(drain.cancelled());
+    let mut draining = false;
+    let mut alarm = pin!(sleep_until(clock.due().map_or_else(tokio::time::Instant::now, |(at, _)| at)));
+    let mut armed = true;
+    let mut closing = None;
+    std::future::poll_fn(|cx| {
+        loop {
+            clock.unwatch();
+            if !draining && drain.as_mut().poll(cx).is_ready() {
+                draining = true;
+                clock.draining();
+                connection.as_mut().graceful_shutdown();
+            }
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(closing.map_or(Outcome::Ended(ended), Outcome::Cut));
+            }
+            clock.watch(cx.waker());
+            let Some((at, overdue)) = clock.due() else { return Poll::Pending };
+            // Most requests end long before the alarm, so it is only ever set anew when it must ring
+            // earlier, or when it has rung.
+            if !armed || alarm.deadline() > at {
+                alarm.as_mut().reset(at);
+                armed = true;
+            }
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            armed = false;
+            if alarm.deadline() < at {
+                continue;
+            }
+            if overdue != Overdue::Idle || closing.is_some() {
+                return Poll::Ready(Outcome::Cut(closing.unwrap_or(overdue)));
+            }
+            // A client that just now sends its next request hears that it came too late.
+            closing = Some(overdue);
+            clock.closing();
+            connection.as_mut().graceful_shutdown();
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::server::{Gate, Metrics};
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    /// A client's end of a connection on which every request is answered with `size` bytes.
+    async fn client(size: usize) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(1024);
+        let service = tower::service_fn(move |_: Request<Incoming>| async move {
+            Ok::<_, Infallible>(Response::new(Body::whole(vec![b'x'; size])))
+        });
+        let gate = Gate::new("data", &Limits::default(), &Metrics::default());
+        let ending =
+            Ending { drain: CancellationToken::new(), abort: CancellationToken::new(), tasks: TaskTracker::new() };
+        let place = gate.admit(gate.room().await);
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let peer = Peer { address, tls: false, connection: place.connection, certificates: Arc::from(Vec::new()) };
+        tokio::spawn(converse(server, Protocol::H1, peer, Visit { service, place, ending }));
+        client
+    }
+
+    /// How many seconds it takes until the server closes, and what it sends until then.
+    async fn closed_after(client: &mut DuplexStream) -> (u64, String) {
+        let start = Instant::now();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("closed in good order");
+        (start.elapsed().as_secs(), answer)
+    }
+
+    async fn pass(seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_is_cut_after_the_first_byte_limit() {
+        assert_eq!(closed_after(&mut client(1).await).await, (10, String::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_is_cut_however_it_drips() {
+        let mut client = client(1).await;
+        pass(9).await;
+        for byte in &REQUEST[..8] {
+            client.write_all(&[*byte]).await.expect("still open");
+            pass(1).await;
+        }
+        assert_eq!(closed_after(&mut client).await, (2, String::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_outlives_the_limit_of_a_head_and_each_request_starts_its_time_anew() {
+        let mut client = client(1).await;
+        for _ in 0..3 {
+            client.write_all(REQUEST).await.expect("still open");
+            let mut answer = [0; 1024];
+            let length = client.read(&mut answer).await.expect("an answer");
+            assert!(answer[..length].ends_with(b"\r\n\r\nx"));
+            pass(70).await;
+        }
+        assert_eq!(closed_after(&mut client).await, (5, String::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_read_is_cut_and_a_slow_reader_gets_all_of_it() {
+        let mut stalled = client(100_000).await;
+        stalled.write_all(REQUEST).await.expect("open");
+        pass(11).await;
+        let (_, answer) = closed_after(&mut stalled).await;
+        assert_eq!(answer.len(), 1024, "what was on its way, and no more");
+
+        let mut slow = client(600_000).await;
+        slow.write_all(REQUEST.strip_suffix(b"\r\n").expect("a head")).await.expect("open");
+        slow.write_all(b"Connection: close\r\n\r\n").await.expect("open");
+        let mut received = 0;
+        let start = Instant::now();
+        loop {
+            let mut piece = [0; 2048];
+            match slow.read(&mut piece).await.expect("not cut") {
+                0 => break,
+                length => received += length,
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        assert!(
+            received > 600_000 && start.elapsed() > Duration::from_secs(200),
+            "{received} in {:?}",
+            start.elapsed()
+        );
+    }
+}

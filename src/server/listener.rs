@@ -1,0 +1,189 @@
+//! The accept loop of one listener, and its drain.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use super::ListenerConfig;
+use super::connection::{Ending, Visit, serve};
+use super::gate::Gate;
+use super::tls::{Certificate, TlsError};
+use crate::body::Body;
+use crate::telemetry::Chain;
+
+/// Connections that the system keeps for us until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// Waits after a failed accept, the next one twice as long, up to the second.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A listener that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address cannot be used.
+    #[error("cannot listen on {address}")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error("cannot serve TLS on {address}")]
+    Tls {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: Box<TlsError>,
+    },
+}
+
+/// A bound socket that is not served yet.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    gate: Gate,
+    certificate: Option<Arc<Certificate>>,
+}
+
+impl Listener {
+    /// Reads the certificate, if there is one, and binds the address.
+    pub fn bind(config: &ListenerConfig, gate: &Gate) -> Result<Self, BindError> {
+        let address = config.bind;
+        let load = |files| Certificate::load(files, gate.metrics()).map(Arc::new);
+        let certificate = config.tls.as_ref().map(load).transpose();
+        let certificate = certificate.map_err(|source| BindError::Tls { address, source: Box::new(source) })?;
+        let bound = socket(address).and_then(|socket| {
+            let address = socket.local_addr()?;
+            Ok((socket, address))
+        });
+        let (socket, address) = bound.map_err(|source| BindError::Address { address, source })?;
+        Ok(Self { socket, address, gate: gate.clone(), certificate })
+    }
+
+    /// The address that clients connect to; its port is known even when any was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate, to be reloaded at once when someone asks for it.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.certificate.clone()
+    }
+
+    /// Serves until `drain` is cancelled, and then for as long as requests in flight need, at most
+    /// until the drain limit.
+    pub async fn serve<S>(self, service: S, drain: CancellationToken)
+    where
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let ending = Ending { drain, abort: CancellationToken::new(), tasks: TaskTracker::new() };
+        // Whoever drops this future does not want connections that go on without it.
+        let _aborts = ending.abort.clone().drop_guard();
+        let limit = self.gate.limits().drain;
+        let upkeep = async {
+            match self.certificate.clone() {
+                Some(certificate) => certificate.keep_current().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.accept_all(service, &ending) => {}
+            () = upkeep => {}
+        }
+        drop(self.socket);
+        ending.tasks.close();
+        if timeout(limit, ending.tasks.wait()).await.is_err() {
+            tracing::warn!(open = ending.tasks.len(), "the drain took too long, what is still open is cut");
+            ending.abort.cancel();
+            ending.tasks.wait().await;
+        }
+    }
+
+    async fn accept_all<S>(&self, service: S, ending: &Ending)
+    where
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let mut pause = Pause::default();
+        loop {
+            let next = async {
+                let permit = self.gate.room().await;
+                (permit, self.next(&mut pause).await)
+            };
+            let Some((permit, (tcp, address))) = ending.drain.run_until_cancelled(next).await else { return };
+            let visit = Visit { service: service.clone(), place: self.gate.admit(permit), ending: ending.clone() };
+            ending.tasks.spawn(serve(tcp, address, self.certificate.clone(), visit));
+        }
+    }
+
+    /// The next connection. Failures are waited out, because to stop listening would be worse than any of them.
+    async fn next(&self, pause: &mut Pause) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.socket.accept().await {
+                Ok(accepted) => {
+                    pause.over(self.address);
+                    return accepted;
+                }
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) => {
+                    self.gate.accept_failed();
+                    pause.wait(self.address, &error).await;
+                }
+            }
+        }
+    }
+}
+
+fn socket(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the last connections of the process before.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Connections that were gone before they were accepted.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// The growing pause between failed accepts. A series of them is logged when it begins and when it ends.
+#[derive(Default)]
+struct Pause(Option<Duration>);
+
+impl Pause {
+    async fn wait(&mut self, address: SocketAddr, error: &io::Error) {
+        let length = match self.0 {
+            None => {
+                tracing::warn!(%address, error = %Chain(error), "cannot accept connections, trying on");
+                SHORTEST_PAUSE
+            }
+            Some(before) => (before * 2).min(LONGEST_PAUSE),
+        };
+        self.0 = Some(length);
+        tokio::time::sleep(length).await;
+    }
+
+    fn over(&mut self, address: SocketAddr) {
+        if self.0.take().is_some() {
+            tracing::info!(%address, "accepting connections again");
+        }
+    }
+}

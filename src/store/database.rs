@@ -1,0 +1,301 @@
+//! The redb file: its tables, its format, its checks.
+
+use std::fmt;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use redb::backends::FileBackend;
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+};
+
+use super::error::Panicked;
+use super::place::Place;
+use super::{Entry, Error, Table};
+
+type Definition = TableDefinition<'static, &'static str, &'static [u8]>;
+
+const TABLES: [(Table, Definition); 5] = [
+    (Table::Versions, TableDefinition::new("versions")),
+    (Table::Texts, TableDefinition::new("texts")),
+    (Table::Remembered, TableDefinition::new("remembered")),
+    (Table::Doubts, TableDefinition::new("doubts")),
+    (Table::Meta, TableDefinition::new("meta")),
+];
+
+// A table of its own, so that no key of the rooms above can collide with it.
+const FORMAT: Definition = TableDefinition::new("format");
+const FORMAT_KEY: &str = "version";
+const FORMAT_KNOWN: &str = "1";
+
+// redb's cache is of no use to us: everything is read once at start, and then only written.
+const CACHE: usize = 16 << 20;
+
+/// How a file becomes a database; the tests put a disk without space in between.
+pub(super) type Opener = fn(&Builder, File) -> Result<Database, DatabaseError>;
+
+/// The database in its place.
+pub(super) struct Keeper {
+    place: Place,
+    opener: Opener,
+    // None after a failed write, until it could be opened again: redb takes nothing more after an I/O error.
+    database: Option<Database>,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// Opens the file, making it where it is missing, and checks all of it.
+    pub(super) fn open(place: Place, opener: Opener) -> Result<Self, Error> {
+        let file = match place.open()? {
+            Some(file) => file,
+            None => guarded(&place, || create(&place, opener))?,
+        };
+        let mut keeper = Self { place, opener, database: None };
+        let database = guarded(&keeper.place, || keeper.start(file, Check::All))?;
+        guarded(&keeper.place, || check_format(&keeper.place, &database))?;
+        keeper.database = Some(database);
+        Ok(keeper)
+    }
+
+    /// The state file.
+    pub(super) fn file(&self) -> PathBuf {
+        self.place.file()
+    }
+
+    /// Shows every record.
+    pub(super) fn load(&self, mut record: impl FnMut(Table, &str, &[u8])) -> Result<(), Error> {
+        let Some(database) = &self.database else { return Err(Error::Closed) };
+        // Not guarded: the file was found whole at start, so a panic in here is one of `record`.
+        read_all(database, &mut record).map_err(Error::Read)
+    }
+
+    /// Puts all of it into one transaction and returns when that is on disk.
+    pub(super) fn write<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) -> Result<(), Error> {
+        let open = match self.database.take() {
+            Some(open) => open,
+            None => guarded(&self.place, || self.reopen())?,
+        };
+        guarded(&self.place, || write_all(&open, entries).map_err(Error::Write))?;
+        self.database = Some(open);
+        Ok(())
+    }
+
+    /// Releases the file and the folder.
+    pub(super) fn close(&mut self) {
+        if let Some(database) = self.database.take() {
+            // Nothing is lost if this fails: every commit is on disk, and the next start mends the rest.
+            let closed = guarded(&self.place, || Ok(database.close()));
+            tracing::debug!(?closed, "the state file is closed");
+        }
+        self.place.release();
+    }
+
+    fn start(&self, file: File, check: Check) -> Result<Database, Error> {
+        let place = &self.place;
+        let empty = file.metadata().map_err(|source| damaged(place, source))?.len() == 0;
+        if empty {
+            return Err(damaged(place, StorageError::Corrupted("the file is empty".to_owned())));
+        }
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE).set_check_integrity_on_open(matches!(check, Check::All));
+        (self.opener)(&builder, file).map_err(|error| refused(place, error))
+    }
+
+    // The file was checked as a whole at start; here only what was cut off is mended.
+    fn reopen(&self) -> Result<Database, Error> {
+        let missing = || Error::Place { path: self.place.file().into(), what: "was removed while it was in use" };
+        let file = self.place.open()?.ok_or_else(missing)?;
+        self.start(file, Check::CutOffs)
+    }
+}
+
+enum Check {
+    All,
+    CutOffs,
+}
+
+/// A database in a file.
+pub(super) fn in_file(builder: &Builder, file: File) -> Result<Database, DatabaseError> {
+    builder.create_with_backend(FileBackend::new(file)?)
+}
+
+/// Makes a file with all tables and no records.
+fn create(place: &Place, opener: Opener) -> Result<File, Error> {
+    let database = opener(&Database::builder(), place.begin()?).map_err(|error| refused(place, error))?;
+    lay_out(&database).map_err(Error::Write)?;
+    database.close().map_err(|error| refused(place, error))?;
+    place.keep()?;
+    place.open()?.ok_or_else(|| Error::Place { path: place.file().into(), what: "vanished" })
+}
+
+fn lay_out(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    for (_, definition) in TABLES {
+        transaction.open_table(definition)?;
+    }
+    transaction.open_table(FORMAT)?.insert(FORMAT_KEY, FORMAT_KNOWN.as_bytes())?;
+    Ok(transaction.commit()?)
+}
+
+fn check_format(place: &Place, database: &Database) -> Result<(), Error> {
+    match read_format(database).map_err(Error::Read)? {
+        Some(found) if found == FORMAT_KNOWN => Ok(()),
+        Some(found) => Err(Error::Newer { path: place.file().into(), found, known: FORMAT_KNOWN }),
+        None => Err(damaged(place, StorageError::Corrupted("the format is not stated".to_owned()))),
+    }
+}
+
+fn read_format(database: &Database) -> Result<Option<String>, redb::Error> {
+    match database.begin_read()?.open_table(FORMAT) {
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+        Ok(table) => Ok(table.get(FORMAT_KEY)?.map(|value| String::from_utf8_lossy(value.value()).into_owned())),
+    }
+}
+
+fn read_all(database: &Database, record: &mut impl FnMut(Table, &str, &[u8])) -> Result<(), redb::Error> {
+    let transaction = database.begin_read()?;
+    for (table, definition) in TABLES {
+        for entry in transaction.open_table(definition)?.iter()? {
+            let (key, value) = entry?;
+            record(table, key.value(), value.value());
+        }
+    }
+    Ok(())
+}
+
+fn write_all<'a>(database: &Database, entries: impl Iterator<Item = &'a Entry>) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    // Saves the walk over the whole file after a crash, and makes redb write in two phases, so that
+    // the newest committed state is never the one in doubt.
+    transaction.set_quick_repair(true);
+    {
+        let mut open = Vec::with_capacity(TABLES.len());
+        for (_, definition) in TABLES {
+            open.push(transaction.open_table(definition)?);
+        }
+        for entry in entries {
+            let table = &mut open[entry.table as usize];
+            match &entry.value {
+                Some(value) => drop(table.insert(entry.key.as_str(), value.as_ref())?),
+                None => drop(table.remove(entry.key.as_str())?),
+            }
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Turns a panic of redb into the report of a damaged file, as it is about files that contradict themselves.
+fn guarded<T>(place: &Place, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(damaged(place, Panicked::new(panic.as_ref()))))
+}
+
+fn damaged(place: &Place, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Damaged { path: place.file().into(), source: Box::new(source) }
+}
+
+fn refused(place: &Place, error: DatabaseError) -> Error {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            Error::Locked { path: place.directory().into() }
+        }
+        DatabaseError::Storage(StorageError::Io(source)) if source.kind() != std::io::ErrorKind::InvalidData => {
+            Error::Io { action: "open", path: place.file().into(), source }
+        }
+        error => damaged(place, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use bytes::Bytes;
+    use redb::StorageBackend;
+
+    use super::*;
+
+    thread_local! {
+        /// Steps on the disk until [`Dying`] ends.
+        static STEPS: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
+    /// A disk that takes some steps and then none, as for a process that was killed.
+    #[derive(Debug)]
+    struct Dying(FileBackend);
+
+    fn step() -> std::io::Result<()> {
+        let left = STEPS.get().checked_sub(1);
+        STEPS.set(left.unwrap_or(0));
+        left.map(drop).ok_or_else(|| std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    impl StorageBackend for Dying {
+        fn len(&self) -> std::io::Result<u64> {
+            self.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+            self.0.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> std::io::Result<()> {
+            step()?;
+            self.0.set_len(len)
+        }
+        fn sync_data(&self) -> std::io::Result<()> {
+            step()?;
+            self.0.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+            step()?;
+            self.0.write(offset, data)
+        }
+    }
+
+    fn on_dying(builder: &Builder, file: File) -> Result<Database, DatabaseError> {
+        builder.create_with_backend(Dying(FileBackend::new(file)?))
+    }
+
+    /// Two keys that belong together, with a value that says which batch they came from.
+    fn batch(number: u8) -> [Entry; 2] {
+        ["left", "right"].map(|key| Entry::put(Table::Texts, key, Bytes::from(vec![number; 3_000])))
+    }
+
+    #[test]
+    fn whichever_step_on_the_disk_is_the_last_what_was_reported_is_there_and_no_batch_is_there_in_part() {
+        let mut ended = 0;
+        for steps in 0..400 {
+            let folder = tempfile::tempdir().expect("a folder");
+            STEPS.set(steps);
+            let mut reported = 0;
+            if let Ok(mut keeper) = Keeper::open(Place::claim(folder.path()).expect("claimed"), on_dying) {
+                while reported < 5 && keeper.write(batch(reported + 1).iter()).is_ok() {
+                    reported += 1;
+                }
+            }
+            let survivor = Keeper::open(Place::claim(folder.path()).expect("claimed"), in_file).expect("opens again");
+            let mut found = Vec::new();
+            survivor.load(|_, _, value| found.push(value.to_vec())).expect("readable");
+            let number = found.first().map_or(0, |value| value[0]);
+            assert_eq!(found, if number == 0 { vec![] } else { vec![vec![number; 3_000]; 2] }, "after {steps} steps");
+            assert!(number == reported || number == reported + 1, "{reported} reported, {number} found");
+            ended += usize::from(reported == 5);
+        }
+        assert!((1..400).contains(&ended), "some of the runs were cut off, and some were not: {ended}");
+    }
+
+    #[test]
+    fn every_table_stands_at_its_own_number() {
+        for (number, (table, _)) in TABLES.into_iter().enumerate() {
+            assert_eq!(table as usize, number);
+        }
+        let last = Table::Meta as usize;
+        assert_eq!(last + 1, TABLES.len());
+    }
+}
