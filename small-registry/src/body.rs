@@ -161,6 +161,32 @@ pub(crate) fn parse(body: &[u8]) -> Outcome<Value> {
     serde_json::from_slice(body).map_err(|error| syntax(body, &error))
 }
 
+/// Jackson's words for what should not have begun a value.
+fn token(text: &str, error: &serde_json::Error, trailing: bool) -> Option<Failure> {
+    let line = text.lines().nth(error.line().checked_sub(1)?)?;
+    let rest = line.get(error.column().checked_sub(1)?..)?;
+    let first = rest.chars().next()?;
+    let word: String = rest.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect();
+    let message = match first {
+        '{' | '[' if trailing => {
+            let kind = if first == '{' { "START_OBJECT" } else { "START_ARRAY" };
+            format!(
+                "Trailing token (of type {kind}) found after value (bound as `RegisterSchemaRequest`): not allowed as per \
+                 `DeserializationFeature.FAIL_ON_TRAILING_TOKENS`"
+            )
+        }
+        '/' => "Unexpected character ('/' (code 47)): maybe a (non-standard) comment? (not recognized as one since \
+                Feature 'ALLOW_COMMENTS' not enabled for parser)"
+            .to_owned(),
+        _ if word.is_empty() => return None,
+        _ => format!(
+            "Unrecognized token '{word}': was expecting (JSON String, Number (or 'NaN'/'+INF'/'-INF'), Array, Object \
+             or token 'null', 'true' or 'false')"
+        ),
+    };
+    Some(Failure::bad_request(message))
+}
+
 /// Jackson's words for the commonest mistakes; for others something that is at least a 400.
 fn syntax(body: &[u8], error: &serde_json::Error) -> Failure {
     let text = String::from_utf8_lossy(body);
@@ -170,6 +196,12 @@ fn syntax(body: &[u8], error: &serde_json::Error) -> Failure {
             "Unexpected end-of-input: expected close marker for {what} (start marker at [Source: REDACTED \
              (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line: 1, column: 1])"
         ));
+    }
+    let trailing = error.to_string().starts_with("trailing characters");
+    if (trailing || error.to_string().starts_with("expected value"))
+        && let Some(failure) = token(&text, error, trailing)
+    {
+        return failure;
     }
     let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
     let at = error.column().saturating_sub(1).min(line.len().saturating_sub(1));

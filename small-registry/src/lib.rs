@@ -188,16 +188,16 @@ impl SmallRegistry {
     /// # Panics
     /// When the method is none.
     pub fn ask(&self, method: &str, target: &str, body: Option<&str>) -> Answer {
-        self.ask_with(method, target, &HeaderMap::new(), body)
+        self.ask_with(method, target, &HeaderMap::new(), body.map(str::as_bytes))
     }
 
     /// The same with headers.
     ///
     /// # Panics
     /// When the method is none.
-    pub fn ask_with(&self, method: &str, target: &str, headers: &HeaderMap, body: Option<&str>) -> Answer {
+    pub fn ask_with(&self, method: &str, target: &str, headers: &HeaderMap, body: Option<&[u8]>) -> Answer {
         let method = Method::from_bytes(method.as_bytes()).expect("the method is a token");
-        let response = self.shared.answer(&method, target, headers, body.map(str::as_bytes));
+        let response = self.shared.answer(&method, target, headers, body);
         let media_type = response.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         Answer {
             status: response.status().as_u16(),

@@ -21,6 +21,15 @@ pub(crate) struct Registration {
     /// Negative for the registry to choose.
     pub(crate) id: i32,
     pub(crate) tags: TagChanges,
+    /// Whether the tags of the latest version are to be kept.
+    pub(crate) propagates: bool,
+}
+
+impl Registration {
+    /// Whether it is about tags, which makes it a new version that carries its number.
+    fn is_about_tags(&self) -> bool {
+        self.propagates || !self.tags.is_empty()
+    }
 }
 
 impl Registration {
@@ -39,6 +48,7 @@ impl Registration {
             version: members.number("version")?.unwrap_or(0),
             id: members.number("id")?.unwrap_or(-1),
             tags: TagChanges::read(&members, ["schemaTagsToAdd", "schemaTagsToRemove"])?,
+            propagates: members.flag("propagateSchemaTags")? == Some(true),
         })
     }
 }
@@ -66,12 +76,13 @@ pub(crate) fn look_up(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let places = std::iter::once(subject.clone()).chain(state.elsewhere(&subject, filter));
     for place in places {
         let normalize = call.flag("normalize") || state.config(&place).normalize == Some(true);
+        let how = reading(normalize, filter);
         // What is never stored can never be found.
         if had_rules && asked.sent.rule_set.is_none() {
-            schema::canonicalize(state, &place, &asked.sent, reading(normalize, Filter::Live))?;
+            schema::canonicalize(state, &place, &asked.sent, how)?;
             continue;
         }
-        if let Some(hit) = find_inheriting(state, &place, &asked.sent, (normalize, filter))? {
+        if let Some(hit) = find_inheriting(state, &place, &asked.sent, (how, filter))? {
             let format = schema::formatted(state, &place, &hit.stored.content, call.parameter("format"));
             let extras = Extras { text: format.as_deref(), ..hit.extras() };
             return Ok(Reply::ok(print::schema(&hit.stored, &extras, call.shape)));
@@ -92,9 +103,9 @@ fn find_inheriting(
     state: &State,
     subject: &QualifiedSubject,
     sent: &Sent,
-    (normalize, filter): (bool, Filter),
+    (how, filter): (Reading, Filter),
 ) -> Outcome<Option<Hit>> {
-    let content = schema::canonicalize(state, subject, sent, reading(normalize, Filter::Live))?;
+    let content = schema::canonicalize(state, subject, sent, how)?;
     if let Some(hit) = find(state, subject, &content, filter) {
         return Ok(Some(hit));
     }
@@ -157,7 +168,7 @@ pub(crate) fn put(
 ) -> Outcome<(Stored, bool)> {
     let config = state.config(subject);
     let normalize = call.flag("normalize") || config.normalize == Some(true);
-    if asked.tags.is_empty()
+    if !asked.is_about_tags()
         && !config.shapes_schemas()
         && let Some(hit) = already(state, subject, &asked, normalize)?
     {
@@ -173,7 +184,7 @@ pub(crate) fn put(
         let content = schema::canonicalize(state, subject, &asked.sent, reading(false, Filter::All))?;
         return import(state, call, subject, (asked, content, next));
     }
-    let live: Vec<Stored> = state.versions(subject).rev().filter(|stored| !stored.deleted).cloned().collect();
+    let live: Vec<Stored> = state.listed(subject).rev().filter(|stored| !stored.deleted).cloned().collect();
     if asked.sent.is_blank() {
         let latest = live.first().ok_or_else(|| Failure::invalid_schema("Empty schema"))?;
         let own = asked.sent;
@@ -182,7 +193,8 @@ pub(crate) fn put(
     let mut content = schema::canonicalize(state, subject, &asked.sent, reading(normalize, Filter::Live))?;
     tags::apply(&mut content, &asked.tags)?;
     inherit(&config, &mut content, live.first().map(|stored| &stored.content));
-    if asked.version != 0 || content.metadata.as_ref().is_some_and(|metadata| metadata.confluent_version().is_some()) {
+    let numbered = content.metadata.as_ref().is_some_and(|metadata| metadata.confluent_version().is_some());
+    if asked.version != 0 || asked.is_about_tags() || numbered {
         content.metadata = Some(Metadata::with_version(content.metadata, next));
     }
     if asked.version == 0
@@ -260,7 +272,7 @@ fn keep(state: &mut State, subject: &QualifiedSubject, stored: Stored) -> Stored
 }
 
 pub(crate) fn next_version(state: &State, subject: &QualifiedSubject) -> i32 {
-    let last = state.versions(subject).map(|stored| stored.version).filter(|version| *version != i32::MAX).max();
+    let last = state.listed(subject).map(|stored| stored.version).max();
     last.unwrap_or(0) + 1
 }
 

@@ -116,12 +116,22 @@ fn unacceptable(why: Unacceptable, asked: &Asked<'_>) -> Response<Bytes> {
         Unacceptable::ContentType => {
             refusal(&Failure::new(415, 415, why.to_string()), Some(media::of_refusal(asked.headers)))
         }
-        Unacceptable::Unparseable if matches!(*asked.method, Method::GET | Method::POST) => {
+        Unacceptable::Unparseable
+            if is_readable(asked.headers) && matches!(*asked.method, Method::GET | Method::POST) =>
+        {
             let json = HeaderValue::from_static("application/json");
             refusal(&Failure::bad_request(why.to_string()), Some(json))
         }
         Unacceptable::Unparseable => empty(StatusCode::BAD_REQUEST),
     }
+}
+
+/// Whether what is wrong with Accept is a type or a weight, not the form of the list.
+fn is_readable(headers: &HeaderMap) -> bool {
+    let accept = headers.get(http::header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let weight = accept.split(";q=").nth(1);
+    accept.trim() != ","
+        && weight.is_none_or(|weight| weight.starts_with(|first: char| first.is_ascii_digit() || first == '.'))
 }
 
 fn empty(status: StatusCode) -> Response<Bytes> {

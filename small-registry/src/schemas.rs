@@ -96,6 +96,9 @@ pub(crate) fn by_id(state: &State, call: &Call<'_>) -> Outcome<Reply> {
 pub(crate) fn text_by_id(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let key = resolve(state, call, id(call)?).ok_or_else(Failure::internal)?;
     let stored = stored(state, &key).ok_or_else(Failure::internal)?;
+    if stored.content.text.is_empty() {
+        return Err(Failure::named_schema_not_found(call.operation.name()));
+    }
     let text = schema::formatted(state, &key.subject, &stored.content, call.parameter("format"));
     Ok(subjects::raw(text.as_deref().unwrap_or(&stored.content.text)))
 }
@@ -104,7 +107,10 @@ pub(crate) fn text_by_id(state: &State, call: &Call<'_>) -> Outcome<Reply> {
 fn holders<'a>(state: &'a State, call: &Call<'_>) -> Outcome<Vec<(&'a str, i32)>> {
     let id = id(call)?;
     let key = resolve(state, call, id).ok_or_else(Failure::schema_not_found)?;
+    let stored = stored(state, &key).ok_or_else(Failure::schema_not_found)?;
     let space = state.spaces.get(key.subject.context.as_str()).ok_or_else(Failure::schema_not_found)?;
+    // The registry goes by the content: of several ids that one content was imported under, the last one counts.
+    let id = space.ids.of(&stored.content.guid()).ok_or_else(Failure::schema_not_found)?;
     let deleted = call.flag("deleted");
     let shown = |(subject, version): &(&str, i32)| {
         let filter = Filter::of(deleted);

@@ -49,6 +49,7 @@ impl Shared {
         headers: &HeaderMap,
         body: Option<&[u8]>,
     ) -> Response<Bytes> {
+        let target = target.split('#').next().unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let path = match path.strip_prefix(&self.base) {
             Some("") => "/",

@@ -47,7 +47,7 @@ pub(crate) fn versions(state: &State, call: &Call<'_>) -> Outcome<Reply> {
         (_, true, _) => Filter::Deleted,
         (.., deleted) => Filter::of(deleted),
     };
-    let shown = state.versions(&subject).filter(|stored| filter.admits(stored) && stored.version != i32::MAX);
+    let shown = state.listed(&subject).filter(|stored| filter.admits(stored));
     let numbers = shown.map(|stored| if negative && stored.deleted { -stored.version } else { stored.version });
     Ok(Reply::ok(print::numbers_list(call.page(numbers.collect(), ANY_NUMBER)?)))
 }

@@ -1,7 +1,8 @@
 //! Inline tags: `confluent:tags` in the text, changed with a registration or on their own (WIRE.md § 1.16).
 
 use schema_outpost::protocol::identity::avro::{self, Kind, Known, Schema};
-use schema_outpost::protocol::identity::tree::Tree;
+use schema_outpost::protocol::identity::tree::{Duplicates, Fractions, Tree};
+use schema_outpost::protocol::json::{Object, push_array, push_string};
 use schema_outpost::protocol::schema::SchemaType;
 use serde_json::Value;
 
@@ -56,22 +57,75 @@ fn list(value: Option<&Value>) -> Outcome<Vec<Tags>> {
     items.iter().map(one).collect()
 }
 
-/// Writes the changes into the text; only Avro's is understood.
+/// Writes the changes into the text. Of JSON schemas the root and its properties are understood, of Protobuf
+/// only that a message is not there.
 pub(crate) fn apply(content: &mut Content, changes: &TagChanges) -> Outcome<()> {
-    if changes.is_empty() || content.schema_type != SchemaType::Avro {
+    if changes.is_empty() {
         return Ok(());
     }
-    let mut schema = avro::parse(&content.text, &mut Known::nothing()).map_err(|_| Failure::internal())?;
-    for change in &changes.add {
-        let changed = at(&mut schema, change, &mut |properties| add(properties, &change.tags));
-        found_or_refused(changed, change)?;
+    match content.schema_type {
+        SchemaType::Avro => {
+            let mut schema = avro::parse(&content.text, &mut Known::nothing()).map_err(|_| Failure::internal())?;
+            changes.make(&mut |place, change| at(&mut schema, place, change))?;
+            content.text = avro::print(&schema).ok_or_else(Failure::internal)?;
+        }
+        SchemaType::Json => {
+            let (mut tree, _) = Tree::read(&content.text, Duplicates::LastWins).ok_or_else(Failure::internal)?;
+            changes.make(&mut |place, change| at_json(&mut tree, place, change))?;
+            let mut text = String::new();
+            tree.print(&mut text, Fractions::Decimal).ok_or_else(Failure::internal)?;
+            content.text = text;
+        }
+        SchemaType::Protobuf | SchemaType::Other(_) => {
+            for change in changes.add.iter().chain(&changes.remove) {
+                let message = change.path.split('.').find(|part| !part.is_empty()).unwrap_or_default();
+                if !content.text.contains(&format!("message {message} ")) {
+                    return Err(Failure::invalid_schema(format!(
+                        "java.lang.IllegalArgumentException: No matching Message with name '{message}' found in the schema"
+                    )));
+                }
+            }
+        }
     }
-    for change in &changes.remove {
-        let changed = at(&mut schema, change, &mut |properties| remove(properties, &change.tags));
-        found_or_refused(changed, change)?;
-    }
-    content.text = avro::print(&schema).ok_or_else(Failure::internal)?;
     Ok(())
+}
+
+type Change<'a> = &'a mut dyn FnMut(&mut Properties);
+
+impl TagChanges {
+    fn make(&self, at: &mut dyn FnMut(&Tags, Change<'_>) -> bool) -> Outcome<()> {
+        for change in &self.add {
+            let found = at(change, &mut |properties| add(properties, &change.tags));
+            found_or_refused(found, change)?;
+        }
+        for change in &self.remove {
+            let found = at(change, &mut |properties| remove(properties, &change.tags));
+            found_or_refused(found, change)?;
+        }
+        Ok(())
+    }
+}
+
+/// The root of a JSON schema is called `object`, a property of it `object.name`.
+fn at_json(tree: &mut Tree, place: &Tags, change: Change<'_>) -> bool {
+    let Tree::Object(members) = tree else { return false };
+    if !place.is_field {
+        let is_root = place.path == "object";
+        if is_root {
+            change(members);
+        }
+        return is_root;
+    }
+    let Some(name) = place.path.strip_prefix("object.") else { return false };
+    let properties = members.iter_mut().find(|(key, _)| key == "properties");
+    let Some((_, Tree::Object(properties))) = properties else { return false };
+    match properties.iter_mut().find(|(key, _)| key == name) {
+        Some((_, Tree::Object(property))) => {
+            change(property);
+            true
+        }
+        _ => false,
+    }
 }
 
 fn found_or_refused(found: bool, change: &Tags) -> Outcome<()> {
@@ -82,7 +136,7 @@ fn found_or_refused(found: bool, change: &Tags) -> Outcome<()> {
 type Properties = Vec<(String, Tree)>;
 
 /// Finds the place of a path and changes its properties; says whether it is there.
-fn at(schema: &mut Schema, place: &Tags, change: &mut dyn FnMut(&mut Properties)) -> bool {
+fn at(schema: &mut Schema, place: &Tags, change: Change<'_>) -> bool {
     match &mut schema.kind {
         Kind::Array(inner) | Kind::Map(inner) => at(inner, place, change),
         Kind::Union(branches) => branches.iter_mut().any(|branch| at(branch, place, change)),
@@ -115,17 +169,19 @@ fn own(properties: &Properties) -> Vec<String> {
 }
 
 fn put(properties: &mut Properties, tags: Vec<String>) {
-    properties.retain(|(key, _)| key != KEY);
-    if !tags.is_empty() {
-        properties.push((KEY.to_owned(), Tree::Array(tags.into_iter().map(Tree::Text).collect())));
+    if tags.is_empty() {
+        return properties.retain(|(key, _)| key != KEY);
+    }
+    let tags = Tree::Array(tags.into_iter().map(Tree::Text).collect());
+    match properties.iter_mut().find(|(key, _)| key == KEY) {
+        Some((_, own)) => *own = tags,
+        None => properties.push((KEY.to_owned(), tags)),
     }
 }
 
 fn add(properties: &mut Properties, tags: &[String]) {
     let mut all = own(properties);
-    all.extend(tags.iter().cloned());
-    all.sort();
-    all.dedup();
+    all.extend(tags.iter().filter(|tag| !own(properties).contains(tag)).cloned());
     put(properties, all);
 }
 
@@ -135,9 +191,61 @@ fn remove(properties: &mut Properties, tags: &[String]) {
     put(properties, all);
 }
 
-/// The tags that a request with `findTags` asks for, printed.
-pub(crate) fn found(_content: &Content, _call: &Call<'_>) -> Option<String> {
-    None
+/// The tags that a request with `findTags` asks for, printed: every place that has one of them, with all it has.
+pub(crate) fn found(content: &Content, call: &Call<'_>) -> Option<String> {
+    let wanted: Vec<&str> = call.operation.query.all("findTags").filter(|tag| !tag.is_empty()).collect();
+    if wanted.is_empty() {
+        return None;
+    }
+    let mut places = Vec::new();
+    match content.schema_type {
+        SchemaType::Avro => tagged(&avro::parse(&content.text, &mut Known::nothing()).ok()?, &mut places),
+        SchemaType::Json => tagged_json(&Tree::read(&content.text, Duplicates::LastWins)?.0, &mut places),
+        SchemaType::Protobuf | SchemaType::Other(_) => {}
+    }
+    places.retain(|place| place.tags.iter().any(|tag| wanted.contains(&"*") || wanted.contains(&tag.as_str())));
+    if places.is_empty() {
+        return None;
+    }
+    let mut out = Vec::new();
+    push_array(&mut out, places, |out, place| {
+        let mut object = Object::open(out);
+        let mut entity = Object::open(object.key("schemaEntity"));
+        entity.text("entityPath", Some(&place.path));
+        entity.text("entityType", Some(if place.is_field { "sr_field" } else { "sr_record" }));
+        entity.close();
+        push_array(object.key("tags"), place.tags, |out, tag| push_string(out, &tag));
+        object.close();
+    });
+    String::from_utf8(out).ok()
+}
+
+fn tagged(schema: &Schema, places: &mut Vec<Tags>) {
+    match &schema.kind {
+        Kind::Array(inner) | Kind::Map(inner) => tagged(inner, places),
+        Kind::Union(branches) => branches.iter().for_each(|branch| tagged(branch, places)),
+        Kind::Record(record) => {
+            let full = record.name.full();
+            places.push(Tags { path: full.clone(), is_field: false, tags: own(&schema.properties) });
+            for field in &record.fields {
+                let path = format!("{full}.{}", field.name);
+                places.push(Tags { path, is_field: true, tags: own(&field.properties) });
+                tagged(&field.schema, places);
+            }
+        }
+        Kind::Primitive(_) | Kind::Named(_) | Kind::Enum(_) | Kind::Fixed(_) => {}
+    }
+}
+
+fn tagged_json(tree: &Tree, places: &mut Vec<Tags>) {
+    let Tree::Object(members) = tree else { return };
+    places.push(Tags { path: "object".to_owned(), is_field: false, tags: own(members) });
+    let Some(Tree::Object(properties)) = tree.get("properties") else { return };
+    for (name, property) in properties {
+        if let Tree::Object(members) = property {
+            places.push(Tags { path: format!("object.{name}"), is_field: true, tags: own(members) });
+        }
+    }
 }
 
 /// `POST /subjects/{s}/versions/{v}/tags`
@@ -162,7 +270,7 @@ pub(crate) fn modify(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
     };
     let version = new_version.unwrap_or(next);
     let sent = Sent { metadata: Some(Metadata::with_version(sent.metadata, next)), ..sent };
-    let asked = Registration { sent, version, id: -1, tags: changes };
+    let asked = Registration { sent, version, id: -1, tags: changes, propagates: true };
     let (mut stored, _) = register::put(state, call, &subject, asked)?;
     // The answer shows the merged rules although they are not stored.
     if merged.is_some() {

@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,6 +34,15 @@ struct Request {
     #[serde(default)]
     headers: Vec<(String, String)>,
     body: Option<String>,
+    body_base64: Option<String>,
+}
+
+impl Request {
+    fn bytes(&self) -> Option<Vec<u8>> {
+        let encoded = self.body_base64.as_ref();
+        let decoded = encoded.map(|text| STANDARD.decode(text).expect("the recording is base64 where it says so"));
+        decoded.or_else(|| self.body.as_ref().map(|text| text.clone().into_bytes()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -124,7 +135,7 @@ async fn play(text: &str) -> BTreeMap<u32, String> {
                 headers.append(name, value);
             }
         }
-        let given = registry.ask_with(&request.method, &request.target, &headers, request.body.as_deref());
+        let given = registry.ask_with(&request.method, &request.target, &headers, request.bytes().as_deref());
         let body = recorded.body_gunzipped.as_ref().or(recorded.body.as_ref()).map_or("", String::as_str);
         let given_body = if request.method == "HEAD" { "" } else { &given.body };
         let expected = (recorded.status, header(&recorded.headers, "Content-Type"), comparable(body, &line));

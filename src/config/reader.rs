@@ -25,8 +25,8 @@ pub(super) struct Read {
 
 /// Reads all that can be read. Unknown settings are problems in a file and warnings in the
 /// environment: a Kubernetes service called `outpost` puts a dozen variables there.
-pub(super) fn read(mut settings: Value, places: &Places) -> Read {
-    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+pub(super) fn read(mut settings: Value, places: &Places, mut problems: Vec<Problem>) -> Read {
+    let mut warnings = Vec::new();
     loop {
         let error = match Config::deserialize(Cursor { value: &settings, key: String::new(), places }) {
             Ok(config) => return Read { config, problems, warnings },
@@ -36,7 +36,7 @@ pub(super) fn read(mut settings: Value, places: &Places) -> Read {
         if error.unknown && places.is_of_environment(&key) {
             let variable = places.variable_of(&key).unwrap_or_default();
             warnings.push(Problem::new(variable, &key, format!("{}, ignored", error.message)));
-        } else if problems.last().is_none_or(|last: &Problem| last.key != key) {
+        } else if problems.last().is_none_or(|last| last.key != key) {
             problems.push(Problem::new(places.of(&key), &key, error.message));
         }
         if !remove(&mut settings, &key) {

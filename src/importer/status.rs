@@ -122,12 +122,12 @@ pub(super) struct PassLabels {
 impl Counters {
     /// Shows the counters in a metrics registry.
     pub fn register(&self, metrics: &mut Metrics) {
-        metrics.register("importer_passes", "Passes by kind and outcome", self.passes.clone());
-        metrics.register("importer_requests", "Calls to the primary by the importer", self.requests.clone());
-        metrics.register("importer_changes", "Subjects, answers and lists taken over", self.changes.clone());
-        metrics.register("importer_id_conflicts", "Ids shown with other content than is held", self.conflicts.clone());
-        metrics.register("importer_skipped", "Versions of the primary that are left out", self.skipped.clone());
-        metrics.register("importer_alarm", "1 while removals wait for a confirmation", self.alarm.clone());
+        metrics.register("passes", "Passes by kind and outcome", self.passes.clone());
+        metrics.register("requests", "Calls to the primary by the importer", self.requests.clone());
+        metrics.register("changes", "Subjects, answers and lists taken over", self.changes.clone());
+        metrics.register("id_conflicts", "Ids shown with other content than is held", self.conflicts.clone());
+        metrics.register("skipped", "Versions of the primary that are left out", self.skipped.clone());
+        metrics.register("alarm", "1 while removals wait for a confirmation", self.alarm.clone());
     }
 
     pub(super) fn count(&self, report: &Report) {

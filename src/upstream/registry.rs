@@ -255,12 +255,10 @@ impl Registry {
         self.counters.attempt(self.name);
         let connection = capture_connection(&mut request);
         match timeout_at(call.deadline, exchange(&self.client, request)).await {
-            Ok(Ok(response)) => Ok(Answer {
-                status: response.status(),
-                headers: response.headers().clone(),
-                body: response.into_body(),
-                url: index,
-            }),
+            Ok(Ok(response)) => {
+                let (head, body) = response.into_parts();
+                Ok(Answer { status: head.status, headers: head.headers, body, url: index })
+            }
             Ok(Err(failure)) => Err(failure),
             Err(elapsed) => {
                 let sent = if connection.connection_metadata().is_none() { Sent::No } else { Sent::Maybe };

@@ -1,7 +1,8 @@
 //! Whether a schema may follow others (WIRE.md § 1.18).
 
 mod avro;
-mod loose;
+mod json;
+mod protobuf;
 
 use schema_outpost::protocol::endpoints::Route;
 use schema_outpost::protocol::json::{Object, push_array, push_string};
@@ -78,11 +79,12 @@ struct Against {
 fn against(state: &State, subject: &QualifiedSubject, (new, old): (&Content, &Content), level: Level) -> Against {
     if new.schema_type != old.schema_type {
         let details = vec!["Incompatible because of different schema type".to_owned()];
-        return Against { details, shows_old: true };
+        return Against { details, shows_old: false };
     }
     let compare = |reader: &Content, writer: &Content| match new.schema_type {
         SchemaType::Avro => avro::compare(state, subject, reader, writer),
-        _ => loose::compare(reader, writer),
+        SchemaType::Json => json::compare(reader, writer),
+        SchemaType::Protobuf | SchemaType::Other(_) => protobuf::compare(reader, writer),
     };
     let mut details = Vec::new();
     if level.is_forward() {
@@ -116,7 +118,7 @@ pub(crate) fn test(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let argument = if all { "testCompatibilityForSubject.arg3" } else { "testCompatibilityBySubjectName.arg4" };
     let asked = Registration::read(call, argument)?;
     let live = if all {
-        state.versions(&subject).rev().filter(|stored| !stored.deleted).cloned().collect()
+        state.listed(&subject).rev().filter(|stored| !stored.deleted).cloned().collect()
     } else {
         versions_asked_for(state, call, &subject)?
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schema_outpost::protocol::identity::avro::{self, Kind, Known, Refused, Schema};
+use schema_outpost::protocol::identity::avro::{self, Kind, Known, Name, Refused, Schema};
 use schema_outpost::protocol::identity::number;
 use schema_outpost::protocol::identity::tree::Tree;
 use schema_outpost::protocol::order;
@@ -16,7 +16,7 @@ use crate::state::State;
 pub(super) fn canonical(text: &str, references: &[Referenced], normalize: bool) -> Result<String, Unreadable> {
     let mut schema = read(text, references).map_err(|why| Unreadable::Invalid(words(text, &why)))?;
     if normalize {
-        normalise(&mut schema);
+        normalise(&mut schema, None);
     }
     avro::print(&schema).ok_or_else(|| Unreadable::Invalid(Refused::Unsure.to_string()))
 }
@@ -121,15 +121,16 @@ impl Definitions {
 }
 
 /// Sorts what has no order of its own, and spells numbers as their types have them.
-fn normalise(schema: &mut Schema) {
+fn normalise(schema: &mut Schema, space: Option<&str>) {
     sort(&mut schema.properties);
+    adopt(schema, space);
     match &mut schema.kind {
-        Kind::Array(inner) | Kind::Map(inner) => normalise(inner),
-        Kind::Union(branches) => branches.iter_mut().for_each(normalise),
+        Kind::Array(inner) | Kind::Map(inner) => normalise(inner, space),
+        Kind::Union(branches) => branches.iter_mut().for_each(|branch| normalise(branch, space)),
         Kind::Record(record) => {
             record.aliases.sort_by(|left, right| order::compare(&left.full(), &right.full()));
             for field in &mut record.fields {
-                normalise(&mut field.schema);
+                normalise(&mut field.schema, record.name.space.as_deref());
                 sort(&mut field.properties);
                 field.aliases.sort_by(|left, right| order::compare(left, right));
                 if let Some(default) = &mut field.default {
@@ -140,6 +141,20 @@ fn normalise(schema: &mut Schema) {
         Kind::Enum(choice) => choice.aliases.sort_by(|left, right| order::compare(&left.full(), &right.full())),
         Kind::Fixed(fixed) => fixed.aliases.sort_by(|left, right| order::compare(&left.full(), &right.full())),
         Kind::Primitive(_) | Kind::Named(_) => {}
+    }
+}
+
+/// A name is printed without its namespace here and read again, so the null namespace becomes the one around it.
+fn adopt(schema: &mut Schema, space: Option<&str>) {
+    let name = match &mut schema.kind {
+        Kind::Record(record) => &mut record.name,
+        Kind::Enum(choice) => &mut choice.name,
+        Kind::Fixed(fixed) => &mut fixed.name,
+        Kind::Named(name) => name,
+        Kind::Primitive(_) | Kind::Array(_) | Kind::Map(_) | Kind::Union(_) => return,
+    };
+    if name.space.is_none() {
+        name.space = space.map(str::to_owned);
     }
 }
 
@@ -206,7 +221,7 @@ fn same_metadata(content: &Content, stored: &Stored) -> bool {
     }
 }
 
-/// Whether two texts differ in the order of their properties only.
+/// Whether two texts differ in the order of properties and aliases only.
 fn alike(left: &str, right: &str) -> bool {
     let sorted = |text: &str| {
         let mut schema = avro::parse(text, &mut Known::nothing()).ok()?;
@@ -221,10 +236,16 @@ fn sort_properties(schema: &mut Schema) {
     match &mut schema.kind {
         Kind::Array(inner) | Kind::Map(inner) => sort_properties(inner),
         Kind::Union(branches) => branches.iter_mut().for_each(sort_properties),
-        Kind::Record(record) => record.fields.iter_mut().for_each(|field| {
-            sort(&mut field.properties);
-            sort_properties(&mut field.schema);
-        }),
-        Kind::Primitive(_) | Kind::Named(_) | Kind::Enum(_) | Kind::Fixed(_) => {}
+        Kind::Record(record) => {
+            record.aliases.sort_by_key(Name::full);
+            record.fields.iter_mut().for_each(|field| {
+                sort(&mut field.properties);
+                field.aliases.sort();
+                sort_properties(&mut field.schema);
+            });
+        }
+        Kind::Enum(choice) => choice.aliases.sort_by_key(Name::full),
+        Kind::Fixed(fixed) => fixed.aliases.sort_by_key(Name::full),
+        Kind::Primitive(_) | Kind::Named(_) => {}
     }
 }

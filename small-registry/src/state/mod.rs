@@ -69,17 +69,21 @@ impl State {
     pub(crate) fn versions(&self, subject: &QualifiedSubject) -> impl DoubleEndedIterator<Item = &Stored> {
         let space = self.spaces.get(subject.context.as_str());
         let versions = space.and_then(|space| space.subjects.get(&*subject.subject));
-        // A version that overflowed can be read by its number, but no list has it.
         versions.into_iter().flat_map(|versions| versions.values())
+    }
+
+    /// The same without number 2147483647, which can be read but is in no list and is never the latest.
+    pub(crate) fn listed(&self, subject: &QualifiedSubject) -> impl DoubleEndedIterator<Item = &Stored> {
+        self.versions(subject).filter(|stored| stored.version != i32::MAX)
     }
 
     pub(crate) fn has_versions(&self, subject: &QualifiedSubject, filter: Filter) -> bool {
         self.versions(subject).any(|stored| filter.admits(stored))
     }
 
-    /// The newest version that counts; number 2147483647 never does.
+    /// The newest live version.
     pub(crate) fn latest(&self, subject: &QualifiedSubject) -> Option<&Stored> {
-        self.versions(subject).rev().find(|stored| !stored.deleted && stored.version != i32::MAX)
+        self.listed(subject).rev().find(|stored| !stored.deleted)
     }
 
     pub(crate) fn version(&self, subject: &QualifiedSubject, version: i32, filter: Filter) -> Option<&Stored> {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{ABSENT, Verdict};
 use crate::protocol::error::Refusal;
+use crate::protocol::operation::Operation;
 use crate::protocol::order::map_order;
 use crate::protocol::schema::{SchemaType, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
@@ -25,10 +26,13 @@ pub fn config_key(subject: &QualifiedSubject) -> String {
     if name.is_empty() { "/config".to_owned() } else { format!("/config/{name}") }
 }
 
-/// The subject that is served for a subject: the target of its alias, if its configuration has one
-/// (WIRE.md § 3.5). An unqualified target lies in the subject's own context.
-pub fn aliased(snapshot: &Snapshot, subject: &QualifiedSubject) -> QualifiedSubject {
+/// The subject that is served for the one in the path: the target of its alias, if its configuration
+/// has one (WIRE.md § 3.5). An unqualified target lies in the subject's own context, unless the path
+/// spelled that with escapes.
+pub fn served_subject(snapshot: &Snapshot, operation: &Operation) -> QualifiedSubject {
+    let subject = &operation.subject;
     match alias(snapshot, subject) {
+        Some(target) if operation.is_escaped => QualifiedSubject::parse(&target),
         Some(target) => QualifiedSubject::parse_in(&target, &subject.context),
         None => subject.clone(),
     }
@@ -45,13 +49,15 @@ fn alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> Option<String> {
 }
 
 /// The subject with its state. One of the default context that is not there is looked for under the
-/// same name in every other context (WIRE.md § 1.11).
+/// same name in every other context (WIRE.md § 1.11); what is soft-deleted is there only for those
+/// who ask for that too.
 pub(super) fn anywhere<'a>(
     snapshot: &'a Snapshot,
     subject: &QualifiedSubject,
+    deleted: bool,
 ) -> Option<(QualifiedSubject, &'a Arc<SubjectState>)> {
     let own = snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject));
-    if let Some(state) = own.filter(|state| state.latest().is_some() || !subject.context.is_default()) {
+    if let Some(state) = own.filter(|state| deleted || state.latest().is_some() || !subject.context.is_default()) {
         return Some((subject.clone(), state));
     }
     let mut elsewhere = snapshot.named_contexts().filter(|_| subject.context.is_default());
