@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use schema_outpost::importer::Config;
 use schema_outpost::protocol::shape::Profile;
+use schema_outpost::replica::{Reread as _, Scope, Urgency};
 use schema_outpost::upstream::ProfileChoice;
 use setting::{Setting, holds, until};
 use small_registry::{Fault, SmallRegistry};
@@ -287,4 +288,75 @@ async fn what_is_inherited_is_asked_for_again_when_the_global_level_changes() {
     assert!(snapshot.remembered("/config").is_some_and(|answer| answer.body.ends_with(b"FULL\"}")));
     assert!(snapshot.remembered("/config/a").is_none(), "the old level is not shown any more");
     assert!(!setting.importer.status().caught_up);
+}
+
+#[tokio::test]
+async fn a_question_that_is_refused_keeps_no_other_from_being_asked() {
+    let setting = Setting::start().await;
+    setting.register("a", r#""string""#);
+    for (path, fault) in [
+        ("/contexts", Fault::error(500, 50001, "no")),
+        ("/mode", Fault::error(403, 40301, "no")),
+        ("/config/:.__GLOBAL:", Fault::bad_gateway_page()),
+        ("/mode/a", Fault::error(403, 40301, "no")),
+    ] {
+        setting.registry.fault_where(move |seen| seen.path() == path, None, fault);
+        let report = setting.importer.full_pass_now(false).await;
+        assert!(report.error.is_some_and(|error| error.contains(path)), "{path} is named");
+        assert!(!setting.importer.status().caught_up && setting.importer.status().listed);
+        setting.registry.clear_faults();
+        setting.registry.forget_requests();
+    }
+    assert_eq!(setting.subjects(), 1);
+    assert!(setting.replica.snapshot().remembered("/config/a").is_some());
+    setting.pass().await;
+    assert!(setting.importer.status().caught_up);
+    // An error page in the place of what was there before is no refusal to remember.
+    let page = Fault::Status { status: 404, headers: Vec::new(), body: "<html>Not Found</html>".to_owned() };
+    setting.registry.fault_where(|seen| seen.path() == "/config", None, page);
+    assert!(!setting.importer.full_pass_now(false).await.ok);
+    assert_eq!(setting.replica.snapshot().remembered("/config").expect("as before").status, 200);
+}
+
+#[tokio::test]
+async fn the_importer_comes_back_as_soon_as_the_primary_does() {
+    let config = Config { interval: Duration::from_secs(3600), ..Config::default() };
+    let setting = Setting::with(SmallRegistry::start().await, config, ProfileChoice::Auto);
+    setting.register("a", r#""string""#);
+    setting.registry.stop().await;
+    let stop = setting.run();
+    until("a pass has failed", || setting.importer.status().last_pass.is_some_and(|pass| !pass.ok)).await;
+    setting.registry.restart().await.expect("the same port");
+    // Somebody else's call is the first to find it there.
+    let reachable = async {
+        while setting.importer.reread(Scope::Contexts, Urgency::Read).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), reachable).await.expect("it is back");
+    setting.sees(|snapshot| holds(snapshot, "a", 1).is_some()).await;
+    drop(stop);
+}
+
+#[tokio::test]
+async fn the_metrics_tell_of_passes_and_of_what_is_left_out() {
+    let setting = Setting::start().await;
+    setting.register("a", r#""string""#);
+    setting.pass().await;
+    setting.list(&[serde_json::json!(17)]);
+    setting.importer.full_pass_now(false).await;
+    setting.registry.stop().await;
+    setting.importer.full_pass_now(false).await;
+    let mut metrics = prometheus_client::registry::Registry::default();
+    setting.importer.counters().register(&mut metrics);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &metrics).expect("text");
+    for line in [
+        r#"passes_total{kind="full",outcome="ok"} 2"#,
+        r#"passes_total{kind="full",outcome="failed"} 1"#,
+        "skipped 1",
+        "alarm 0",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line} in {text}");
+    }
 }

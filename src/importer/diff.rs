@@ -8,7 +8,7 @@ use super::reading::{Reading, Shown};
 use super::status::{Reason, Skipped};
 use crate::protocol::schema::Version;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Scope, Snapshot};
+use crate::replica::{Doubt, Scope, Snapshot};
 
 /// Below this many, losing most of the subjects is daily work and no accident.
 const FEW: usize = 10;
@@ -44,22 +44,25 @@ impl fmt::Display for Brake {
     }
 }
 
-/// Decides what of a reading is news. What is in doubt is taken over even if it is none.
+/// Decides what of a reading is news.
+///
+/// What is merely incomplete is taken over even if it is none. What is unsure is asked for anew: the
+/// doubt may have come up while the reading was under way, and then the reading cannot settle it.
 pub(super) fn plan(reading: Reading, held: &Snapshot) -> Plan {
-    let doubtful: HashSet<Scope> = held.doubts().map(|(scope, _)| scope.clone()).collect();
-    let is_doubtful = |subject: &QualifiedSubject| doubtful.contains(&Scope::Subject(subject.clone()));
+    let doubts: HashMap<&QualifiedSubject, Doubt> = subjects_in_doubt(held).collect();
+    let doubt = |shown: &Shown| doubts.get(&shown.subject).copied();
     let mut plan = Plan { skipped: reading.skipped, ..Plan::default() };
     let mut news = Vec::new();
     for mut shown in reading.shown {
         keep_poisoned(&mut shown, held);
-        if lacks_versions(&shown, held) {
+        if lacks_versions(&shown, held) || doubt(&shown) == Some(Doubt::Unsure) {
             plan.verify.push(shown.subject);
-        } else if is_doubtful(&shown.subject) || is_news(&shown, held) {
+        } else if doubt(&shown).is_some() || is_news(&shown, held) {
             news.push(shown);
         }
     }
     hold_out(&mut news, held, &mut plan.skipped);
-    news.retain(|shown| is_doubtful(&shown.subject) || is_news(shown, held));
+    news.retain(|shown| doubt(shown).is_some() || is_news(shown, held));
     plan.apply = in_order(news);
     plan
 }
@@ -225,12 +228,20 @@ pub(super) fn missing(reading: &Reading, held: &Snapshot, within: Option<&Contex
 
 /// The subjects in doubt that the primary did not show; most of them are not held either.
 pub(super) fn doubtful(reading: &Reading, held: &Snapshot, within: Option<&Context>) -> Vec<QualifiedSubject> {
-    let is_shown = |subject: &QualifiedSubject| reading.shown.iter().any(|shown| shown.subject == *subject);
-    let doubts = held.doubts().filter_map(|(scope, _)| match scope {
-        Scope::Subject(subject) if within.is_none_or(|within| *within == subject.context) => Some(subject),
+    if held.is_sure() {
+        return Vec::new();
+    }
+    let shown: HashSet<&QualifiedSubject> = reading.shown.iter().map(|shown| &shown.subject).collect();
+    let doubts = subjects_in_doubt(held).map(|(subject, _)| subject);
+    let doubts = doubts.filter(|subject| within.is_none_or(|within| *within == subject.context));
+    doubts.filter(|subject| !shown.contains(subject)).cloned().collect()
+}
+
+fn subjects_in_doubt(held: &Snapshot) -> impl Iterator<Item = (&QualifiedSubject, Doubt)> {
+    held.doubts().filter_map(|(scope, doubt)| match scope {
+        Scope::Subject(subject) => Some((subject, doubt)),
         _ => None,
-    });
-    doubts.filter(|subject| !is_shown(subject)).cloned().collect()
+    })
 }
 
 /// Whether so much is missing that it is rather the reading that is wrong.
@@ -265,7 +276,7 @@ pub(super) fn brake(
 mod tests {
     use super::*;
     use crate::protocol::schema::Listed;
-    use crate::replica::{Change, Doubt, Forgetful, Replica};
+    use crate::replica::{Change, Forgetful, Replica};
 
     fn version(number: i32, references: &[(&str, i32)]) -> Version {
         let references: Vec<_> = references
@@ -339,16 +350,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_known_is_no_news_unless_it_is_in_doubt() {
-        let replica = holding(&[("a", 2), ("b", 2)]).await;
-        let doubt = Change::Doubt(Scope::Subject(QualifiedSubject::parse("b")), Some(Doubt::Unsure));
-        replica.apply_write(vec![doubt]).await.expect("kept");
+        let replica = holding(&[("sure", 2), ("incomplete", 2), ("unsure", 2)]).await;
+        for (subject, doubt) in [("incomplete", Doubt::Incomplete), ("unsure", Doubt::Unsure), ("gone", Doubt::Unsure)]
+        {
+            let doubt = Change::Doubt(Scope::Subject(QualifiedSubject::parse(subject)), Some(doubt));
+            replica.apply_write(vec![doubt]).await.expect("kept");
+        }
         let held = replica.snapshot();
         let known = |subject: &str| {
             let subject = QualifiedSubject::parse(subject);
             Shown { versions: versions(&held, &subject).to_vec(), ..Shown::nothing(subject, replica.ticket()) }
         };
-        let plan = plan(reading(vec![known("a"), known("b")]), &held);
-        assert_eq!((names(&plan.apply), plan.verify.len()), (vec!["b".to_owned()], 0));
+        let reading = reading(["sure", "incomplete", "unsure"].map(known).into());
+        assert_eq!(doubtful(&reading, &held, None), [QualifiedSubject::parse("gone")]);
+        let plan = plan(reading, &held);
+        assert_eq!(names(&plan.apply), ["incomplete"]);
+        assert_eq!(plan.verify, [QualifiedSubject::parse("unsure")]);
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! Items, subjects and answers that cannot be used cost nothing else.
 
-use schema_outpost::importer::Reason;
+use std::time::Duration;
+
+use schema_outpost::importer::{Config, Reason};
 use schema_outpost::protocol::schema::print_listed;
 use schema_outpost::upstream::ProfileChoice;
 use serde_json::{Value, json};
@@ -18,7 +20,8 @@ fn broken(listing: &[Value], subject: &str, make: impl Fn(&mut Value)) -> Vec<Va
 
 #[tokio::test]
 async fn a_broken_item_is_named_and_costs_no_other() {
-    let breaks: [(&str, fn(&mut Value)); 7] = [
+    type Break = fn(&mut Value);
+    let breaks: [(&str, Break); 7] = [
         ("an id of another type", |item| item["id"] = json!("two")),
         ("no id", |item| item["id"] = Value::Null),
         ("no schema", |item| item["schema"] = Value::Null),
@@ -152,9 +155,12 @@ fn items(count: usize) -> Vec<Value> {
 #[tokio::test]
 async fn a_primary_that_knows_no_paging_is_read_once_and_not_for_ever() {
     for count in [999, 1000, 1001, 2500] {
-        let setting = Setting::start().await;
+        let config = Config { interval: Duration::from_secs(3600), ..Config::default() };
+        let setting = Setting::with(SmallRegistry::start().await, config, ProfileChoice::Auto);
         setting.list(&items(count));
-        setting.pass().await;
+        let stop = setting.run();
+        until("it is listed", || setting.importer.status().listed).await;
+        drop(stop);
         assert_eq!(setting.subjects(), count);
         let pages = setting.registry.count(|seen| seen.path() == "/schemas");
         assert!(pages <= 2, "{pages} pages for {count}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schema_outpost::protocol::schema::{Listed, Version};
 use schema_outpost::protocol::subject::QualifiedSubject;
-use schema_outpost::replica::Change;
+use schema_outpost::replica::{Change, Doubt, Scope};
 use serde_json::json;
 use small_registry::Fault;
 
@@ -168,6 +168,22 @@ async fn a_slow_pass_does_not_undo_what_was_written_after_it_began() {
     assert!(holds(&snapshot, "s00", 2).is_some() && holds(&snapshot, "fresh", 1).is_some());
     assert!(holds(&snapshot, "s01", 1).is_none(), "no resurrection");
     assert!(holds(&snapshot, "s02", 1).expect("kept").deleted);
+}
+
+#[tokio::test]
+async fn a_slow_pass_does_not_settle_a_doubt_that_came_up_after_it_began() {
+    let setting = with_subjects(4).await;
+    slow_pass(&setting, || async {
+        setting.register("s00", r#"{"type":"fixed","name":"F","size":1,"aliases":["G"]}"#);
+        setting.register("fresh", r#""int""#);
+        let doubts = ["s00", "fresh"].map(|name| Scope::Subject(QualifiedSubject::parse(name)));
+        let doubts = doubts.map(|scope| Change::Doubt(scope, Some(Doubt::Unsure)));
+        setting.replica.apply_write(doubts.into()).await.expect("kept");
+    })
+    .await;
+    let snapshot = setting.replica.snapshot();
+    assert!(holds(&snapshot, "s00", 2).is_some() && holds(&snapshot, "fresh", 1).is_some());
+    assert!(snapshot.is_sure());
 }
 
 #[tokio::test]
