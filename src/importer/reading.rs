@@ -128,3 +128,26 @@ pub(super) fn mark(version: &mut Arc<Version>, deleted: bool) {
 fn same(held: &Version, shown: &Version) -> bool {
     held.text == shown.text && held.same_content(shown) && held.ts == shown.ts && held.guid == shown.guid
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::importer::items;
+    use crate::replica::{Forgetful, Replica};
+
+    #[test]
+    fn a_subject_from_two_pages_is_as_old_as_the_older_one() {
+        let replica = Replica::empty(Forgetful);
+        let (older, newer) = (replica.ticket(), replica.ticket());
+        let mut gathering = Gathering::new(replica.snapshot());
+        for (subject, number, ticket) in [("a", 2, newer), ("a", 1, older), ("a", 2, newer), ("b", 1, newer)] {
+            let item = format!(r#"{{"version":{number},"id":{number},"schema":"x"}}"#);
+            let item = items::read(item.as_bytes()).expect("a version");
+            gathering.add(QualifiedSubject::parse(subject), item, ticket);
+        }
+        let shown = gathering.finish().shown;
+        let numbers = |shown: &Shown| shown.versions.iter().map(|version| version.version).collect::<Vec<_>>();
+        assert_eq!((numbers(&shown[0]), shown[0].ticket), (vec![1, 2], older));
+        assert_eq!((numbers(&shown[1]), shown[1].ticket), (vec![1], newer));
+    }
+}
