@@ -45,6 +45,8 @@ pub(super) struct Gathering {
     held: Arc<Snapshot>,
     subjects: HashMap<QualifiedSubject, usize>,
     reading: Reading,
+    /// Pages overlap, and what is named is named once.
+    skipped: HashSet<Skipped>,
     /// Whether some item did not say if it is soft-deleted.
     pub(super) is_silent_on_deletion: bool,
 }
@@ -52,7 +54,7 @@ pub(super) struct Gathering {
 impl Gathering {
     pub(super) fn new(held: Arc<Snapshot>) -> Self {
         let reading = Reading { shown: Vec::new(), skipped: Vec::new(), items: 0 };
-        Self { held, subjects: HashMap::new(), reading, is_silent_on_deletion: false }
+        Self { held, subjects: HashMap::new(), reading, skipped: HashSet::new(), is_silent_on_deletion: false }
     }
 
     pub(super) fn add(&mut self, subject: QualifiedSubject, item: Item, ticket: Ticket) {
@@ -78,7 +80,7 @@ impl Gathering {
                 None => shown.is_vague = true,
             }
         }
-        if !self.reading.skipped.contains(&skipped) {
+        if self.skipped.insert(skipped.clone()) {
             self.reading.skipped.push(skipped);
         }
     }

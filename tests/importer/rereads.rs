@@ -187,6 +187,24 @@ async fn doubts_are_settled_while_the_importer_runs_and_soon_after_the_primary_i
 }
 
 #[tokio::test]
+async fn a_context_that_shows_nothing_stays_in_doubt_and_raises_the_alarm() {
+    let setting = Setting::start().await;
+    setting.register(":.site:a", r#""string""#);
+    setting.register(":.site:b", r#""string""#);
+    setting.pass().await;
+    let site = Scope::Context(Context::named(".site"));
+    doubt(&setting, site.clone()).await;
+    setting.answer("/schemas?subjectPrefix=:.site:", "[]");
+    setting.importer.reread(site.clone(), Urgency::Background).await.expect_err("braked");
+    assert_eq!(setting.subjects(), 2);
+    assert!(setting.importer.status().alarm.is_some_and(|why| why.contains(".site")));
+    assert!(!setting.replica.snapshot().is_sure());
+    setting.registry.clear_faults();
+    setting.importer.reread(site, Urgency::Background).await.expect("read");
+    assert!(setting.replica.snapshot().is_sure());
+}
+
+#[tokio::test]
 async fn associations_are_kept_as_they_are_printed() {
     let setting = Setting::start().await;
     setting.pass().await;
