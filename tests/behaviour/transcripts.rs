@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use serde_json::Value;
 
 use crate::house::{Heard, House, raw, read};
@@ -63,12 +64,16 @@ async fn replay(house: &House, line: &Value) -> Heard {
     for header in request["headers"].as_array().expect("headers") {
         head.push_str(&format!("{}: {}\r\n", header[0].as_str().expect("text"), header[1].as_str().expect("text")));
     }
-    let body = request["body"].as_str();
-    if let Some(body) = body {
+    let encoded = request["body_base64"].as_str().map(|text| base64::engine::general_purpose::STANDARD.decode(text));
+    let body = match encoded {
+        Some(bytes) => Some(bytes.expect("base64")),
+        None => request["body"].as_str().map(|text| text.as_bytes().to_vec()),
+    };
+    if let Some(body) = &body {
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     head.push_str("Connection: close\r\n\r\n");
-    read(&raw(house.address(), format!("{head}{}", body.unwrap_or_default()).as_bytes()).await)
+    read(&raw(house.address(), &[head.as_bytes(), &body.unwrap_or_default()].concat()).await)
 }
 
 /// What differs from the record in status, Content-Type or body, volatile parts aside.

@@ -35,6 +35,7 @@ pub(crate) struct State {
     pub(crate) configs: HashMap<String, Config>,
     pub(crate) modes: HashMap<String, Mode>,
     pub(crate) associations: Vec<Association>,
+    clock: i64,
 }
 
 /// Which versions count.
@@ -60,6 +61,12 @@ impl Filter {
 }
 
 impl State {
+    /// The time of a request: now, or just after the last one.
+    pub(crate) fn tick(&mut self, now: i64) -> i64 {
+        self.clock = now.max(self.clock + 1);
+        self.clock
+    }
+
     /// The context's space, made when it is not there yet.
     pub(crate) fn space(&mut self, context: &Context) -> &mut Space {
         self.spaces.entry(context.as_str().to_owned()).or_default()
