@@ -154,6 +154,13 @@ async fn silence_before_anything_could_be_sent_is_certain() {
     let peer = Peer::start(|_, _| Act::Silence).await;
     let https = registry(&[peer.url().replace("http:", "https:")]);
     assert_eq!(failed(https.send(call()).await), (FailureKind::TimedOut, Sent::No));
+
+    let peer = Peer::start(|_, _| Act::Answer(answer(200, "{}"))).await;
+    let registry = registry(&[peer.url()]);
+    registry.send(read("/subjects")).await.expect("a connection to go out on");
+    let late = Call { deadline: Instant::now(), ..write("/subjects/a/versions", "{}") };
+    assert_eq!(failed(registry.send(late).await), (FailureKind::TimedOut, Sent::No));
+    assert_eq!(peer.seen().len(), 1);
 }
 
 #[tokio::test]

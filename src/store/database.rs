@@ -117,8 +117,9 @@ impl Keeper {
 
     fn start(&self, file: File, check: Check) -> Result<Database, Error> {
         let place = &self.place;
-        let empty = file.metadata().map_err(|source| damaged(place, source))?.len() == 0;
-        if empty {
+        let found = file.metadata();
+        let found = found.map_err(|source| Error::Io { action: "look at", path: place.file().into(), source })?;
+        if found.len() == 0 {
             return Err(damaged(place, StorageError::Corrupted("the file is empty".to_owned())));
         }
         let mut builder = Database::builder();
