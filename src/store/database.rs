@@ -275,8 +275,8 @@ mod tests {
             self.0.set_len(len)
         }
         fn sync_data(&self) -> std::io::Result<()> {
-            step()?;
-            self.0.sync_data()
+            // A process that dies leaves to the system what it wrote, so there is nothing to wait for.
+            step()
         }
         fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
             step()?;
