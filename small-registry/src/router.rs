@@ -11,7 +11,7 @@ use crate::call::{Call, Reply};
 use crate::failure::{Failure, Outcome};
 use crate::profile::Profile;
 use crate::state::State;
-use crate::{compatibility, configs, contexts, modes, register, schemas, subjects, tags};
+use crate::{associations, compatibility, configs, contexts, modes, register, schemas, subjects, tags};
 
 /// A request as it came from the socket.
 #[derive(Debug)]
@@ -202,6 +202,14 @@ fn dispatch(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
         R::DeleteGlobalMode | R::DeleteSubjectMode => modes::delete(state, call),
         R::Contexts => contexts::list(state, call),
         R::DeleteContext => contexts::delete(state, call),
+        R::AssociationsBySubject => associations::by_subject(state, call),
+        R::AssociationsByResource => associations::by_resource(state, call),
+        R::AssociationsByName => associations::by_name(state, call),
+        R::BatchGetAssociations => associations::batch_get(state, call),
+        R::CreateAssociation => associations::create(state, call),
+        R::UpdateAssociation => associations::update(state, call),
+        R::DeleteAssociations => associations::delete(state, call),
+        R::BatchMutateAssociations => associations::batch_mutate(state, call),
         _ => Err(Failure::not_found()),
     }
 }
