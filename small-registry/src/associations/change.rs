@@ -30,7 +30,7 @@ impl Wish {
         let members = Members::of(value, "AssociationCreateOrUpdateInfo")?;
         let lifecycle = members.get("lifecycle");
         let lifecycle = lifecycle.map(|value| one_of("LifecyclePolicy", &["WEAK", "STRONG"], value)).transpose()?;
-        let schema = members.get("schema").map(|value| Registration::of(value)).transpose()?;
+        let schema = members.get("schema").map(Registration::of).transpose()?;
         Ok(Self {
             subject: members.text("subject")?,
             kind: members.text("associationType")?.unwrap_or_else(|| "value".to_owned()),
