@@ -1,8 +1,57 @@
-//! A transparent forwarding sidecar for Schema Registry.
+//! **schema-outpost**, a transparent forwarding sidecar for Schema Registry.
+//!
+//! Unchanged Kafka clients talk to it as if it were their registry. It answers reads from its own
+//! durable copy of the primary registry, forwards writes to the primary, and goes on answering reads
+//! while the primary is away.
+//!
+//! # The rooms, floor by floor
+//!
+//! A room imports from lower floors only; `tests/house.rs` checks it.
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | 9 | [`app`] puts the rooms together, starts them, drains them |
+//! | 8 | [`config`] is the sum of the rooms' settings |
+//! | 7 | [`admin`] shows operators how things are |
+//! | 5 | [`proxy`] is the way of a request; [`importer`] keeps the replica current |
+//! | 4 | [`routing`]: who answers, under which names |
+//! | 3 | [`admission`]: who asks, and may they |
+//! | 2 | [`replica`] is our copy; [`store`] keeps it on disk; [`server`] is sockets in; [`upstream`] is sockets out |
+//! | 1 | [`telemetry`]: log and metrics |
+//! | 0 | [`protocol`] is the registry's API as types; [`body`]; [`secret`] |
+//!
+//! # The way of a request
+//!
+//! [`server::Listener`] accepts it and knows the [`server::Peer`]; [`proxy::Stack`] gives it an id,
+//! a place among those in flight, and a deadline. Then six steps, each of which takes the proof of
+//! the one before:
+//!
+//! 1. [`admission::Admission::authenticate`] → [`admission::Caller`]
+//! 2. [`protocol::operation::Operation::classify`] → [`protocol::operation::Operation`]
+//! 3. [`admission::Admission::authorize`] → [`admission::Admitted`]
+//! 4. [`routing::Contexts::address`] → [`routing::Addressed`]
+//! 5. [`routing::Modes::route`] → [`routing::Routed`]
+//! 6. A read asks [`replica::answer::answer`], and the primary for what that does not know; a write
+//!    goes through [`upstream::Registry::send`], is applied by [`replica::Replica::apply_write`], and
+//!    is acknowledged then.
+//!
+//! # The way of a change made elsewhere
+//!
+//! [`importer::Importer`] takes a [`replica::Ticket`], asks the primary, and hands what it read to
+//! [`replica::Replica::apply_reading`], which drops what a later write or reading has overtaken, has
+//! the rest kept through [`replica::Keep`], and shows the next [`replica::Snapshot`].
+//!
+//! # To add a read endpoint
+//!
+//! A row in [`protocol::endpoints::ENDPOINTS`], a renderer in [`replica::answer`] (a pure function of
+//! an operation and a snapshot), an arm in [`replica::answer::answer`], and a recorded exchange to
+//! hold it to.
 
 pub mod admin;
 pub mod admission;
+pub mod app;
 pub mod body;
+pub mod config;
 pub mod importer;
 pub mod protocol;
 pub mod proxy;

@@ -40,7 +40,10 @@ async fn what_was_committed_is_there_after_a_restart_and_what_was_removed_is_not
     assert!(records(&store).is_empty(), "a new store shows nothing of its own");
     let versions =
         |key: &str, value: &'static str| Entry::put(Table::Versions, key, Bytes::from_static(value.as_bytes()));
-    store.commit(vec![versions("a", "1"), versions("b", "1"), Entry::put(Table::Modes, "a", "x")]).await.expect("kept");
+    store
+        .commit(vec![versions("a", "1"), versions("b", "1"), Entry::put(Table::Doubts, "a", "x")])
+        .await
+        .expect("kept");
     store.commit(vec![versions("a", "2"), Entry::remove(Table::Versions, "b")]).await.expect("kept");
     store.commit(vec![Entry::remove(Table::Texts, "never there")]).await.expect("no harm");
     let before = records(&store);

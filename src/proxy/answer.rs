@@ -89,7 +89,7 @@ impl Proxy {
             !operation.query.flag("normalize") && operation.query.get("format").unwrap_or_default().is_empty();
         let scope = if operation.query.flag("deleted") { MatchScope::WithDeleted } else { MatchScope::Live };
         let asked = Asked::read(&ask.body).filter(|_| is_plain);
-        match asked.and_then(|asked| asked.find(snapshot, &operation.subject, scope, trusting)) {
+        match asked.and_then(|asked| asked.find(snapshot, operation, scope, trusting)) {
             Some(found) => {
                 let form = form_for(snapshot, ask);
                 let body = schema(&found.subject.to_string(), &found.version, form, Record::Asked);

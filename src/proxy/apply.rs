@@ -32,7 +32,7 @@ pub(super) struct Effects {
 
 impl Effects {
     pub(super) fn of(operation: &Operation, body: &Bytes, snapshot: &Snapshot) -> Self {
-        let subject = served_subject(snapshot, &operation.subject);
+        let subject = served_subject(snapshot, operation);
         let versions = snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject));
         let before = versions
             .map(|state| state.versions.iter().map(|version| (version.version, version.id, version.deleted)).collect());

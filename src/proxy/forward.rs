@@ -70,7 +70,7 @@ impl Proxy {
         if snapshot.doubts().any(|(scope, doubt)| unsure(doubt) && in_doubt(scope)) {
             return None;
         }
-        let found = asked.find(&snapshot, &operation.subject, MatchScope::Live, trusting)?;
+        let found = asked.find(&snapshot, operation, MatchScope::Live, trusting)?;
         let body = registered(&found.version, form_for(&snapshot, ask), Record::Asked).into();
         self.parties.metrics.answered(operation.route, Source::Replica);
         Some(self.own(&Rendered { generation: snapshot.generation(), status: 200, body }, ask))

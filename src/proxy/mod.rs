@@ -99,7 +99,7 @@ impl Proxy {
         let addressed = self.contexts.address(admitted);
         visit.understood(addressed.operation());
         let ask = Ask::read(head, body, visit, addressed.operation(), &self.limits).await?;
-        let routed = self.modes.route(addressed).map_err(|refusal| Failure::refused(refusal, &ask))?;
+        let routed = self.modes.route(addressed).map_err(|stop| Failure::stopped(stop, &ask))?;
         let operation = routed.addressed().operation();
         match routed.destination() {
             Destination::Here => self.show_mode(operation, &ask),

@@ -6,6 +6,7 @@
 
 pub mod answer;
 mod change;
+mod digest;
 mod index;
 mod keep;
 mod rendered;
@@ -20,6 +21,7 @@ use arc_swap::ArcSwap;
 
 pub use answer::{config_key, served_subject};
 pub use change::{Change, IdConflict};
+pub use digest::Digest;
 pub use index::{ContextState, Holder, SubjectState};
 pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, associations};
 pub use rendered::{Rendered, RenderedAnswers, key as answer_key};

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use redb::backends::FileBackend;
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    WriteTransaction,
 };
 
 use super::error::Panicked;
@@ -16,15 +17,11 @@ use super::{Entry, Error, Table};
 
 type Definition = TableDefinition<'static, &'static str, &'static [u8]>;
 
-const TABLES: [(Table, Definition); 9] = [
+const TABLES: [(Table, Definition); 5] = [
     (Table::Versions, TableDefinition::new("versions")),
     (Table::Texts, TableDefinition::new("texts")),
-    (Table::Configs, TableDefinition::new("configs")),
-    (Table::Modes, TableDefinition::new("modes")),
-    (Table::Contexts, TableDefinition::new("contexts")),
-    (Table::Associations, TableDefinition::new("associations")),
-    (Table::Unsure, TableDefinition::new("unsure")),
-    (Table::Refusals, TableDefinition::new("refusals")),
+    (Table::Remembered, TableDefinition::new("remembered")),
+    (Table::Doubts, TableDefinition::new("doubts")),
     (Table::Meta, TableDefinition::new("meta")),
 ];
 
@@ -32,6 +29,8 @@ const TABLES: [(Table, Definition); 9] = [
 const FORMAT: Definition = TableDefinition::new("format");
 const FORMAT_KEY: &str = "version";
 const FORMAT_KNOWN: &str = "1";
+const PROBE_KEY: &str = "probe";
+const PROBE_BYTES: usize = 16 << 10;
 
 // redb's cache is of no use to us: everything is read once at start, and then only written.
 const CACHE: usize = 16 << 20;
@@ -81,11 +80,23 @@ impl Keeper {
 
     /// Puts all of it into one transaction and returns when that is on disk.
     pub(super) fn write<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) -> Result<(), Error> {
+        self.transact(|transaction| put_all(transaction, entries))
+    }
+
+    /// Writes something that nobody needs, to find out whether writing works again.
+    pub(super) fn probe(&mut self) -> Result<(), Error> {
+        self.transact(|transaction| {
+            transaction.open_table(FORMAT)?.insert(PROBE_KEY, [0; PROBE_BYTES].as_slice())?;
+            Ok(())
+        })
+    }
+
+    fn transact(&mut self, fill: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>) -> Result<(), Error> {
         let open = match self.database.take() {
             Some(open) => open,
             None => guarded(&self.place, || self.reopen())?,
         };
-        guarded(&self.place, || write_all(&open, entries).map_err(Error::Write))?;
+        guarded(&self.place, || commit(&open, fill).map_err(Error::Write))?;
         self.database = Some(open);
         Ok(())
     }
@@ -102,8 +113,9 @@ impl Keeper {
 
     fn start(&self, file: File, check: Check) -> Result<Database, Error> {
         let place = &self.place;
-        let empty = file.metadata().map_err(|source| damaged(place, source))?.len() == 0;
-        if empty {
+        let found = file.metadata();
+        let found = found.map_err(|source| Error::Io { action: "look at", path: place.file().into(), source })?;
+        if found.len() == 0 {
             return Err(damaged(place, StorageError::Corrupted("the file is empty".to_owned())));
         }
         let mut builder = Database::builder();
@@ -174,26 +186,32 @@ fn read_all(database: &Database, record: &mut impl FnMut(Table, &str, &[u8])) ->
     Ok(())
 }
 
-fn write_all<'a>(database: &Database, entries: impl Iterator<Item = &'a Entry>) -> Result<(), redb::Error> {
+fn commit(
+    database: &Database,
+    fill: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     // Saves the walk over the whole file after a crash, and makes redb write in two phases, so that
     // the newest committed state is never the one in doubt.
     transaction.set_quick_repair(true);
-    {
-        let mut open = Vec::with_capacity(TABLES.len());
-        for (_, definition) in TABLES {
-            open.push(transaction.open_table(definition)?);
-        }
-        for entry in entries {
-            let table = &mut open[entry.table as usize];
-            match &entry.value {
-                Some(value) => drop(table.insert(entry.key.as_str(), value.as_ref())?),
-                None => drop(table.remove(entry.key.as_str())?),
-            }
+    fill(&transaction)?;
+    Ok(transaction.commit()?)
+}
+
+fn put_all<'a>(transaction: &WriteTransaction, entries: impl Iterator<Item = &'a Entry>) -> Result<(), redb::Error> {
+    let mut open = Vec::with_capacity(TABLES.len());
+    for (_, definition) in TABLES {
+        open.push(transaction.open_table(definition)?);
+    }
+    for entry in entries {
+        let table = &mut open[entry.table as usize];
+        match &entry.value {
+            Some(value) => drop(table.insert(entry.key.as_str(), value.as_ref())?),
+            None => drop(table.remove(entry.key.as_str())?),
         }
     }
-    Ok(transaction.commit()?)
+    Ok(())
 }
 
 /// Turns a panic of redb into the report of a damaged file, as it is about files that contradict themselves.
@@ -219,7 +237,81 @@ fn refused(place: &Place, error: DatabaseError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use bytes::Bytes;
+    use redb::StorageBackend;
+
     use super::*;
+
+    thread_local! {
+        /// Steps on the disk until [`Dying`] ends.
+        static STEPS: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+
+    /// A disk that takes some steps and then none, as for a process that was killed.
+    #[derive(Debug)]
+    struct Dying(FileBackend);
+
+    fn step() -> std::io::Result<()> {
+        let left = STEPS.get().checked_sub(1);
+        STEPS.set(left.unwrap_or(0));
+        left.map(drop).ok_or_else(|| std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    impl StorageBackend for Dying {
+        fn len(&self) -> std::io::Result<u64> {
+            self.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+            self.0.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> std::io::Result<()> {
+            step()?;
+            self.0.set_len(len)
+        }
+        fn sync_data(&self) -> std::io::Result<()> {
+            // A process that dies leaves to the system what it wrote, so there is nothing to wait for.
+            step()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+            step()?;
+            self.0.write(offset, data)
+        }
+    }
+
+    fn on_dying(builder: &Builder, file: File) -> Result<Database, DatabaseError> {
+        builder.create_with_backend(Dying(FileBackend::new(file)?))
+    }
+
+    /// Two keys that belong together, with a value that says which batch they came from.
+    fn batch(number: u8) -> [Entry; 2] {
+        ["left", "right"].map(|key| Entry::put(Table::Texts, key, Bytes::from(vec![number; 3_000])))
+    }
+
+    #[test]
+    fn whichever_step_on_the_disk_is_the_last_what_was_reported_is_there_and_no_batch_is_there_in_part() {
+        for steps in 0.. {
+            let folder = tempfile::tempdir().expect("a folder");
+            STEPS.set(steps);
+            let mut reported = 0;
+            if let Ok(mut keeper) = Keeper::open(Place::claim(folder.path()).expect("claimed"), on_dying) {
+                while reported < 5 && keeper.write(batch(reported + 1).iter()).is_ok() {
+                    reported += 1;
+                }
+            }
+            let survivor = Keeper::open(Place::claim(folder.path()).expect("claimed"), in_file).expect("opens again");
+            let mut found = Vec::new();
+            survivor.load(|_, _, value| found.push(value.to_vec())).expect("readable");
+            let number = found.first().map_or(0, |value| value[0]);
+            assert_eq!(found, if number == 0 { vec![] } else { vec![vec![number; 3_000]; 2] }, "after {steps} steps");
+            assert!(number == reported || number == reported + 1, "{reported} reported, {number} found");
+            if reported == 5 {
+                assert!(steps > 50, "the runs before were cut off in the middle of something");
+                break;
+            }
+        }
+    }
 
     #[test]
     fn every_table_stands_at_its_own_number() {

@@ -37,18 +37,10 @@ pub enum Table {
     Versions,
     /// Schema texts, shared by versions.
     Texts,
-    /// Compatibility and other settings.
-    Configs,
-    /// Modes in scope.
-    Modes,
-    /// Contexts.
-    Contexts,
-    /// Associations.
-    Associations,
-    /// Contexts whose content must be read again before it is trusted.
-    Unsure,
-    /// Routes that the primary is known not to offer.
-    Refusals,
+    /// Answers of the primary that are kept as they were.
+    Remembered,
+    /// What must be read again before it is trusted.
+    Doubts,
     /// Everything there is one of.
     Meta,
 }
@@ -122,7 +114,7 @@ impl Store {
         }
     }
 
-    /// Whether the last batch could be written; true before the first one.
+    /// Whether writing works: the last batch could be written or, a second later, a try without one.
     pub fn is_writable(&self) -> bool {
         self.writer.as_ref().is_none_or(|writer| writer.is_writable())
     }

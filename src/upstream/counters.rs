@@ -54,9 +54,9 @@ struct RegistryLabel {
 impl Counters {
     /// Shows the counters in a metrics registry.
     pub fn register(&self, metrics: &mut Metrics) {
-        metrics.register("upstream_calls", "Calls to other registries by purpose and outcome", self.calls.clone());
+        metrics.register("calls", "Calls to other registries by purpose and outcome", self.calls.clone());
         metrics.register(
-            "upstream_attempts",
+            "attempts",
             "Requests put on the wire for those calls, retries and other URLs included",
             self.attempts.clone(),
         );

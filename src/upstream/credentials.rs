@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::failure::SetupError;
 use super::{Basic, Bearer, Credentials};
@@ -15,6 +15,9 @@ use crate::secret::Secret;
 
 // Files are read and not watched: Kubernetes replaces the folder around a secret, which watchers lose.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+
+// No call waits longer for a file system that hangs.
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// The `Authorization` of our calls, kept up with the file that holds its secret.
 #[derive(Debug)]
@@ -86,8 +89,8 @@ impl Authorization {
     }
 
     async fn look(&self, file: PathBuf) -> Option<HeaderValue> {
-        let read = tokio::task::spawn_blocking(move || Secret::read(&file)).await.ok()?;
-        match read {
+        let read = timeout(LONGEST_LOOK, tokio::task::spawn_blocking(move || Secret::read(&file))).await;
+        match read.ok()?.ok()? {
             Ok(secret) => {
                 let value = self.scheme.header(&secret)?;
                 let mut state = self.lock();

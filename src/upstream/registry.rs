@@ -176,6 +176,8 @@ impl Registry {
     }
 
     /// Tells when the registry gets out of reach or comes back; the time of the last answer alone is no news.
+    ///
+    /// What is borrowed from the receiver must be copied out at once: calls wait while it is held.
     pub fn watch(&self) -> watch::Receiver<Reachability> {
         self.breaker.subscribe()
     }
@@ -250,15 +252,17 @@ impl Registry {
     /// Puts the call on the wire to one URL.
     pub(super) async fn attempt(&self, index: usize, call: &Call) -> Result<Answer, Failure> {
         let mut request = self.request(index, call).await?;
+        // A limit that is over would still let the first bytes go.
+        if call.deadline <= Instant::now() {
+            return Err(Failure::new(FailureKind::TimedOut, Sent::No));
+        }
         self.counters.attempt(self.name);
         let connection = capture_connection(&mut request);
         match timeout_at(call.deadline, exchange(&self.client, request)).await {
-            Ok(Ok(response)) => Ok(Answer {
-                status: response.status(),
-                headers: response.headers().clone(),
-                body: response.into_body(),
-                url: index,
-            }),
+            Ok(Ok(response)) => {
+                let (head, body) = response.into_parts();
+                Ok(Answer { status: head.status, headers: head.headers, body, url: index })
+            }
             Ok(Err(failure)) => Err(failure),
             Err(elapsed) => {
                 let sent = if connection.connection_metadata().is_none() { Sent::No } else { Sent::Maybe };
@@ -277,7 +281,7 @@ impl Registry {
         for name in &OURS {
             headers.remove(name);
         }
-        headers.insert(UNKNOWN_PROPERTIES, HeaderValue::from_static("true"));
+        headers.entry(UNKNOWN_PROPERTIES).or_insert(HeaderValue::from_static("true"));
         headers
             .entry(header::USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("schema-outpost/", env!("CARGO_PKG_VERSION"))));
@@ -348,6 +352,9 @@ async fn exchange(
 }
 
 async fn whole(body: Incoming) -> Result<Bytes, Failure> {
+    if body.size_hint().lower() > LARGEST_ANSWER as u64 {
+        return Err(Failure::new(FailureKind::TooLarge, Sent::Maybe));
+    }
     match Limited::new(body, LARGEST_ANSWER).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {

@@ -67,19 +67,26 @@ fn place_point(digits: &str, scale: i64) -> Option<String> {
     })
 }
 
-/// A JSON number as `BigInteger` or `Double.toString` prints it.
-///
-/// `None` where releases of Java differ or could: beyond 15 digits and far from one.
+/// A JSON number as `BigInteger` or `Double.toString` prints it; `None` for what is no finite number.
 pub fn double(raw: &str) -> Option<String> {
     if is_integer(raw) {
         return Some(integer(raw));
     }
     let value: f64 = raw.parse().ok()?;
-    let shortest = format!("{value:e}");
-    let (mantissa, exponent) = shortest.split_once('e')?;
+    value.is_finite().then(|| double_text(value))
+}
+
+/// Whether every release of Java prints the number alike as a double.
+///
+/// They differ, or could, beyond 15 digits and far from one.
+pub fn is_certain_double(raw: &str) -> bool {
+    if is_integer(raw) {
+        return true;
+    }
+    let shortest = raw.parse().map_or(String::new(), |value: f64| format!("{value:e}"));
+    let Some((mantissa, exponent)) = shortest.split_once('e') else { return false };
     let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
-    let exponent: i32 = exponent.parse().ok()?;
-    (value.is_finite() && digits <= 15 && exponent.abs() <= 20).then(|| double_text(value))
+    digits <= 15 && exponent.parse().is_ok_and(|exponent: i32| exponent.abs() <= 20)
 }
 
 /// `Double.toString` of a finite number, as releases from 19 on print it: with as few digits as tell it apart.
@@ -145,7 +152,9 @@ mod tests {
     #[test]
     fn a_double_that_some_java_prints_otherwise_is_nobodys_guess() {
         for raw in ["1e400", "1e23", "2.0e-300", "0.1234567890123456789"] {
-            assert_eq!(double(raw), None, "{raw}");
+            assert!(!is_certain_double(raw), "{raw}");
         }
+        assert_eq!(double("1e400"), None);
+        assert!(is_certain_double("1.25e8") && is_certain_double("123456789012345680"));
     }
 }

@@ -62,6 +62,16 @@ impl Tree {
         }
     }
 
+    /// Whether every release of Java prints every number in the value alike as a double.
+    pub fn has_certain_doubles(&self) -> bool {
+        match self {
+            Self::Number(raw) => number::is_certain_double(raw),
+            Self::Array(items) => items.iter().all(Self::has_certain_doubles),
+            Self::Object(members) => members.iter().all(|(_, value)| value.has_certain_doubles()),
+            Self::Null | Self::Bool(_) | Self::Text(_) => true,
+        }
+    }
+
     /// Prints the value compactly, as Jackson does; `None` for a number whose text is not certain.
     pub fn print(&self, out: &mut String, fractions: Fractions) -> Option<()> {
         match self {

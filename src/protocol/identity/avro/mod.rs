@@ -8,7 +8,7 @@ mod print;
 
 use std::collections::HashSet;
 
-use super::tree::Tree;
+use super::tree::{Duplicates, Tree};
 use crate::protocol::schema::Reference;
 
 pub use parse::parse;
@@ -247,6 +247,10 @@ pub fn canonical(text: &str, references: &[Reference]) -> Option<String> {
     let mut known = Known::nothing();
     for reference in references {
         known.add(reference.name.clone()?);
+    }
+    let (tree, _) = Tree::read(text, Duplicates::Refuse)?;
+    if !tree.has_certain_doubles() {
+        return None;
     }
     print(&parse(text, &mut known).ok()?)
 }

@@ -1,0 +1,121 @@
+//! The status object: how the outpost is doing, in one place.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::Admin;
+use crate::importer::Report;
+use crate::replica::{Digest, Doubt};
+use crate::upstream::BreakerState;
+
+impl Admin {
+    /// Why reads may be older than they should be; nothing if they are not.
+    pub(super) fn degraded(&self) -> Option<String> {
+        let reachability = self.parties.primary.reachability();
+        if reachability.unreachable_since.is_some() {
+            return Some("the primary cannot be reached; reads are answered from the replica".to_owned());
+        }
+        if !self.parties.store.is_writable() {
+            return Some("the state directory cannot be written".to_owned());
+        }
+        let status = self.parties.importer.status();
+        if let Some(alarm) = status.alarm {
+            return Some(alarm);
+        }
+        status.last_pass.filter(|pass| !pass.ok).map(|pass| {
+            format!(
+                "the last pass over the primary failed: {}",
+                pass.error.unwrap_or_else(|| "no reason was given".to_owned())
+            )
+        })
+    }
+
+    pub(super) async fn digest(&self) -> Arc<Digest> {
+        let snapshot = self.parties.replica.snapshot();
+        let mut known = self.digest.lock().await;
+        match &*known {
+            Some((generation, digest)) if *generation == snapshot.generation() => digest.clone(),
+            _ => {
+                let digest = Arc::new(snapshot.digest());
+                *known = Some((snapshot.generation(), digest.clone()));
+                digest
+            }
+        }
+    }
+
+    pub(super) async fn status(&self) -> Value {
+        let importer = self.parties.importer.status();
+        let skipped = importer.skipped.iter().map(|skipped| {
+            json!({ "subject": skipped.subject, "version": skipped.version, "reason": skipped.reason.to_string() })
+        });
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptimeSeconds": self.started.elapsed().as_secs(),
+            "mode": self.parties.proxy.modes().everywhere().as_str(),
+            "caughtUp": importer.caught_up,
+            "degraded": self.degraded(),
+            "alarm": importer.alarm,
+            "lastPass": importer.last_pass.as_ref().map(pass),
+            "lastFullPass": importer.last_full_pass.as_ref().map(pass),
+            "skipped": skipped.collect::<Vec<_>>(),
+            "primary": self.primary(),
+            "replica": self.replica().await,
+            "store": {
+                "durable": self.parties.store.is_durable(),
+                "writable": self.parties.store.is_writable(),
+                "bytes": self.parties.store.bytes_on_disk(),
+            },
+            "digest": self.digest().await.total,
+        })
+    }
+
+    fn primary(&self) -> Value {
+        let reachability = self.parties.primary.reachability();
+        let breaker = match reachability.breaker {
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::Probing => "probing",
+        };
+        json!({
+            "url": crate::upstream::without_secrets(self.parties.primary.current_url()),
+            "reachable": reachability.reachable,
+            "breaker": breaker,
+            "unreachableSeconds": reachability.unreachable_since.map(|since| since.elapsed().as_secs()),
+            "profile": self.parties.replica.snapshot().profile().map(|profile| profile.as_str()),
+        })
+    }
+
+    async fn replica(&self) -> Value {
+        let snapshot = self.parties.replica.snapshot();
+        let (texts, bytes) = self.parties.replica.texts().await;
+        let contexts = snapshot.contexts().filter(|(_, state)| state.subjects().next().is_some()).count();
+        let doubts = |wanted: Doubt| {
+            snapshot.doubts().filter(move |(_, doubt)| *doubt == wanted).map(|(scope, _)| scope.to_string())
+        };
+        json!({
+            "contexts": contexts,
+            "subjects": snapshot.contexts().map(|(_, state)| state.subject_count()).sum::<usize>(),
+            "versions": snapshot.contexts().map(|(_, state)| state.version_count()).sum::<usize>(),
+            "texts": texts,
+            "bytes": bytes,
+            "generation": snapshot.generation(),
+            "idConflicts": self.parties.replica.id_conflicts(),
+            "unsure": doubts(Doubt::Unsure).collect::<Vec<_>>(),
+            "incomplete": doubts(Doubt::Incomplete).count(),
+            "renderedBytes": self.parties.proxy.rendered_bytes(),
+        })
+    }
+}
+
+/// One pass over the primary.
+pub(super) fn pass(report: &Report) -> Value {
+    json!({
+        "startedAt": report.started_at.to_string(),
+        "endedAt": report.ended_at.to_string(),
+        "ok": report.ok,
+        "requests": report.requests,
+        "changes": report.changes,
+        "error": report.error,
+    })
+}

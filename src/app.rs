@@ -1,0 +1,222 @@
+//! Puts the rooms together, starts them, drains them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::importer::Importer;
+use crate::proxy::{self, Proxy, Stack};
+use crate::replica::{self, Keep, Loading, NotKept, Replica};
+use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
+use crate::store::{self, Store};
+use crate::telemetry;
+use crate::upstream::{self, Registry};
+
+/// Why an outpost does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The primary cannot be called with these settings.
+    #[error("the settings of the primary cannot be used")]
+    Primary(#[from] upstream::SetupError),
+    /// The state directory cannot be used.
+    #[error("the state cannot be opened")]
+    Store(#[from] store::Error),
+    /// The state is not one of ours.
+    #[error("the state cannot be read")]
+    State(#[from] replica::Unreadable),
+    /// A port cannot be listened on.
+    #[error("cannot listen")]
+    Bind(#[from] BindError),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reload {
+    outcome: &'static str,
+}
+
+/// A running outpost.
+pub struct App {
+    data: Vec<SocketAddr>,
+    admin: SocketAddr,
+    certificates: Vec<Arc<server::Certificate>>,
+    reloads: Family<Reload, Counter>,
+    stop: CancellationToken,
+    serving: Vec<JoinHandle<()>>,
+    upkeep: Vec<JoinHandle<()>>,
+    store: Store,
+}
+
+impl App {
+    /// Starts everything: the data port on the runtime of the caller, the importer and the admin port
+    /// on `upkeep`, so that neither a large import nor a scrape slows a read.
+    pub fn start(config: &Config, upkeep: &Handle) -> Result<Self, StartError> {
+        let mut metrics = telemetry::Registry::new();
+        let primary = upstream::Counters::default();
+        primary.register(metrics.room("upstream"));
+        let primary = Arc::new(Registry::new(&config.primary, "primary")?.counting(primary));
+        let (store, replica) = open(&config.state)?;
+        let importer =
+            Arc::new(Importer::new(primary.clone(), replica.clone(), &config.importer, config.primary.profile));
+        importer.counters().register(metrics.room("importer"));
+        let parties = proxy::Parties {
+            replica: replica.clone(),
+            primary: primary.clone(),
+            reread: importer.clone(),
+            metrics: proxy::Metrics::register(metrics.room("proxy")),
+        };
+        let proxy = Proxy::new(parties, &config.limits);
+        let sockets = server::Metrics::register(&mut metrics);
+        let reloads = Family::<Reload, Counter>::default();
+        metrics.room("app").register("reloads", "Times that the configuration was looked at again", reloads.clone());
+        let gate = Gate::new("data", &config.limits, &sockets);
+        let listeners: Vec<Listener> =
+            config.listeners.iter().map(|listener| Listener::bind(listener, &gate)).collect::<Result<_, _>>()?;
+        let admin_limits = admin_limits(&config.limits);
+        let admin_gate = Gate::new("admin", &admin_limits, &sockets);
+        let admin_listener = Listener::bind(&ListenerConfig { bind: config.admin.bind, tls: None }, &admin_gate)?;
+        let stop = CancellationToken::new();
+        let admin = Admin::new(admin::Parties {
+            replica,
+            store: store.clone(),
+            primary,
+            importer: importer.clone(),
+            proxy: proxy.clone(),
+            metrics,
+            draining: stop.clone(),
+        });
+        let mut app = Self {
+            data: listeners.iter().map(Listener::local_addr).collect(),
+            admin: admin_listener.local_addr(),
+            certificates: listeners.iter().filter_map(Listener::certificate).collect(),
+            reloads,
+            stop: stop.clone(),
+            serving: Vec::new(),
+            upkeep: Vec::new(),
+            store,
+        };
+        let stack = Stack::around(proxy);
+        app.serving.extend(listeners.into_iter().map(|one| tokio::spawn(one.serve(stack.clone(), stop.clone()))));
+        app.upkeep.push(upkeep.spawn(run_importer(importer, stop.clone())));
+        // The admin port goes on while the data port drains: a probe must hear that it does.
+        let closing = CancellationToken::new();
+        app.upkeep.push(upkeep.spawn(admin_listener.serve(admin::Service(admin), closing.clone())));
+        app.upkeep.push(upkeep.spawn(close_with_the_rest(stop, closing, config.limits.drain)));
+        Ok(app)
+    }
+
+    /// The addresses of the data port, in the order of the configuration.
+    pub fn data_addresses(&self) -> &[SocketAddr] {
+        &self.data
+    }
+
+    /// The address of the admin port.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Reads the certificates again now; a broken one leaves the old one in place.
+    pub fn reload_certificates(&self) {
+        for certificate in &self.certificates {
+            if let Err(failure) = certificate.reload() {
+                tracing::error!(error = %telemetry::Chain(&failure), "the certificate was not reloaded; the old one stays");
+            }
+        }
+    }
+
+    /// Counts that the configuration was looked at again, and whether it could be used.
+    pub fn reloaded(&self, ok: bool) {
+        self.reloads.get_or_create(&Reload { outcome: if ok { "ok" } else { "failed" } }).inc();
+    }
+
+    /// Takes nothing new, finishes what is under way, and ends.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for serving in self.serving {
+            // A task that panicked has nothing left to finish.
+            let _ = serving.await;
+        }
+        self.upkeep.iter().for_each(JoinHandle::abort);
+        self.store.close();
+    }
+}
+
+async fn run_importer(importer: Arc<Importer>, stop: CancellationToken) {
+    importer.run(stop).await;
+}
+
+/// The admin port closes when the drain is certainly over; usually the process has ended before.
+async fn close_with_the_rest(stop: CancellationToken, closing: CancellationToken, drain: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(drain).await;
+    closing.cancel();
+}
+
+/// Few connections, small bodies: whoever asks is an operator or a probe.
+fn admin_limits(limits: &Limits) -> Limits {
+    Limits { connections: 64, body: bytesize::ByteSize::kib(64), drain: Duration::from_secs(1), ..limits.clone() }
+}
+
+fn open(config: &store::Config) -> Result<(Store, Arc<Replica>), StartError> {
+    let store = Store::open(config)?;
+    if !store.is_durable() {
+        tracing::warn!("no state.directory is set: the replica lives in memory only and is lost at exit");
+        return Ok((store, Arc::new(Replica::empty(replica::Forgetful))));
+    }
+    let mut rows = Loading::default();
+    let mut first_problem = None;
+    store.load(|table, key, value| {
+        if first_problem.is_none() {
+            first_problem = rows.row(kept_in(table), key, value).err();
+        }
+    })?;
+    if let Some(problem) = first_problem {
+        return Err(problem.into());
+    }
+    let replica = Replica::load(rows, Kept(store.clone()))?;
+    Ok((store, Arc::new(replica)))
+}
+
+/// The store as the replica's keeper.
+struct Kept(Store);
+
+impl Keep for Kept {
+    fn keep(&self, entries: Vec<replica::Entry>) -> BoxFuture<'_, Result<(), NotKept>> {
+        let batch = entries.into_iter().map(|entry| store::Entry {
+            table: keeps(entry.table),
+            key: entry.key,
+            value: entry.value.map(Into::into),
+        });
+        let commit = self.0.commit(batch.collect());
+        Box::pin(async move { commit.await.map_err(|failure| NotKept(Box::new(failure))) })
+    }
+}
+
+fn keeps(table: replica::Table) -> store::Table {
+    match table {
+        replica::Table::Versions => store::Table::Versions,
+        replica::Table::Texts => store::Table::Texts,
+        replica::Table::Remembered => store::Table::Remembered,
+        replica::Table::Doubts => store::Table::Doubts,
+        replica::Table::Meta => store::Table::Meta,
+    }
+}
+
+fn kept_in(table: store::Table) -> replica::Table {
+    match table {
+        store::Table::Versions => replica::Table::Versions,
+        store::Table::Texts => replica::Table::Texts,
+        store::Table::Remembered => replica::Table::Remembered,
+        store::Table::Doubts => replica::Table::Doubts,
+        store::Table::Meta => replica::Table::Meta,
+    }
+}

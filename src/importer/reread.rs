@@ -1,0 +1,177 @@
+//! Reads one thing again at once, because a write or a doubt wants it so.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt as _};
+use tokio::time::{Instant, sleep_until};
+
+use super::pass::PassError;
+use super::poll::{Poll, PollError};
+use super::walk::Care;
+use super::{Core, Importer};
+use crate::protocol::subject::Context;
+use crate::replica::{Change, NotReread, Reread, Scope, Ticket, Urgency};
+
+/// Why something could not be read again.
+#[derive(Debug, thiserror::Error)]
+pub enum RereadError {
+    /// It could not be read, or not be taken over.
+    #[error(transparent)]
+    Pass(Box<PassError>),
+    /// A full pass was needed, and failed.
+    #[error("the full pass failed: {0}")]
+    FullPass(Box<str>),
+    /// Newer changes kept coming in between.
+    #[error("it kept changing while it was read")]
+    Overtaken,
+    /// The process is ending.
+    #[error("the importer was stopped")]
+    Stopped,
+}
+
+impl From<PassError> for RereadError {
+    fn from(error: PassError) -> Self {
+        Self::Pass(Box::new(error))
+    }
+}
+
+impl From<PollError> for RereadError {
+    fn from(error: PollError) -> Self {
+        PassError::from(error).into()
+    }
+}
+
+/// A failure that several callers hear of.
+#[derive(Debug)]
+struct Shared(Arc<RereadError>);
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Shared {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Reread for Importer {
+    fn reread(&self, scope: Scope, urgency: Urgency) -> BoxFuture<'_, Result<(), NotReread>> {
+        Box::pin(self.core.reread(scope, urgency))
+    }
+
+    fn reread_id(&self, context: Context, id: i32) -> BoxFuture<'_, Result<(), NotReread>> {
+        Box::pin(async move {
+            let scope = Scope::Context(context.clone());
+            let poll = self.core.poll(Urgency::Write);
+            let subjects = self.core.holders_of(&poll, &context, id).await;
+            let subjects = subjects.map_err(|error| NotReread { scope, cause: Box::new(error) })?;
+            for subject in subjects {
+                self.core.reread(Scope::Subject(subject), Urgency::Write).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Core {
+    /// Reads a scope again, together with all who ask for it before the reading begins.
+    async fn reread(self: &Arc<Self>, scope: Scope, urgency: Urgency) -> Result<(), NotReread> {
+        let core = Arc::clone(self);
+        let wanted = scope.clone();
+        let work = || async move { core.reread_now(wanted, urgency).await.map_err(Arc::new) };
+        let outcome = self.rereads.run((scope.clone(), super::priority(urgency)), work).await;
+        let outcome = outcome.unwrap_or_else(|| Err(Arc::new(RereadError::Stopped)));
+        outcome.map_err(|error| NotReread { scope, cause: Box::new(Shared(error)) })
+    }
+
+    async fn reread_now(self: &Arc<Self>, scope: Scope, urgency: Urgency) -> Result<(), RereadError> {
+        let poll = self.poll(urgency);
+        match scope {
+            Scope::Subject(subject) => drop(self.settle_subject(&poll, subject).await?),
+            Scope::Context(context) => self.reread_context(&poll, &context).await?,
+            Scope::Remembered(key) => drop(self.take_answers(&poll, vec![key]).await?),
+            Scope::Contexts => drop(self.take_contexts(&poll).await?),
+            Scope::Associations => drop(self.take_associations(&poll).await?),
+            Scope::All => self.reread_all().await?,
+        }
+        Ok(())
+    }
+
+    async fn reread_context(&self, poll: &Poll, context: &Context) -> Result<(), RereadError> {
+        let ticket = self.replica.ticket();
+        let scope = Scope::Context(context.clone());
+        let doubts = self.doubts_among(|doubt| *doubt == scope);
+        let reading = self.read(poll, Some(context), Care::Thorough).await?;
+        self.take(poll, reading, Some(context), false).await?;
+        self.settle(doubts, ticket).await
+    }
+
+    async fn reread_all(self: &Arc<Self>) -> Result<(), RereadError> {
+        let ticket = self.replica.ticket();
+        let doubts = self.doubts_among(|doubt| matches!(doubt, Scope::All | Scope::Context(_)));
+        let core = Arc::clone(self);
+        let report = self.full_passes.run(false, || async move { core.full_pass(false).await }).await;
+        let report = report.ok_or(RereadError::Stopped)?;
+        let alarm = self.state().status.alarm.clone();
+        if let Some(why) = report.error.or(alarm) {
+            return Err(RereadError::FullPass(why.into()));
+        }
+        self.settle(doubts, ticket).await
+    }
+
+    fn doubts_among(&self, wanted: impl Fn(&Scope) -> bool) -> Vec<Scope> {
+        self.replica.snapshot().doubts().map(|(scope, _)| scope).filter(|scope| wanted(scope)).cloned().collect()
+    }
+
+    /// What was in doubt before a reading that has been taken over whole is certain again. A doubt
+    /// that came up since is not of that reading to settle.
+    async fn settle(&self, doubts: Vec<Scope>, ticket: Ticket) -> Result<(), RereadError> {
+        let changes: Vec<_> = doubts.into_iter().map(|scope| Change::Doubt(scope, None)).collect();
+        if !changes.is_empty() {
+            self.replica.apply_reading(changes, ticket).await.map_err(PassError::from)?;
+        }
+        Ok(())
+    }
+
+    /// Reads again what is in doubt, for ever, each thing ever more seldom while it cannot be read.
+    pub(super) async fn settle_doubts(self: &Arc<Self>) {
+        let mut later: HashMap<Scope, (u32, Instant)> = HashMap::new();
+        loop {
+            let nudged = self.doubts.notified();
+            let held = self.replica.snapshot();
+            let doubts: Vec<Scope> = held.doubts().map(|(scope, _)| scope.clone()).collect();
+            drop(held);
+            later.retain(|scope, _| doubts.contains(scope));
+            let now = Instant::now();
+            let due = doubts.into_iter().filter(|scope| later.get(scope).is_none_or(|(_, when)| *when <= now));
+            let due: Vec<Scope> = due.collect();
+            let mut rereads = stream::iter(due)
+                .map(|scope| async move { (self.reread(scope.clone(), Urgency::Background).await, scope) })
+                .buffer_unordered(self.config.parallel.max(1));
+            while let Some((outcome, scope)) = rereads.next().await {
+                match outcome {
+                    Ok(()) => drop(later.remove(&scope)),
+                    Err(error) => {
+                        let failures = later.get(&scope).map_or(0, |(failures, _)| *failures) + 1;
+                        tracing::warn!(%scope, error = super::pass::chain(&error), "it stays in doubt");
+                        later.insert(scope, (failures, Instant::now() + self.pause(failures)));
+                    }
+                }
+            }
+            // Whoever doubts something says so; the interval is for whoever forgot.
+            let wake = later.values().map(|(_, when)| *when).min();
+            let wake = wake.unwrap_or_else(|| Instant::now() + self.config.interval);
+            tokio::select! {
+                () = nudged => {}
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A tail pass: a few questions whose answers change whenever something is new.
+//!
+//! The highest id of each context shows new schemas. Two pages behind the end of the listing show
+//! whether it is as long as expected and ends as expected, with and without what is soft-deleted:
+//! so deletes, undeletes and subjects that re-use an id are noticed too, and the listing is read.
+//! A primary that has to be walked is walked each time, without reading again what is known.
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+
+use super::Core;
+use super::items::{self, Item};
+use super::listing::ListingError;
+use super::pass::{PassError, refused};
+use super::poll::Poll;
+use super::reread::RereadError;
+use super::status::{PassKind, Reason, Report, Skipped};
+use super::walk::Care;
+use crate::protocol::order::compare;
+use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::replica::{Change, ContextState, Snapshot, Urgency};
+
+/// With more new ids than this the listing is the shorter way.
+const MOST_NEW_IDS: i32 = 32;
+
+/// How long the primary's listings should be, and where they should end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tally {
+    generation: u64,
+    all: Expected,
+    live: Expected,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Expected {
+    count: usize,
+    last: Option<(String, i32)>,
+}
+
+impl Core {
+    /// A whole tail pass.
+    pub(super) async fn tail_pass(&self) -> Report {
+        let _turn = self.turn.lock().await;
+        let started_at = Timestamp::now();
+        let poll = self.poll(Urgency::Background);
+        let outcome = self.catch_up(&poll).await;
+        self.ended(PassKind::Tail, started_at, &poll, outcome)
+    }
+
+    async fn catch_up(&self, poll: &Poll) -> Result<u64, PassError> {
+        let mut changes = self.take_contexts(poll).await?;
+        if self.state().walks {
+            let reading = self.read(poll, None, Care::Quick).await?;
+            return Ok(changes + self.take(poll, reading, None, false).await?);
+        }
+        let held = self.replica.snapshot();
+        let mut complete = true;
+        for (context, state) in held.contexts() {
+            let new = self.take_new_ids(poll, context, state).await?;
+            complete &= new.is_some();
+            changes += new.unwrap_or(0);
+        }
+        if complete && self.agrees(poll, true).await? && self.agrees(poll, false).await? {
+            return Ok(changes);
+        }
+        let reading = self.read(poll, None, Care::Quick).await?;
+        Ok(changes + self.take(poll, reading, None, false).await?)
+    }
+
+    /// Reads what has come under new ids; nothing if that was too much or did not work out.
+    async fn take_new_ids(
+        &self,
+        poll: &Poll,
+        context: &Context,
+        state: &ContextState,
+    ) -> Result<Option<u64>, PassError> {
+        let Some(known) = known_id(state) else { return Ok(Some(0)) };
+        let ticket = self.replica.ticket();
+        let max = match poll.max_id(context, known).await {
+            Ok(max) => max,
+            Err(error) if error.status().is_some() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(max) = max.filter(|max| *max > state.max_id()) else { return Ok(Some(0)) };
+        if max - state.max_id() > MOST_NEW_IDS {
+            return Ok(None);
+        }
+        let mut subjects: Vec<QualifiedSubject> = Vec::new();
+        for id in state.max_id() + 1..=max {
+            let holders = match self.holders_of(poll, context, id).await {
+                Ok(holders) => holders,
+                Err(error) if error.status().is_some() => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            subjects.extend(holders);
+        }
+        subjects.sort();
+        subjects.dedup();
+        let (mut changes, mut complete) = (0, true);
+        for subject in subjects {
+            match self.settle_subject(poll, subject.clone()).await {
+                Ok(count) => changes += count,
+                Err(RereadError::Pass(error)) => match *error {
+                    PassError::Poll(error) if error.status().is_some() => {
+                        self.leave_out_of(&subject, vec![refused(&subject, error.status().unwrap_or_default())]);
+                        complete = false;
+                    }
+                    error => return Err(error),
+                },
+                Err(_) => complete = false,
+            }
+        }
+        self.replica.apply_reading(vec![Change::MaxId(context.clone(), max)], ticket).await?;
+        Ok(complete.then_some(changes))
+    }
+
+    /// Whether the primary's listing is as long as expected, and ends as expected.
+    async fn agrees(&self, poll: &Poll, deleted: bool) -> Result<bool, PassError> {
+        // Once more if the replica has moved meanwhile: both sides of the comparison must be of one time.
+        for _ in 0..2 {
+            let held = self.replica.snapshot();
+            let expected = self.expected(&held, deleted);
+            let offset = expected.count.saturating_sub(1);
+            let Some(answer) = poll.schemas(":*:", deleted, offset, 2).await? else { return Ok(false) };
+            let found = items::split(&answer.body).ok_or(ListingError::NoList)?;
+            let ends = match (found.as_slice(), &expected.last) {
+                ([], None) => true,
+                ([last], Some(expected)) => names(last).as_ref() == Some(expected),
+                _ => false,
+            };
+            if ends || self.replica.snapshot().generation() == held.generation() {
+                return Ok(ends);
+            }
+        }
+        Ok(false)
+    }
+
+    fn expected(&self, held: &Snapshot, deleted: bool) -> Expected {
+        let mut state = self.state();
+        let known = state.tally.take().filter(|tally| tally.generation == held.generation());
+        let tally = known.unwrap_or_else(|| Tally::of(held, &state.status.skipped));
+        let expected = if deleted { tally.all.clone() } else { tally.live.clone() };
+        state.tally = Some(tally);
+        expected
+    }
+}
+
+impl Tally {
+    fn of(held: &Snapshot, skipped: &[Skipped]) -> Self {
+        let (mut all, mut live) = (Expected::default(), Expected::default());
+        for (context, state) in held.contexts() {
+            let (mut last, mut last_live) = (None, None);
+            for (name, subject) in state.subjects() {
+                all.count += subject.versions.len();
+                last = later(last, name, subject.versions.last().map(|version| version.version));
+                live.count += subject.live().count();
+                last_live = later(last_live, name, subject.latest().map(|version| version.version));
+            }
+            let full = |name: &str| QualifiedSubject::new(context.clone(), name).to_string();
+            all.end_with(last.map(|(name, version)| (full(name), version)));
+            live.end_with(last_live.map(|(name, version)| (full(name), version)));
+        }
+        for one in skipped.iter().filter(|one| is_listed(one) && !is_held(one, held)) {
+            let place = one.subject.clone().zip(one.version);
+            all.count += 1;
+            all.end_with(place.clone());
+            if !one.deleted {
+                live.count += 1;
+                live.end_with(place);
+            }
+        }
+        Self { generation: held.generation(), all, live }
+    }
+}
+
+impl Expected {
+    fn end_with(&mut self, place: Option<(String, i32)>) {
+        let Some((name, version)) = place else { return };
+        let is_later =
+            |(last, number): &(String, i32)| compare(&name, last).then(version.cmp(number)) == Ordering::Greater;
+        if self.last.as_ref().is_none_or(is_later) {
+            self.last = Some((name, version));
+        }
+    }
+}
+
+/// The later one of two names inside a context.
+fn later<'a>(last: Option<(&'a str, i32)>, name: &'a str, version: Option<i32>) -> Option<(&'a str, i32)> {
+    let Some(version) = version else { return last };
+    match last {
+        Some((known, _)) if compare(name, known) != Ordering::Greater => last,
+        _ => Some((name, version)),
+    }
+}
+
+/// Whether it stands for an item of the listing, and not for a subject that could not be asked for.
+fn is_listed(one: &Skipped) -> bool {
+    !matches!(one.reason, Reason::Refused(_))
+}
+
+fn is_held(one: &Skipped, held: &Snapshot) -> bool {
+    let place = one.subject.as_deref().zip(one.version);
+    place.is_some_and(|(subject, version)| held.version(&QualifiedSubject::parse(subject), version).is_some())
+}
+
+/// The place of an item, as far as it can be read.
+fn names(item: &[u8]) -> Option<(String, i32)> {
+    match items::read(item) {
+        Ok(Item { subject, version, .. }) => Some((subject?, version.version)),
+        Err(Skipped { subject, version, .. }) => Some((subject?, version?)),
+    }
+}
+
+/// An id that the context holds, the highest where it is still there.
+pub(super) fn known_id(state: &ContextState) -> Option<i32> {
+    if !state.holders(state.max_id()).is_empty() {
+        return Some(state.max_id());
+    }
+    state.subjects().next().and_then(|(_, subject)| Some(subject.versions.first()?.id))
+}

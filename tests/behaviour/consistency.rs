@@ -1,0 +1,114 @@
+//! The promises C1 to C11 (CONSISTENCY.md).
+
+use crate::house::{House, registration};
+
+/// C2: whatever way it is asked, a read after the acknowledgement shows the write.
+#[tokio::test]
+async fn a_write_is_read_by_everyone_in_every_spelling_after_its_acknowledgement() {
+    let house = House::open().await;
+    assert_eq!(house.get("/subjects/a/versions/latest").await.status, 404);
+    assert_eq!(house.get("/schemas/ids/1").await.status, 404);
+    let answer = house.register("a", "1").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let guid = answer.json()["guid"].as_str().expect("a guid").to_owned();
+    for target in [
+        "/subjects/a/versions/latest".to_owned(),
+        "/subjects/a/versions/1".to_owned(),
+        "/subjects/a/versions/-1".to_owned(),
+        "/subjects/%61/versions/1".to_owned(),
+        "/subjects/:.:a/versions/1".to_owned(),
+        "/contexts/:.:/subjects/a/versions/1".to_owned(),
+        "/schemas/ids/1".to_owned(),
+        "/schemas/ids/1?fetchMaxId=false&subject=a".to_owned(),
+        "/schemas/ids/1?subject=a&fetchMaxId=false".to_owned(),
+        format!("/schemas/guids/{guid}"),
+        format!("/schemas/guids/{}", guid.to_uppercase()),
+    ] {
+        let heard = house.get(&target).await;
+        assert_eq!(heard.status, 200, "{target}: {}", heard.body);
+        let direct = house.primary.ask("GET", &target, None);
+        assert_eq!(heard.body, direct.body, "{target}");
+    }
+    assert_eq!(house.get("/subjects").await.body, r#"["a"]"#);
+    assert_eq!(house.get("/subjects/a/versions").await.body, "[1]");
+    assert_eq!(house.get("/schemas/ids/1/versions").await.body, r#"[{"subject":"a","version":1}]"#);
+    assert_eq!(house.ask("POST", "/subjects/a", &registration("1")).await.json()["version"], 1);
+}
+
+/// C3: an acknowledged write survives a restart without the primary.
+#[tokio::test]
+async fn an_acknowledged_write_is_there_after_a_restart_without_the_primary() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::kept_in(folder.path()).await;
+    assert_eq!(house.register("a", "1").await.status, 200);
+    assert_eq!(house.register("a", "2").await.status, 200);
+    assert_eq!(house.ask("DELETE", "/subjects/a/versions/1", "").await.body, "1");
+    let put = house.ask("PUT", "/config/a", r#"{"compatibility":"FULL"}"#).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    let mut before = Vec::new();
+    let reads = [
+        "/subjects/a/versions",
+        "/subjects/a/versions/latest",
+        "/schemas/ids/1",
+        "/config/a",
+        "/subjects/a/versions?deleted=true",
+    ];
+    for target in reads {
+        let heard = house.get(target).await;
+        assert_eq!(heard.status, 200, "{target}: {}", heard.body);
+        before.push(heard.body);
+    }
+    house.primary.stop().await;
+    house.restart().await;
+    for (target, body) in reads.iter().zip(before) {
+        let heard = house.get(target).await;
+        assert_eq!((heard.status, &heard.body), (200, &body), "{target}");
+    }
+}
+
+/// C4b: while the primary can be asked, nothing is absent that it has.
+#[tokio::test]
+async fn what_was_written_elsewhere_is_never_called_absent() {
+    let house = House::open().await;
+    assert_eq!(house.get("/schemas/ids/1").await.status, 404);
+    house.primary.ask("POST", "/subjects/a/versions", Some(&registration("1")));
+    // A remembered "not found" may live for a second.
+    let found = house.until("/schemas/ids/1", |heard| heard.status == 200).await;
+    assert_eq!(found.json()["subject"], "a");
+    assert_eq!(house.get("/subjects/a/versions").await.body, "[1]");
+    assert_eq!(house.get("/subjects").await.body, r#"["a"]"#, "what one read showed, every later one shows");
+}
+
+/// C7: a deletion shows at once, and nothing brings back what was deleted.
+#[tokio::test]
+async fn a_deletion_shows_at_once_and_nothing_brings_it_back() {
+    let house = House::open().await;
+    house.register("a", "1").await;
+    house.register("a", "2").await;
+    house.imported().await;
+    assert_eq!(house.ask("DELETE", "/subjects/a/versions/2", "").await.body, "2");
+    assert_eq!(house.get("/subjects/a/versions").await.body, "[1]");
+    assert_eq!(house.get("/subjects/a/versions/latest").await.json()["version"], 1);
+    assert_eq!(house.get("/subjects/a/versions?deleted=true").await.body, "[1,2]");
+    let deleted = house.get("/subjects/a/versions/2?deleted=true").await;
+    assert_eq!(deleted.body, house.primary.ask("GET", "/subjects/a/versions/2?deleted=true", None).body);
+    assert_eq!(house.ask("DELETE", "/subjects/a", "").await.body, "[1]");
+    assert_eq!(house.get("/subjects/a/versions").await.status, 404);
+    assert_eq!(house.ask("DELETE", "/subjects/a?permanent=true", "").await.body, "[1,2]");
+    assert_eq!(house.get("/schemas/ids/1").await.status, 404);
+    assert_eq!(house.get("/subjects?deleted=true").await.body, "[]");
+    house.imported().await;
+    assert_eq!(house.get("/subjects?deleted=true").await.body, "[]");
+}
+
+/// C1: a refusal of the primary changes nothing here, and is heard in its own bytes.
+#[tokio::test]
+async fn a_refused_write_is_heard_in_the_primarys_own_words() {
+    let house = House::open().await;
+    house.register("a", "1").await;
+    let digest = house.status().await["digest"].clone();
+    let bad = house.ask("POST", "/subjects/a/versions", r#"{"schema":"{"}"#).await;
+    let direct = house.primary.ask("POST", "/subjects/a/versions", Some(r#"{"schema":"{"}"#));
+    assert_eq!((bad.status, bad.body), (direct.status, direct.body));
+    assert_eq!(house.status().await["digest"], digest);
+}

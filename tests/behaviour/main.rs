@@ -1,0 +1,10 @@
+//! What an outpost does, seen from outside: over real sockets, with a registry behind it.
+//!
+//! One binary, a file a behaviour; a test is named by the sentence that it holds the outpost to.
+
+mod consistency;
+mod house;
+mod offline;
+mod transcripts;
+mod wire;
+mod writes;

@@ -1,0 +1,182 @@
+//! The table "when P cannot be reached" (CONSISTENCY.md), row by row.
+
+use serde_json::Value;
+
+use crate::house::{House, registration, send};
+
+/// Why only the primary can answer a recorded read; nothing if the replica must.
+pub fn ground(house: &House, line: &Value) -> Option<&'static str> {
+    let method = line["request"]["method"].as_str().unwrap_or_default();
+    let target = line["request"]["target"].as_str().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let asks =
+        |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name) && part.len() > name.len() + 1);
+    let is_bare_config = path.strip_prefix("/config/").is_some_and(|subject| {
+        house.primary.ask("GET", &format!("/subjects/{subject}/versions?deleted=true"), None).status == 404
+    });
+    let grounds = [
+        (is_bare_config, "the configuration of a name without versions is listed nowhere"),
+        (path.contains("compatibility"), "a compatibility test is the primary's judgement"),
+        (path.contains("/dek-registry"), "keys are never kept"),
+        (path.contains("associations:batchGet"), "several questions in one are not taken apart"),
+        (method == "POST" && path.contains("/subjects/"), "the lookup is not certainly equal"),
+        (asks("format"), "another form of the text than the stored one"),
+        (asks("referenceFormat"), "references are rewritten"),
+        (asks("findTags"), "tags are looked for in the text"),
+        (asks("aliases"), "aliases are not indexed"),
+        (
+            asks("ruleType") || asks("resourceType") || asks("associationType") || asks("lifecycle"),
+            "filters over rules and associations",
+        ),
+        (asks("defaultToGlobal"), "the scope's configuration was never asked for"),
+        (path.starts_with("/exporters") || path.starts_with("/catalog"), "no route of the registry"),
+    ];
+    grounds.into_iter().find(|(applies, _)| *applies).map(|(_, reason)| reason)
+}
+
+async fn full_house() -> House {
+    let house = House::open().await;
+    for (subject, doc) in [("a", "1"), ("a", "2"), ("b", "1")] {
+        assert_eq!(house.register(subject, doc).await.status, 200);
+    }
+    house.imported().await;
+    house
+}
+
+#[tokio::test]
+async fn what_the_replica_has_is_answered_with_its_age() {
+    let house = full_house().await;
+    let reads = [
+        "/subjects",
+        "/subjects/a/versions",
+        "/subjects/a/versions/1",
+        "/subjects/a/versions/latest",
+        "/subjects/a/versions/1/schema",
+        "/subjects/a/versions/1/referencedby",
+        "/schemas/ids/1",
+        "/schemas/ids/1/schema",
+        "/schemas/ids/1/subjects",
+        "/schemas/ids/1/versions",
+        "/schemas",
+        "/schemas/types",
+        "/contexts",
+        "/config",
+        "/config/a?defaultToGlobal=true",
+        "/mode",
+        "/associations/resources/-/a?resourceType=topic&associationType=value",
+        "/",
+        "/v1/metadata/version",
+    ];
+    let mut before = Vec::new();
+    for target in reads {
+        let heard = house.get(target).await;
+        assert_eq!((heard.status, heard.header("Age")), (200, None), "{target}: {}", heard.body);
+        before.push(heard.body);
+    }
+    house.primary.stop().await;
+    assert_eq!(house.register("new", "1").await.code(), 50003);
+    for (target, body) in reads.iter().zip(before) {
+        let heard = house.get(target).await;
+        assert_eq!((heard.status, &heard.body), (200, &body), "{target}");
+        assert!(heard.header("Age").is_some(), "{target} tells no age");
+    }
+}
+
+#[tokio::test]
+async fn what_the_replica_has_not_is_unknown_and_not_absent() {
+    let house = full_house().await;
+    house.primary.stop().await;
+    for target in [
+        "/subjects/nosuch/versions",
+        "/subjects/a/versions/9",
+        "/schemas/ids/99",
+        "/schemas/ids/99/schema",
+        "/schemas/guids/00000000-0000-0000-0000-000000000000",
+        "/subjects/nosuch/versions/latest",
+        "/dek-registry/v1/keks",
+        "/catalog/v1/search",
+    ] {
+        let heard = house.get(target).await;
+        assert_eq!((heard.status, heard.code()), (500, 50003), "{target}: {}", heard.body);
+        assert!(heard.header("Retry-After").is_some(), "{target}");
+    }
+    let lookup = house.ask("POST", "/subjects/a", &registration("other")).await;
+    assert_eq!((lookup.status, lookup.code()), (500, 50003));
+    let test = house.ask("POST", "/compatibility/subjects/a/versions/latest", &registration("1")).await;
+    assert_eq!((test.status, test.code()), (500, 50003), "never a guessed compatible: {}", test.body);
+}
+
+#[tokio::test]
+async fn bad_questions_are_refused_as_ever() {
+    let house = full_house().await;
+    house.primary.stop().await;
+    for (target, status, code) in [
+        ("/schemas/ids/abc", 404, 404),
+        ("/subjects/a/versions/0", 422, 42202),
+        ("/subjects/a/versions?offset=x", 404, 404),
+        ("/subjects/a", 405, 405),
+    ] {
+        let heard = house.get(target).await;
+        assert_eq!((heard.status, heard.code()), (status, code), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn registering_again_what_is_there_needs_no_primary() {
+    let house = full_house().await;
+    house.primary.stop().await;
+    let again = house.register("a", "1").await;
+    assert_eq!(again.status, 200, "{}", again.body);
+    assert_eq!(again.json()["id"], 1);
+    let found = house.ask("POST", "/subjects/a", &registration("2")).await;
+    assert_eq!((found.status, found.json()["version"].as_i64()), (200, Some(2)), "{}", found.body);
+}
+
+#[tokio::test]
+async fn writes_are_refused_at_once_and_nothing_is_queued() {
+    let house = full_house().await;
+    let before = house.status().await["digest"].clone();
+    house.primary.stop().await;
+    let schema = registration("new");
+    for (method, target, body) in [
+        ("POST", "/subjects/a/versions", schema.as_str()),
+        ("DELETE", "/subjects/a", ""),
+        ("DELETE", "/subjects/a/versions/1", ""),
+        ("PUT", "/config", r#"{"compatibility":"NONE"}"#),
+        ("DELETE", "/config/a", ""),
+    ] {
+        let heard = house.ask(method, target, body).await;
+        assert_eq!((heard.status, heard.code()), (500, 50003), "{method} {target}: {}", heard.body);
+        assert!(heard.header("Retry-After").is_some());
+    }
+    house.primary.restart().await.expect("the same port");
+    house.imported().await;
+    assert_eq!(house.status().await["digest"], before, "something was applied after all");
+}
+
+#[tokio::test]
+async fn health_says_degraded_and_stays_ready() {
+    let house = full_house().await;
+    let ready = send(house.admin(), "GET", "/ready", &[], None).await;
+    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("ok")), "{}", ready.body);
+    house.primary.stop().await;
+    assert_eq!(house.register("new", "1").await.status, 500);
+    let ready = send(house.admin(), "GET", "/ready", &[], None).await;
+    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("degraded")), "{}", ready.body);
+    assert_eq!(send(house.admin(), "GET", "/live", &[], None).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_empty_outpost_before_an_absent_primary_is_not_ready_but_alive() {
+    let primary = small_registry::SmallRegistry::start().await;
+    let config = crate::house::settings(&primary);
+    primary.stop().await;
+    let app = schema_outpost::app::App::start(&config, &tokio::runtime::Handle::current()).expect("started");
+    let admin = app.admin_address();
+    let ready = send(admin, "GET", "/ready", &[], None).await;
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    assert!(ready.json()["reason"].is_string());
+    assert_eq!(send(admin, "GET", "/startup", &[], None).await.status, 503);
+    assert_eq!(send(admin, "GET", "/live", &[], None).await.status, 200);
+    app.stop().await;
+}

@@ -1,0 +1,125 @@
+//! HTTP itself at the data port (FAULTS.md, H and P).
+
+use crate::house::{House, raw, read, send};
+
+#[tokio::test]
+async fn malformed_targets_are_refused_here_and_never_forwarded() {
+    let house = House::open().await;
+    house.primary.forget_requests();
+    for (target, status) in [
+        ("/subjects/x/../../mode", 404),
+        ("/subjects/%2e%2e/versions", 400),
+        ("/subjects/.%2e/versions", 400),
+        ("/subjects/..;a=b/versions", 400),
+        ("/subjects/x%2F..%2Fy/versions", 400),
+        ("/subjects/./versions", 404),
+        ("/subjects/%zz/versions", 400),
+        ("/subjects/%C0%AF/versions", 400),
+        ("/subjects/%00/versions", 400),
+        ("/subjects/%0d%0aX:y/versions", 400),
+        ("/subjects/a\\b/versions", 400),
+        ("/subjects//versions", 400),
+    ] {
+        for method in ["GET", "POST", "DELETE"] {
+            let answer = send(house.address(), method, target, &[], None).await;
+            assert_eq!(answer.status, status, "{method} {target}: {}", answer.body);
+            assert_eq!(answer.code(), i64::from(status), "{method} {target}");
+        }
+    }
+    assert_eq!(house.primary.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn strange_methods_and_forms_have_no_tunnel() {
+    let house = House::open().await;
+    house.primary.forget_requests();
+    let address = house.address();
+    for (request, statuses) in [
+        ("TRACE /subjects HTTP/1.1\r\nHost: x\r\nAuthorization: secret\r\nConnection: close\r\n\r\n", &[405][..]),
+        ("CONNECT evil:443 HTTP/1.1\r\nHost: evil:443\r\nConnection: close\r\n\r\n", &[400, 405, 501]),
+        ("get /subjects HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", &[405]),
+        ("PROPFIND /subjects HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", &[405]),
+        ("GET /subjects HTTP/1.1\r\nConnection: close\r\n\r\n", &[400]),
+        ("GET /subjects HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", &[400]),
+        ("GET * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", &[400]),
+        ("GET ftp://evil/x HTTP/1.1\r\nHost: evil\r\nConnection: close\r\n\r\n", &[400]),
+        ("GET /subjects HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\nConnection: close\r\n\r\n", &[417]),
+        (
+            "POST /subjects/a/versions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n0\r\n\r\n",
+            &[400, 501],
+        ),
+    ] {
+        let answer = read(&raw(address, request.as_bytes()).await);
+        assert!(statuses.contains(&answer.status), "{request:?}: {answer:?}");
+        assert!(!answer.body.contains("secret"));
+    }
+    assert_eq!(house.primary.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_broken_chunk_never_registers_anything() {
+    let house = House::open().await;
+    house.primary.forget_requests();
+    for chunk in ["0x1\r\na\r\n0\r\n\r\n", "-1\r\n", "0_2e\r\nab\r\n0\r\n\r\n", "FFFFFFFFFFFFFFFFF\r\na", "5\r\nab"] {
+        let request = format!(
+            "POST /subjects/a/versions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{chunk}"
+        );
+        let mut stream = tokio::net::TcpStream::connect(house.address()).await.expect("connected");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("written");
+        tokio::io::AsyncWriteExt::shutdown(&mut stream).await.expect("shut");
+        let mut answer = Vec::new();
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
+        let heard = read(&answer);
+        assert!(answer.is_empty() || heard.status == 400, "{chunk:?}: {heard:?}");
+    }
+    assert_eq!(house.primary.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_body_of_a_cached_read_is_never_a_request() {
+    let house = House::open().await;
+    house.register("a", "1").await;
+    house.primary.forget_requests();
+    let inner = "DELETE /subjects/a HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = format!(
+        "GET /subjects HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{inner}GET /mode HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        inner.len()
+    );
+    let answer = String::from_utf8_lossy(&raw(house.address(), request.as_bytes()).await).into_owned();
+    assert!(answer.contains(r#"["a"]"#), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer}");
+    assert_eq!(house.primary.count(|seen| seen.method == "DELETE"), 0);
+}
+
+#[tokio::test]
+async fn bodies_have_a_limit_that_the_primary_never_sees_crossed() {
+    let house = House::open().await;
+    house.primary.forget_requests();
+    let large = "x".repeat((1 << 20) + 1);
+    let answer = house.ask("POST", "/subjects/a/versions", &large).await;
+    assert_eq!((answer.status, answer.code()), (413, 413));
+    assert_eq!(house.primary.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn head_is_get_without_its_body() {
+    let house = House::open().await;
+    house.register("a", "1").await;
+    for target in ["/subjects", "/subjects/a/versions/1", "/schemas/ids/1", "/config", "/mode", "/"] {
+        let get = house.get(target).await;
+        let head = send(house.address(), "HEAD", target, &[], None).await;
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{target}");
+        assert_eq!(head.header("Content-Type"), get.header("Content-Type"), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_one_date_and_the_request_id() {
+    let house = House::open().await;
+    for target in ["/subjects", "/nosuch", "/subjects/a", "/subjects/a/versions", "/subjects/%zz"] {
+        let answer = send(house.address(), "GET", target, &[("X-Request-ID", "7")], None).await;
+        let dates = answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("date")).count();
+        assert_eq!((dates, answer.header("X-Request-ID")), (1, Some("7")), "{target}: {answer:?}");
+        assert_eq!(answer.header("Age"), None, "{target}");
+    }
+}
