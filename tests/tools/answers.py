@@ -132,7 +132,19 @@ def difference(got, expected):
             return answer.get("error_code") if isinstance(answer, dict) else None
 
         same = code(got[1]) == code(expected[1])
-    return None if same else f"body {short(got[1])}, expected {short(expected[1])}"
+    return None if same else differing(got[1], expected[1])
+
+
+def differing(got, expected):
+    """What differs, key by key where there are keys."""
+    if not (isinstance(got, dict) and isinstance(expected, dict)):
+        return f"body {short(got)}, expected {short(expected)}"
+    keys = [key for key in {**expected, **got} if got.get(key, KeyError) != expected.get(key, KeyError)]
+
+    def shown(answer):
+        return "{" + ", ".join(f"{key}: {short(answer[key])}" if key in answer else f"no {key}" for key in keys) + "}"
+
+    return f"body has {shown(got)}, expected {shown(expected)}"
 
 
 def compare(registry, expected):
