@@ -97,6 +97,12 @@ struct IdAnswer {
 }
 
 #[derive(Deserialize)]
+struct AliasedAnswer {
+    #[serde(default)]
+    aliases: Vec<String>,
+}
+
+#[derive(Deserialize)]
 struct HolderAnswer {
     subject: String,
 }
@@ -170,6 +176,28 @@ impl Poll {
             404 | 405 | 501 => Ok(None),
             status => Err(PollError::Refused { path, status }),
         }
+    }
+
+    /// The names that are aliases of subjects. No other list has them, and their configurations say
+    /// what they stand for. Nothing where the primary has no such list.
+    pub(super) async fn aliases(&self) -> Result<Vec<String>, PollError> {
+        let mut names = Vec::new();
+        for page in 0.. {
+            let offset = page * PAGE;
+            let path = format!("/schemas?subjectPrefix=:*:&aliases=true&latestOnly=true&offset={offset}&limit={PAGE}");
+            let answer = self.ask(&path).await?;
+            if is_unknown_route(&answer) {
+                break;
+            }
+            // An item that cannot be read is named by the listing; here it just has no alias.
+            let items = super::items::split(&answer.body).unwrap_or_default();
+            let read = |item: &&[u8]| serde_json::from_slice::<AliasedAnswer>(item).ok();
+            names.extend(items.iter().filter_map(read).flat_map(|item| item.aliases));
+            if items.len() < PAGE {
+                break;
+            }
+        }
+        Ok(names)
     }
 
     /// One page of the names of subjects, soft-deleted ones included.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::resolve::{anywhere, is_reformatted, served_subject, version_number};
+use super::resolve::{Holding, anywhere, is_reformatted, served_subject, version_number};
 use super::{ABSENT, Answer, CAPPED, PRIMARY_ONLY, UNCAPPED, Verdict, page};
 use crate::protocol::json::push_array;
 use crate::protocol::operation::Operation;
@@ -64,12 +64,12 @@ fn asked(operation: &Operation, snapshot: &Snapshot) -> Result<(QualifiedSubject
     let number = version_number(operation.name())?;
     let named = served_subject(snapshot, operation);
     let deleted = operation.query.flag("deleted");
-    let (subject, state) = anywhere(snapshot, &named, deleted).ok_or(ABSENT)?;
-    let version = pick(state, number, deleted).ok_or(ABSENT)?;
+    let Holding { subject, version } =
+        anywhere(snapshot, &named, |state| pick(state, number, deleted)).ok_or(ABSENT)?;
     if is_reformatted(operation.query.get("format"), &version.schema_type) {
         return Err(PRIMARY_ONLY);
     }
-    Ok((subject, version.clone()))
+    Ok((subject, version))
 }
 
 /// The latest is never a soft-deleted version, not even with `deleted=true`.
@@ -85,12 +85,11 @@ pub(super) fn referenced_by(operation: &Operation, snapshot: &Snapshot) -> Answe
     let window = operation.query.page()?;
     let number = version_number(operation.name())?;
     let named = served_subject(snapshot, operation);
-    let (subject, state) = anywhere(snapshot, &named, true).ok_or(ABSENT)?;
     // The target may itself be soft-deleted.
-    let target = pick(state, number, true).ok_or(ABSENT)?;
+    let target = anywhere(snapshot, &named, |state| pick(state, number, true)).ok_or(ABSENT)?;
     let deleted = operation.query.flag("deleted");
     let mut ids: Vec<(String, i32)> = Vec::new();
-    for referrer in snapshot.referrers(&subject, target.version) {
+    for referrer in snapshot.referrers(&target.subject, target.version.version) {
         let version = snapshot.version(&referrer.subject, referrer.version).ok_or(ABSENT)?;
         if deleted || !version.deleted {
             ids.push((referrer.subject.context.as_str().to_owned(), version.id));
