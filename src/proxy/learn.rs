@@ -121,8 +121,9 @@ fn lessons(operation: &Operation, answer: &Answer, snapshot: &Snapshot) -> Vec<L
         Route::IdsByGuid => ids_of_guid(answer, snapshot),
         Route::Schemas => {
             let listed = read::<Vec<Shown>>(answer).unwrap_or_default();
-            let mut found: Vec<Lesson> =
-                listed.iter().filter_map(|shown| news(shown, &operation.subject, snapshot)).collect();
+            // Some registries list schemas without saying of which subject.
+            let named = listed.iter().filter(|shown| shown.subject.is_some());
+            let mut found: Vec<Lesson> = named.filter_map(|shown| news(shown, &operation.subject, snapshot)).collect();
             found.dedup();
             found
         }
