@@ -61,7 +61,9 @@ impl Shared {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let asked = Asked { method, path, query, headers, body, dek_registry: self.dek_registry };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        router::answer(&mut state, self.profile, i64::try_from(now).unwrap_or(i64::MAX), &asked)
+        // No two requests at the same time: a real registry's writes lie further apart than a millisecond.
+        let now = state.tick(i64::try_from(now).unwrap_or(i64::MAX));
+        router::answer(&mut state, self.profile, now, &asked)
     }
 
     fn may(&self, headers: &HeaderMap) -> bool {

@@ -4,15 +4,24 @@
 //! value stays the text that it is, until a setting of another type asks for it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
+
+use super::places::is_at_or_below;
 
 /// What begins the name of a variable.
 const PREFIX: &str = "OUTPOST_";
 
 /// Variables with the prefix that are arguments of the program and no settings.
 const ARGUMENTS: [&str; 1] = ["OUTPOST_CONFIG"];
+
+/// The environment of this process. What is not UTF-8 is made so, and then fails where it is used.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |part: OsString| part.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
+}
 
 /// The variables that are meant for us.
 #[derive(Debug, Default)]
@@ -43,6 +52,16 @@ impl Variables {
     }
 }
 
+impl Variables {
+    /// The keys that were set as a whole although something below them was set too, as with
+    /// `OUTPOST_LOG=…` beside `OUTPOST_LOG__LEVEL=…`: the value of the first counts for nothing.
+    pub(super) fn shadowed(&self) -> impl Iterator<Item = &str> {
+        let is_above = |key: &str, other: &str| other != key && is_at_or_below(other, key);
+        let keys = self.names.keys().map(String::as_str);
+        keys.filter(move |key| self.names.keys().any(|other| is_above(key, other)))
+    }
+}
+
 impl Provider for Variables {
     fn metadata(&self) -> Metadata {
         Metadata::named("environment")
@@ -56,7 +75,6 @@ impl Provider for Variables {
 fn put(settings: &mut Dict, path: &[String], text: String) {
     let Some((first, rest)) = path.split_first() else { return };
     if rest.is_empty() {
-        // `OUTPOST_LOG=…` beside `OUTPOST_LOG__LEVEL=…`: the first of them is the mistake, and is told from its type.
         settings.entry(first.clone()).or_insert_with(|| Value::from(text));
         return;
     }

@@ -16,12 +16,15 @@ use figment::{Figment, Profile, Provider as _};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
-pub use describe::{describe, settings};
+pub use describe::{Setting, describe, settings};
+pub use environment::environment;
 
 use crate::{admin, importer, server, store, telemetry, upstream};
 use document::Document;
 use environment::Variables;
 use places::Places;
+
+const SHADOWED: &str = "set as a whole, and again in parts by other variables; one of the two has to go";
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -133,8 +136,8 @@ pub fn load(path: Option<&Path>, environment: impl Iterator<Item = (String, Stri
     let file = Figment::from(Serialized::from(&document.settings, Profile::Default));
     let variables = Variables::collect(environment, &document.settings);
     let places = Places { lines: document.lines, file: document.name, variables: variables.names.clone() };
-    let merged = settings_of(&file.merge(variables));
-    let mut read = reader::read(merged, &places);
+    let shadowed = variables.shadowed().map(|key| Problem::new(places.of(key), key, SHADOWED)).collect();
+    let mut read = reader::read(settings_of(&file.merge(variables)), &places, shadowed);
     checks::run(&read.config, &places, &mut read.problems, &mut read.warnings);
     if read.problems.is_empty() {
         Ok(Loaded { config: read.config, warnings: read.warnings })

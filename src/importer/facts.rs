@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::Core;
 use super::pass::PassError;
-use super::poll::{Offered, Poll, PollError};
+use super::poll::{self, Offered, Poll, PollError};
 use crate::protocol::subject::Context;
 use crate::replica::{Change, Remembered, Scope, Snapshot, Ticket};
 
@@ -22,10 +22,19 @@ const ABOUT: [&str; 5] = ["/", "/schemas/types", "/v1/metadata/id", "/v1/metadat
 /// Answers that are kept at once.
 const COMMIT: usize = 100;
 
+/// A question for an answer that is to be remembered.
+struct Asked {
+    key: Arc<str>,
+    ticket: Ticket,
+    /// The answer's scope, if it was in doubt before it was asked for.
+    doubt: Option<Scope>,
+}
+
 impl Core {
     /// Takes over the list of contexts.
     pub(super) async fn take_contexts(&self, poll: &Poll) -> Result<u64, PassError> {
         let ticket = self.replica.ticket();
+        let doubt = self.doubt(Scope::Contexts);
         let offered = poll.contexts().await?;
         let held = self.replica.snapshot();
         let mut changes = Vec::new();
@@ -41,13 +50,13 @@ impl Core {
             }
             Offered::No(_) => {}
         }
-        changes.extend(certain(&held, Scope::Contexts));
-        self.take_changes(changes, ticket).await
+        self.take_changes(changes, doubt, ticket).await
     }
 
     /// Takes over the associations.
     pub(super) async fn take_associations(&self, poll: &Poll) -> Result<u64, PassError> {
         let ticket = self.replica.ticket();
+        let doubt = self.doubt(Scope::Associations);
         let offered = poll.associations().await?;
         let held = self.replica.snapshot();
         let mut changes = Vec::new();
@@ -61,8 +70,7 @@ impl Core {
                 changes.push(Change::Associations(None));
             }
         }
-        changes.extend(certain(&held, Scope::Associations));
-        self.take_changes(changes, ticket).await
+        self.take_changes(changes, doubt, ticket).await
     }
 
     /// Takes over all that is not about single subjects.
@@ -72,14 +80,14 @@ impl Core {
         for key in ABOUT {
             match self.take_answers(poll, vec![Arc::from(key)]).await {
                 Ok(count) => changes += count,
-                Err(PassError::Poll(error)) if error.status().is_some() => {
+                Err(error) if error.is_refusal() => {
                     tracing::debug!(key, %error, "the primary does not say");
                 }
                 Err(error) => return Err(error),
             }
         }
         changes += match self.take_associations(poll).await {
-            Err(PassError::Poll(error)) if error.status().is_some() => {
+            Err(error) if error.is_refusal() => {
                 tracing::warn!(%error, "the associations cannot be read");
                 0
             }
@@ -97,14 +105,19 @@ impl Core {
         let mut answers = stream::iter(keys)
             .map(|key| async move {
                 let ticket = self.replica.ticket();
-                (poll.fact(&key).await, key, ticket)
+                let doubt = self.doubt(Scope::Remembered(key.clone()));
+                (poll.fact(&key).await, Asked { key, ticket, doubt })
             })
             .buffer_unordered(self.config.parallel.max(1));
         let (mut changes, mut refusal) = (0, None);
-        let mut commit: Vec<(Arc<str>, Remembered, Ticket)> = Vec::new();
-        while let Some((answer, key, ticket)) = answers.next().await {
+        let mut commit: Vec<(Asked, Remembered)> = Vec::new();
+        while let Some((answer, asked)) = answers.next().await {
             match answer {
-                Ok(answer) => commit.push((key, answer, ticket)),
+                Ok(answer) if self.is_incredible(&asked.key, &answer) => {
+                    refusal =
+                        refusal.or(Some(PollError::Refused { path: asked.key.to_string(), status: answer.status }));
+                }
+                Ok(answer) => commit.push((asked, answer)),
                 Err(error) if error.status().is_some() => refusal = refusal.or(Some(error)),
                 Err(error) => {
                     self.commit_answers(&mut commit).await?;
@@ -122,13 +135,19 @@ impl Core {
         }
     }
 
-    async fn commit_answers(&self, answers: &mut Vec<(Arc<str>, Remembered, Ticket)>) -> Result<u64, PassError> {
-        let Some(ticket) = answers.iter().map(|(_, _, ticket)| *ticket).min() else { return Ok(0) };
+    /// Whether a refusal takes the place of an answer without being the registry's own.
+    fn is_incredible(&self, key: &str, answer: &Remembered) -> bool {
+        let is_known = self.replica.snapshot().remembered(key).is_some_and(|known| known.status == 200);
+        is_known && answer.status != 200 && !poll::is_registrys_own(&answer.body)
+    }
+
+    async fn commit_answers(&self, answers: &mut Vec<(Asked, Remembered)>) -> Result<u64, PassError> {
+        let Some(ticket) = answers.iter().map(|(asked, _)| asked.ticket).min() else { return Ok(0) };
         let held = self.replica.snapshot();
         let inherits = self.state().inherits == Some(true);
-        let mut changes = Vec::new();
-        for (key, answer, _) in answers.drain(..) {
-            changes.extend(certain(&held, Scope::Remembered(key.clone())));
+        let (mut changes, mut doubts) = (Vec::new(), Vec::new());
+        for (Asked { key, doubt, .. }, answer) in answers.drain(..) {
+            doubts.extend(doubt);
             let known = held.remembered(&key);
             let answer = wanted(&held, &key, answer);
             if known.map(|known| &**known) == answer.as_ref() {
@@ -139,16 +158,35 @@ impl Core {
             }
             changes.push(Change::Remember { key, answer });
         }
-        self.take_changes(changes, ticket).await
+        self.take_changes(changes, doubts, ticket).await
     }
 
-    async fn take_changes(&self, changes: Vec<Change>, ticket: Ticket) -> Result<u64, PassError> {
-        let count = changes.iter().filter(|change| !matches!(change, Change::Doubt(..))).count();
-        if changes.is_empty() {
-            return Ok(0);
+    /// The scope, if it is in doubt. To be asked before the primary is, so that a doubt that comes
+    /// up meanwhile stays.
+    fn doubt(&self, scope: Scope) -> Option<Scope> {
+        self.replica.snapshot().doubts().any(|(doubtful, _)| *doubtful == scope).then_some(scope)
+    }
+
+    /// Applies what is news, and says of scopes that were in doubt that they are certain again.
+    async fn take_changes(
+        &self,
+        changes: Vec<Change>,
+        doubts: impl IntoIterator<Item = Scope>,
+        ticket: Ticket,
+    ) -> Result<u64, PassError> {
+        let mut doubts: Vec<Scope> = doubts.into_iter().collect();
+        let mut count = 0;
+        if !changes.is_empty() {
+            count = changes.len();
+            let applied = self.replica.apply_reading(changes, ticket).await?;
+            count = if applied.changed { count - applied.overtaken.len() } else { 0 };
+            doubts.retain(|scope| !applied.overtaken.contains(scope));
         }
-        let applied = self.replica.apply_reading(changes, ticket).await?;
-        Ok(if applied.changed { count as u64 } else { 0 })
+        if !doubts.is_empty() {
+            let certain = doubts.into_iter().map(|scope| Change::Doubt(scope, None)).collect();
+            self.replica.apply_reading(certain, ticket).await?;
+        }
+        Ok(count as u64)
     }
 
     /// Takes over the highest id of each context; the primary says it beside an id that we know.
@@ -164,7 +202,7 @@ impl Core {
                 Err(error) => return Err(error.into()),
             };
             if let Some(max) = max.filter(|max| *max > state.max_id()) {
-                changes += self.take_changes(vec![Change::MaxId(context.clone(), max)], ticket).await?;
+                changes += self.take_changes(vec![Change::MaxId(context.clone(), max)], None, ticket).await?;
             }
         }
         Ok(changes)
@@ -204,11 +242,6 @@ fn inherited(held: &Snapshot) -> impl Iterator<Item = Arc<str>> {
 
 fn remember(key: &str, answer: Option<Remembered>) -> Change {
     Change::Remember { key: Arc::from(key), answer }
-}
-
-/// Says that a scope is in doubt no longer, if it was when the reading ended.
-fn certain(held: &Snapshot, scope: Scope) -> Option<Change> {
-    held.doubts().any(|(doubtful, _)| *doubtful == scope).then_some(Change::Doubt(scope, None))
 }
 
 /// Every context that the primary lists or that some name shows.

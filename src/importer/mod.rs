@@ -32,7 +32,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::replica::{Replica, Scope, Urgency};
@@ -76,6 +76,9 @@ pub struct Importer {
     core: Arc<Core>,
 }
 
+/// One reading of a scope at a time for each kind of caller.
+type Rereads = Arc<Lanes<(Scope, Priority), Result<(), Arc<RereadError>>>>;
+
 /// What the steps of the importer share.
 struct Core {
     registry: Arc<Registry>,
@@ -85,9 +88,11 @@ struct Core {
     counters: Counters,
     /// Held by the pass that reads what is listed; there is never a second one.
     turn: tokio::sync::Mutex<()>,
+    /// Held by the full pass that goes through the configurations.
+    sweeping: tokio::sync::Mutex<()>,
     state: Mutex<State>,
     full_passes: Arc<Lanes<bool, Report>>,
-    rereads: Arc<Lanes<(Scope, Priority), Result<(), Arc<RereadError>>>>,
+    rereads: Rereads,
     doubts: Notify,
 }
 
@@ -106,6 +111,8 @@ struct Begun {
     poll: Poll,
     started_at: Timestamp,
     changes: u64,
+    /// The first question that the primary refused.
+    refusal: Option<PassError>,
 }
 
 impl Importer {
@@ -118,6 +125,7 @@ impl Importer {
             profile,
             counters: Counters::default(),
             turn: tokio::sync::Mutex::new(()),
+            sweeping: tokio::sync::Mutex::new(()),
             state: Mutex::default(),
             full_passes: Lanes::new(),
             rereads: Lanes::new(),
@@ -191,7 +199,7 @@ impl Core {
                 }
                 Err(_) => {
                     failures += 1;
-                    sleep(self.pause(failures)).await;
+                    self.rest(Instant::now() + self.pause(failures)).await;
                     continue;
                 }
             }
@@ -212,7 +220,7 @@ impl Core {
                     full_due = Some(Instant::now() + wait.min(self.config.full_interval));
                     continue;
                 }
-                () = sleep_until(due) => {}
+                () = self.rest(due) => {}
             }
             if full_due.is_some_and(|due| due <= Instant::now()) {
                 return;
@@ -220,6 +228,22 @@ impl Core {
             let ok = self.tail_pass().await.ok;
             *failures = if ok { 0 } else { *failures + 1 };
             tail_due = Instant::now() + self.pause(*failures);
+        }
+    }
+
+    /// Waits, but not while the primary has just come back.
+    async fn rest(&self, until: Instant) {
+        let mut reachability = self.registry.watch();
+        let was_reachable = reachability.borrow_and_update().reachable;
+        let returned = async {
+            // Without a sender there is nothing left to wait for but the time.
+            if was_reachable || reachability.wait_for(|now| now.reachable).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = sleep_until(until) => {}
+            () = returned => {}
         }
     }
 

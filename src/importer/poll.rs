@@ -21,6 +21,8 @@ pub(super) const PAGE: usize = 1000;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A caller waits for it, and gives up before its own client does.
 const WAITED_FOR: Duration = Duration::from_secs(10);
+/// Where a caller waits there is no time for more.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
 /// Whoever has been sent away so often is not wanted.
 const MOST_REPEATS: u32 = 50;
 
@@ -66,7 +68,7 @@ impl PollError {
     /// The status, where the primary did answer but had only a refusal for this one question.
     pub(super) fn status(&self) -> Option<u16> {
         match self {
-            Self::Refused { status, .. } if !matches!(status, 401 | 403) => Some(*status),
+            Self::Refused { status, .. } => Some(*status),
             Self::Unreadable { .. } => Some(200),
             _ => None,
         }
@@ -92,6 +94,12 @@ pub(super) struct Poll {
 #[serde(rename_all = "camelCase")]
 struct IdAnswer {
     max_id: Option<i32>,
+}
+
+#[derive(Deserialize)]
+struct AliasedAnswer {
+    #[serde(default)]
+    aliases: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -129,8 +137,12 @@ impl Poll {
                     if answer.status != StatusCode::TOO_MANY_REQUESTS || repeats == MOST_REPEATS {
                         return Ok(answer);
                     }
-                    // The registry's own budget holds us back from here for as long as was asked.
-                    Duration::ZERO
+                    match background {
+                        // The registry's own budget holds us back from here for as long as was asked.
+                        true => Duration::ZERO,
+                        false if Instant::now() + SHORT_WAIT < last => SHORT_WAIT,
+                        false => return Ok(answer),
+                    }
                 }
                 Err(failure) if background && failure.kind == FailureKind::Spent && repeats < MOST_REPEATS => {
                     failure.retry_after.unwrap_or(PATIENCE)
@@ -164,6 +176,28 @@ impl Poll {
             404 | 405 | 501 => Ok(None),
             status => Err(PollError::Refused { path, status }),
         }
+    }
+
+    /// The names that are aliases of subjects. No other list has them, and their configurations say
+    /// what they stand for. Nothing where the primary has no such list.
+    pub(super) async fn aliases(&self) -> Result<Vec<String>, PollError> {
+        let mut names = Vec::new();
+        for page in 0.. {
+            let offset = page * PAGE;
+            let path = format!("/schemas?subjectPrefix=:*:&aliases=true&latestOnly=true&offset={offset}&limit={PAGE}");
+            let answer = self.ask(&path).await?;
+            if is_unknown_route(&answer) {
+                break;
+            }
+            // An item that cannot be read is named by the listing; here it just has no alias.
+            let items = super::items::split(&answer.body).unwrap_or_default();
+            let read = |item: &&[u8]| serde_json::from_slice::<AliasedAnswer>(item).ok();
+            names.extend(items.iter().filter_map(read).flat_map(|item| item.aliases));
+            if items.len() < PAGE {
+                break;
+            }
+        }
+        Ok(names)
     }
 
     /// One page of the names of subjects, soft-deleted ones included.
@@ -235,11 +269,11 @@ impl Poll {
         }
     }
 
-    /// The subjects that hold an id; nothing if the primary has neither the id nor the route.
+    /// The subjects that hold an id; nothing if the primary certainly has no such id.
     pub(super) async fn holders(&self, context: &Context, id: i32) -> Result<Option<Vec<QualifiedSubject>>, PollError> {
         let path = format!("/schemas/ids/{id}/versions?subject={}&deleted=true", query_value(&context.prefix()));
         let answer = self.ask(&path).await?;
-        if is_absence(&answer) || is_unknown_route(&answer) {
+        if is_absence(&answer) {
             return Ok(None);
         }
         let holders: Vec<HolderAnswer> = list(&path, &answer)?;
@@ -324,7 +358,13 @@ fn is_unknown_route(answer: &Answer) -> bool {
     matches!(answer.status.as_u16(), 404 | 405 | 501) && !is_absence(answer)
 }
 
-pub(super) fn remembered(answer: &Answer) -> Remembered {
+/// Whether the body of an error is one that registries write.
+pub(super) fn is_registrys_own(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body)
+        .is_ok_and(|body| body.contains_key("error_code"))
+}
+
+fn remembered(answer: &Answer) -> Remembered {
     Remembered { status: answer.status.as_u16(), body: answer.body.clone() }
 }
 

@@ -13,8 +13,8 @@ use super::pass::PassError;
 use super::poll::{Poll, PollError};
 use super::walk::Care;
 use super::{Core, Importer};
-use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Change, NotReread, Reread, Scope, Snapshot, Urgency};
+use crate::protocol::subject::Context;
+use crate::replica::{Change, NotReread, Reread, Scope, Ticket, Urgency};
 
 /// Why something could not be read again.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +94,7 @@ impl Core {
     async fn reread_now(self: &Arc<Self>, scope: Scope, urgency: Urgency) -> Result<(), RereadError> {
         let poll = self.poll(urgency);
         match scope {
-            Scope::Subject(subject) => drop(self.settle_subject(&poll, subject, 0).await?),
+            Scope::Subject(subject) => drop(self.settle_subject(&poll, subject).await?),
             Scope::Context(context) => self.reread_context(&poll, &context).await?,
             Scope::Remembered(key) => drop(self.take_answers(&poll, vec![key]).await?),
             Scope::Contexts => drop(self.take_contexts(&poll).await?),
@@ -106,19 +106,16 @@ impl Core {
 
     async fn reread_context(&self, poll: &Poll, context: &Context) -> Result<(), RereadError> {
         let ticket = self.replica.ticket();
-        let doubts = doubts_in(&self.replica.snapshot(), |subject| subject.context == *context);
+        let scope = Scope::Context(context.clone());
+        let doubts = self.doubts_among(|doubt| *doubt == scope);
         let reading = self.read(poll, Some(context), Care::Thorough).await?;
         self.take(poll, reading, Some(context), false).await?;
-        self.certain(Scope::Context(context.clone()), doubts, ticket).await
+        self.settle(doubts, ticket).await
     }
 
     async fn reread_all(self: &Arc<Self>) -> Result<(), RereadError> {
         let ticket = self.replica.ticket();
-        let held = self.replica.snapshot();
-        let contexts = held.doubts().filter(|(scope, _)| matches!(scope, Scope::Context(_)));
-        let mut doubts: Vec<Scope> = contexts.map(|(scope, _)| scope.clone()).collect();
-        doubts.extend(doubts_in(&held, |_| true));
-        drop(held);
+        let doubts = self.doubts_among(|doubt| matches!(doubt, Scope::All | Scope::Context(_)));
         let core = Arc::clone(self);
         let report = self.full_passes.run(false, || async move { core.full_pass(false).await }).await;
         let report = report.ok_or(RereadError::Stopped)?;
@@ -126,18 +123,20 @@ impl Core {
         if let Some(why) = report.error.or(alarm) {
             return Err(RereadError::FullPass(why.into()));
         }
-        self.certain(Scope::All, doubts, ticket).await
+        self.settle(doubts, ticket).await
     }
 
-    /// A scope has been read whole: it is certain again, and so is what was in doubt inside it before.
-    async fn certain(
-        &self,
-        scope: Scope,
-        inside: Vec<Scope>,
-        ticket: crate::replica::Ticket,
-    ) -> Result<(), RereadError> {
-        let changes = inside.into_iter().chain([scope]).map(|scope| Change::Doubt(scope, None)).collect();
-        self.replica.apply_reading(changes, ticket).await.map_err(PassError::from)?;
+    fn doubts_among(&self, wanted: impl Fn(&Scope) -> bool) -> Vec<Scope> {
+        self.replica.snapshot().doubts().map(|(scope, _)| scope).filter(|scope| wanted(scope)).cloned().collect()
+    }
+
+    /// What was in doubt before a reading that has been taken over whole is certain again. A doubt
+    /// that came up since is not of that reading to settle.
+    async fn settle(&self, doubts: Vec<Scope>, ticket: Ticket) -> Result<(), RereadError> {
+        let changes: Vec<_> = doubts.into_iter().map(|scope| Change::Doubt(scope, None)).collect();
+        if !changes.is_empty() {
+            self.replica.apply_reading(changes, ticket).await.map_err(PassError::from)?;
+        }
         Ok(())
     }
 
@@ -175,9 +174,4 @@ impl Core {
             }
         }
     }
-}
-
-fn doubts_in(held: &Snapshot, within: impl Fn(&QualifiedSubject) -> bool) -> Vec<Scope> {
-    let scopes = held.doubts().map(|(scope, _)| scope);
-    scopes.filter(|scope| matches!(scope, Scope::Subject(subject) if within(subject))).cloned().collect()
 }

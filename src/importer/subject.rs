@@ -2,24 +2,21 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-
 use super::Core;
 use super::diff;
 use super::listing::{self, Found};
-use super::pass::PassError;
 use super::poll::{Poll, PollError};
 use super::reading::{Reading, Shown};
 use super::reread::RereadError;
 use super::status::Skipped;
 use super::walk::{self, Care, Walked};
 use crate::protocol::subject::QualifiedSubject;
-use crate::replica::{Change, Scope, Ticket};
+use crate::replica::{Scope, Ticket};
 
 /// How often a reading may be overtaken by newer ones before whoever waits is told.
 const MOST_TRIES: usize = 5;
-/// How long a chain of references may be that is followed for one subject; a pass follows any.
-const LONGEST_CHAIN: usize = 64;
+/// How many subjects are read for the sake of one; a pass reads any number.
+const MOST_REFERENCES: usize = 64;
 
 impl Core {
     /// Reads a subject; without versions it certainly is not there.
@@ -52,36 +49,43 @@ impl Core {
 
     /// Reads a subject and what it refers to, and takes them over; when it is done the replica
     /// shows at least what the primary showed when this was called.
-    pub(super) fn settle_subject<'a>(
-        &'a self,
-        poll: &'a Poll,
-        subject: QualifiedSubject,
-        chain: usize,
-    ) -> BoxFuture<'a, Result<u64, RereadError>> {
-        Box::pin(async move {
-            for _ in 0..MOST_TRIES {
-                let ticket = self.replica.ticket();
-                let (mut shown, mut skipped) = self.probe(poll, &subject, ticket).await?;
-                if chain < LONGEST_CHAIN {
-                    for target in diff::unresolved(&shown, &self.replica.snapshot()) {
-                        self.settle_subject(poll, target, chain + 1).await?;
-                    }
-                }
-                let held = self.replica.snapshot();
-                diff::keep_poisoned(&mut shown, &held);
-                let mut shown = [shown];
-                diff::hold_out(&mut shown, &held, &mut skipped);
-                let taken = self.apply(shown.into()).await?;
-                skipped.extend(taken.skipped);
-                self.leave_out_of(&subject, skipped);
-                if taken.overtaken.is_empty() {
-                    let certain = Change::Doubt(Scope::Subject(subject), None);
-                    self.replica.apply_reading(vec![certain], ticket).await.map_err(PassError::from)?;
-                    return Ok(taken.changes);
+    pub(super) async fn settle_subject(&self, poll: &Poll, subject: QualifiedSubject) -> Result<u64, RereadError> {
+        let scope = Scope::Subject(subject.clone());
+        for _ in 0..MOST_TRIES {
+            let (mut shown, mut skipped) = self.probe_with_references(poll, &subject).await?;
+            let held = self.replica.snapshot();
+            shown.iter_mut().for_each(|one| diff::keep_poisoned(one, &held));
+            diff::hold_out(&mut shown, &held, &mut skipped);
+            let taken = self.apply(diff::in_order(shown)).await?;
+            skipped.extend(taken.skipped);
+            self.leave_out_of(&subject, skipped);
+            if !taken.overtaken.contains(&scope) {
+                return Ok(taken.changes);
+            }
+        }
+        Err(RereadError::Overtaken)
+    }
+
+    /// A subject together with the subjects that the replica needs to hold it whole.
+    async fn probe_with_references(
+        &self,
+        poll: &Poll,
+        subject: &QualifiedSubject,
+    ) -> Result<(Vec<Shown>, Vec<Skipped>), PollError> {
+        let (mut all, mut skipped) = (Vec::new(), Vec::new());
+        let mut asked = vec![subject.clone()];
+        while let Some(next) = asked.get(all.len()).cloned() {
+            let ticket = self.replica.ticket();
+            let (shown, left_out) = self.probe(poll, &next, ticket).await?;
+            skipped.extend(left_out);
+            for target in diff::unresolved(&shown, &self.replica.snapshot()) {
+                if asked.len() < MOST_REFERENCES && !asked.contains(&target) {
+                    asked.push(target);
                 }
             }
-            Err(RereadError::Overtaken)
-        })
+            all.push(shown);
+        }
+        Ok((all, skipped))
     }
 
     /// The subjects that hold an id at the primary or in the replica.

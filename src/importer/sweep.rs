@@ -12,13 +12,15 @@ use crate::replica::Snapshot;
 impl Core {
     /// Asks for all of them, those that were never asked for first.
     pub(super) async fn sweep(&self, poll: &Poll) -> Result<u64, PassError> {
-        let keys = keys(&self.replica.snapshot());
+        let aliases = poll.aliases().await?;
+        let keys = keys(&self.replica.snapshot(), &aliases);
         self.take_answers(poll, keys).await
     }
 }
 
-fn keys(held: &Snapshot) -> Vec<Arc<str>> {
+fn keys(held: &Snapshot, aliases: &[String]) -> Vec<Arc<str>> {
     let subjects = all_subjects(held).filter(|subject| !subject.is_bare_context());
+    let subjects = subjects.chain(aliases.iter().map(|name| QualifiedSubject::parse(name)));
     let wanted = subjects.flat_map(|subject| [format!("/config/{subject}"), format!("/mode/{subject}")]);
     let (known, mut keys): (Vec<Arc<str>>, Vec<Arc<str>>) =
         wanted.map(Arc::<str>::from).partition(|key| held.remembered(key).is_some());
@@ -34,7 +36,7 @@ fn keys(held: &Snapshot) -> Vec<Arc<str>> {
 fn is_of_a_subject(key: &str) -> bool {
     let name = ["/config/", "/mode/"].iter().find_map(|route| key.strip_prefix(route));
     name.is_some_and(|name| {
-        !QualifiedSubject::parse(name).is_bare_context()
-            && !(name.starts_with(":.") && name.ends_with(":?defaultToGlobal=true"))
+        let is_contexts = name.starts_with(":.") && name.ends_with(":?defaultToGlobal=true");
+        !is_contexts && !QualifiedSubject::parse(name).is_bare_context()
     })
 }

@@ -15,7 +15,7 @@ use super::listing::ListingError;
 use super::pass::{PassError, refused};
 use super::poll::Poll;
 use super::reread::RereadError;
-use super::status::{PassKind, Report, Skipped};
+use super::status::{PassKind, Reason, Report, Skipped};
 use super::walk::Care;
 use crate::protocol::order::compare;
 use crate::protocol::subject::{Context, QualifiedSubject};
@@ -49,17 +49,26 @@ impl Core {
     }
 
     async fn catch_up(&self, poll: &Poll) -> Result<u64, PassError> {
-        let mut changes = self.take_contexts(poll).await?;
-        if self.state().walks {
-            let reading = self.read(poll, None, Care::Quick).await?;
-            return Ok(changes + self.take(poll, reading, None, false).await?);
-        }
-        let held = self.replica.snapshot();
-        let mut complete = true;
-        for (context, state) in held.contexts() {
-            let new = self.take_new_ids(poll, context, state).await?;
-            complete &= new.is_some();
-            changes += new.unwrap_or(0);
+        // Where it refuses to list its contexts, what is new in those that are known still comes.
+        let (contexts, refusal) = match self.take_contexts(poll).await {
+            Ok(changes) => (changes, None),
+            Err(error) if error.is_refusal() => (0, Some(error)),
+            Err(error) => return Err(error),
+        };
+        let changes = contexts + self.take_news(poll).await?;
+        refusal.map_or(Ok(changes), Err)
+    }
+
+    async fn take_news(&self, poll: &Poll) -> Result<u64, PassError> {
+        let walks = self.state().walks;
+        let (mut changes, mut complete) = (0, !walks);
+        if !walks {
+            let held = self.replica.snapshot();
+            for (context, state) in held.contexts() {
+                let new = self.take_new_ids(poll, context, state).await?;
+                complete &= new.is_some();
+                changes += new.unwrap_or(0);
+            }
         }
         if complete && self.agrees(poll, true).await? && self.agrees(poll, false).await? {
             return Ok(changes);
@@ -99,7 +108,7 @@ impl Core {
         subjects.dedup();
         let (mut changes, mut complete) = (0, true);
         for subject in subjects {
-            match self.settle_subject(poll, subject.clone(), 0).await {
+            match self.settle_subject(poll, subject.clone()).await {
                 Ok(count) => changes += count,
                 Err(RereadError::Pass(error)) => match *error {
                     PassError::Poll(error) if error.status().is_some() => {
@@ -161,7 +170,7 @@ impl Tally {
             all.end_with(last.map(|(name, version)| (full(name), version)));
             live.end_with(last_live.map(|(name, version)| (full(name), version)));
         }
-        for one in skipped.iter().filter(|one| !is_held(one, held)) {
+        for one in skipped.iter().filter(|one| is_listed(one) && !is_held(one, held)) {
             let place = one.subject.clone().zip(one.version);
             all.count += 1;
             all.end_with(place.clone());
@@ -192,6 +201,11 @@ fn later<'a>(last: Option<(&'a str, i32)>, name: &'a str, version: Option<i32>) 
         Some((known, _)) if compare(name, known) != Ordering::Greater => last,
         _ => Some((name, version)),
     }
+}
+
+/// Whether it stands for an item of the listing, and not for a subject that could not be asked for.
+fn is_listed(one: &Skipped) -> bool {
+    !matches!(one.reason, Reason::Refused(_))
 }
 
 fn is_held(one: &Skipped, held: &Snapshot) -> bool {

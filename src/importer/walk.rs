@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 use http::HeaderMap;
 
-use super::items;
+use super::items::{self, Item};
 use super::poll::{PAGE, Poll, PollError};
 use super::reading::{Gathering, Reading, Shown, mark};
 use super::status::{Reason, Skipped};
@@ -115,12 +115,9 @@ pub(super) async fn read_subject(
         let again = care == Care::Thorough && Some(number) == highest;
         match held.version(subject, number).filter(|_| !again) {
             Some(version) => known.push(version.clone()),
-            None => match poll.version(subject, number, HeaderMap::new()).await? {
-                Some(answer) => match items::read(&answer.body) {
-                    Ok(item) if item.version.version == number => gathering.add(subject.clone(), item, ticket),
-                    Ok(_) => gathering.skip(unlike(subject, number), ticket),
-                    Err(skipped) => gathering.skip(named(skipped, subject, number), ticket),
-                },
+            None => match fetch(poll, subject, number).await? {
+                Some(Ok(item)) => gathering.add(subject.clone(), item, ticket),
+                Some(Err(skipped)) => gathering.skip(skipped, ticket),
                 // Gone since the list was made.
                 None => {}
             },
@@ -136,11 +133,23 @@ pub(super) async fn read_subject(
     Ok(Some(Walked { shown, skipped }))
 }
 
-fn named(skipped: Skipped, subject: &QualifiedSubject, number: i32) -> Skipped {
-    Skipped { subject: Some(subject.to_string()), version: Some(number), ..skipped }
-}
-
-fn unlike(subject: &QualifiedSubject, number: i32) -> Skipped {
-    let reason = Reason::Unreadable("it is another version than was asked for".to_owned());
-    Skipped { subject: Some(subject.to_string()), version: Some(number), deleted: false, reason }
+/// One version; nothing if it is gone.
+async fn fetch(
+    poll: &Poll,
+    subject: &QualifiedSubject,
+    number: i32,
+) -> Result<Option<Result<Item, Skipped>>, PollError> {
+    let skipped =
+        |reason, deleted| Skipped { subject: Some(subject.to_string()), version: Some(number), deleted, reason };
+    let answer = match poll.version(subject, number, HeaderMap::new()).await {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return Ok(None),
+        Err(error) if error.is_too_large() => return Ok(Some(Err(skipped(Reason::TooLarge, false)))),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(match items::read(&answer.body) {
+        Ok(item) if item.version.version == number => Ok(item),
+        Ok(_) => Err(skipped(Reason::Unreadable("it is another version than was asked for".to_owned()), false)),
+        Err(unread) => Err(skipped(unread.reason, unread.deleted)),
+    }))
 }

@@ -23,6 +23,9 @@ pub struct Operation {
     pub subject: QualifiedSubject,
     /// The decoded text of that subject, context folded in, before it was normalised.
     pub subject_text: String,
+    /// Whether the path spelled a qualified subject with escapes, which the registry's alias filter does
+    /// not see through (WIRE.md § 3.5).
+    pub is_escaped: bool,
     /// The other names in the path, decoded, in their order: id, version, guid, context, resource.
     pub names: Vec<String>,
     /// The query, with the context of the path folded in.
@@ -85,6 +88,7 @@ impl Operation {
                 "{subject}" => {
                     operation.subject = QualifiedSubject::parse(&segment.decoded);
                     operation.subject_text.clone_from(&segment.decoded);
+                    operation.is_escaped = segment.raw.starts_with('%') && segment.decoded.starts_with(":.");
                 }
                 name if name.starts_with('{') => operation.names.push(segment.decoded.clone()),
                 _ => {}
@@ -100,6 +104,7 @@ impl Operation {
             method: method.clone(),
             subject: QualifiedSubject::parse(""),
             subject_text: String::new(),
+            is_escaped: false,
             names: Vec::new(),
             query,
             target,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use super::ask::Ask;
 use super::headers::REQUEST_ID;
@@ -15,6 +15,7 @@ use crate::protocol::error::Refusal;
 use crate::protocol::json::error_body;
 use crate::protocol::media::{self, Unacceptable};
 use crate::protocol::operation::Misdirected;
+use crate::routing::Stop;
 use crate::server::{HeadError, IntakeError};
 
 /// Why a request has no other answer.
@@ -44,6 +45,9 @@ pub(super) enum Failure {
     /// The primary said 2xx, but with a body that cannot be what it says.
     #[error("the primary registry's answer cannot be understood")]
     Garbled(HeaderValue),
+    /// Not forwarded, because its effect could not be kept here.
+    #[error("the state directory cannot be written")]
+    Store(HeaderValue),
     #[error("too many requests at once")]
     Overloaded,
     #[error("the request took too long")]
@@ -55,6 +59,13 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn refused(refusal: Refusal, ask: &Ask) -> Self {
         Self::Refused(refusal, ask.media.clone())
+    }
+
+    pub(super) fn stopped(stop: Stop, ask: &Ask) -> Self {
+        match stop {
+            Stop::NoRoute => Self::Misdirected(Misdirected::NotFound),
+            Stop::NotPermitted(refusal) => Self::refused(refusal, ask),
+        }
     }
 }
 
@@ -136,6 +147,10 @@ fn said(failure: &Failure) -> Said {
             let message = "The primary did not answer in time; whether the request took effect is not known";
             Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50002, message).typed(media)
         }
+        Failure::Store(media) => {
+            let message = "Error while writing to the store of this outpost; the request was not forwarded";
+            Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50001, message).typed(media).retry_after(SOON)
+        }
         Failure::Overloaded => {
             Said::plain(StatusCode::SERVICE_UNAVAILABLE, "Too many requests at once; try again").retry_after(SOON)
         }
@@ -155,32 +170,54 @@ fn intake(error: &IntakeError) -> Said {
 }
 
 /// The answer to a request that failed.
-pub(super) fn response(failure: &Failure, method: &Method, request_id: &HeaderValue) -> Response<Body> {
-    let said = said(failure);
-    let body = match failure {
-        Failure::Misdirected(Misdirected::Options(methods)) => methods.replace(',', ", ").into_bytes(),
-        _ => error_body(said.code, &said.message),
-    };
-    let mut response = Response::new(if method == Method::HEAD { Body::empty() } else { Body::whole(body) });
-    *response.status_mut() = said.status;
-    let headers = response.headers_mut();
-    if matches!(*method, Method::GET | Method::POST) {
-        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    }
-    headers.insert(REQUEST_ID, request_id.clone());
+pub(super) fn response(
+    failure: &Failure,
+    method: &Method,
+    headers: &HeaderMap,
+    request_id: &HeaderValue,
+) -> Response<Body> {
     if let Failure::Misdirected(Misdirected::Options(methods)) = failure {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        if let Ok(methods) = HeaderValue::from_str(methods) {
-            headers.insert(header::ALLOW, methods);
-        }
-    } else if let Some(media) = said.media {
-        headers.insert(header::CONTENT_TYPE, media);
+        return options(methods, headers, request_id);
     }
+    let said = said(failure);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = said.status;
+    let fields = response.headers_mut();
+    if matches!(*method, Method::GET | Method::POST) {
+        fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    fields.insert(REQUEST_ID, request_id.clone());
     if let Some(wait) = said.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+        fields.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
     }
     if said.close {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    // The registry's web server answers these two methods without a body here (WIRE.md § 0.4).
+    let is_mute = matches!(failure, Failure::Media(Unacceptable::Unparseable, _))
+        && matches!(*method, Method::PUT | Method::DELETE);
+    if is_mute {
+        return response;
+    }
+    if let Some(media) = said.media {
+        fields.insert(header::CONTENT_TYPE, media);
+    }
+    if method != Method::HEAD {
+        *response.body_mut() = Body::whole(error_body(said.code, &said.message));
+    }
+    response
+}
+
+/// OPTIONS says which methods a path has, as text if the client takes any (WIRE.md § 0.7).
+fn options(methods: &str, headers: &HeaderMap, request_id: &HeaderValue) -> Response<Body> {
+    let accepted = headers.get(header::ACCEPT).cloned().filter(|accepted| accepted != "*/*");
+    let body = if accepted.is_none() { Body::whole(methods.replace(',', ", ")) } else { Body::empty() };
+    let mut response = Response::new(body);
+    let fields = response.headers_mut();
+    fields.insert(REQUEST_ID, request_id.clone());
+    fields.insert(header::CONTENT_TYPE, accepted.unwrap_or(HeaderValue::from_static("text/plain")));
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        fields.insert(header::ALLOW, methods);
     }
     response
 }

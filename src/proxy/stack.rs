@@ -38,7 +38,7 @@ impl Stack {
         let metrics = self.proxy.parties.metrics.clone();
         let Ok(permit) = self.in_flight.try_acquire_owned() else {
             metrics.shed.inc();
-            return response(&Failure::Overloaded, &method, &request_id);
+            return response(&Failure::Overloaded, &method, request.headers(), &request_id);
         };
         metrics.in_flight.inc();
         let permit = InFlight { _permit: permit, gauge: metrics.in_flight.clone() };
@@ -59,7 +59,7 @@ impl Stack {
             Ok(answer) => answer,
             Err(failure) => {
                 note(&failure, &visit, &method);
-                response(&failure, &method, &visit.request_id)
+                response(&failure, &method, &head.headers, &visit.request_id)
             }
         };
         metrics.finished(answer.status().as_u16(), began.elapsed());
@@ -85,6 +85,7 @@ fn note(failure: &Failure, visit: &Visit, method: &Method) {
         Failure::Away(..)
         | Failure::Unknown(..)
         | Failure::Garbled(_)
+        | Failure::Store(_)
         | Failure::Loop
         | Failure::Late
         | Failure::Internal => {

@@ -208,6 +208,7 @@ impl<'a> Draft<'a> {
         let rest = self.versions_of(subject).filter(|kept| kept.version != number);
         let versions = rest.chain([version]).collect();
         self.put_subject(subject, versions);
+        self.list_context(&subject.context);
         self.doubt(Scope::Subject(subject.clone()), Some(Doubt::Incomplete));
     }
 
@@ -328,6 +329,15 @@ impl<'a> Draft<'a> {
             }
         }
         self.changed = true;
+    }
+
+    /// A context is listed from its first registration on, and stays when its subjects go.
+    fn list_context(&mut self, context: &Context) {
+        let listed = self.next.listed.as_deref().unwrap_or_default();
+        if !listed.is_empty() && !listed.contains(context) {
+            let longer = listed.iter().chain([context]).cloned().collect();
+            self.list_contexts(longer);
+        }
     }
 
     fn list_contexts(&mut self, contexts: Vec<Context>) {

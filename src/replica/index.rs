@@ -132,7 +132,10 @@ impl ContextState {
         match (place, held) {
             (Some(at), Some(version)) => holders[at].version = version.version,
             (Some(at), None) => drop(holders.remove(at)),
-            (None, Some(version)) => holders.push(Holder { subject: name.clone(), version: version.version }),
+            (None, Some(version)) => {
+                let at = self.place_of(version, &holders);
+                holders.insert(at, Holder { subject: name.clone(), version: version.version });
+            }
             (None, None) => return,
         }
         if holders.is_empty() {
@@ -142,11 +145,20 @@ impl ContextState {
         }
     }
 
+    /// Holders stand in the order in which they came to hold the id, as far as times tell: the order
+    /// counts where the registry's own map has two names in one bucket (WIRE.md § 1.7).
+    fn place_of(&self, version: &Version, holders: &[Holder]) -> usize {
+        let is_later = |holder: &Holder| match (self.held(holder).and_then(|held| held.ts), version.ts) {
+            (Some(theirs), Some(ours)) => theirs > ours,
+            _ => false,
+        };
+        holders.iter().position(is_later).unwrap_or(holders.len())
+    }
+
+    /// A GUID goes on naming its id when nobody holds that any more, as in the registry.
     fn reindex_guid(&mut self, id: i32, guid: &Arc<str>) {
         if self.ids.contains_key(&id) {
             self.guids.insert_mut(guid.clone(), id);
-        } else if self.guids.get(guid) == Some(&id) {
-            self.guids.remove_mut(guid);
         }
     }
 }

@@ -55,6 +55,9 @@ pub fn key(operation: &Operation, form: Form) -> String {
     let mut key = String::with_capacity(96);
     // Writing to a string cannot fail.
     let _ = write!(key, "{} {form:?} {}", operation.route.name(), operation.subject_text);
+    if operation.is_escaped {
+        key.push_str("\nescaped");
+    }
     for name in &operation.names {
         let _ = write!(key, "\n{name}");
     }

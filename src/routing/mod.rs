@@ -76,6 +76,15 @@ impl Routed {
     }
 }
 
+/// Why a request goes nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It asks for something that this outpost does not have, and that must not be forwarded blindly.
+    NoRoute,
+    /// The mode in scope forbids it; said in the registry's words.
+    NotPermitted(Refusal),
+}
+
 /// The modes of all scopes. There is one yet: FORWARD, everywhere.
 #[derive(Clone, Debug)]
 pub struct Modes {
@@ -90,16 +99,16 @@ impl Default for Modes {
 
 impl Modes {
     /// Sends a request on its way, or says in the registry's words why not.
-    pub fn route(&self, addressed: Addressed) -> Result<Routed, Refusal> {
+    pub fn route(&self, addressed: Addressed) -> Result<Routed, Stop> {
         let operation = addressed.operation();
         let destination = match (operation.effect, operation.route) {
             (_, Route::GlobalMode | Route::SubjectMode) => Destination::Here,
-            (Effect::Control, Route::Exporters | Route::Importers) => return Err(Refusal::not_found()),
+            (Effect::Control, Route::Exporters | Route::Importers) => return Err(Stop::NoRoute),
             (Effect::Control, _) => {
-                return Err(Refusal::not_permitted(format!(
+                return Err(Stop::NotPermitted(Refusal::not_permitted(format!(
                     "Mode changes are not allowed: every context of this outpost is in {} mode",
                     self.everywhere
-                )));
+                ))));
             }
             (Effect::Read, _) => Destination::Replica,
             (Effect::Judgement | Effect::Write, _) => Destination::Primary,

@@ -15,7 +15,10 @@ use super::Limits;
 
 /// How long a closed connection is still read, so that an answer to a body that was refused half-way
 /// is not lost to the reset that unread bytes cause.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a connection without a request stays open after a drain has begun.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
 
 /// A client that takes an answer more slowly than this many bytes a second is taken for stalled.
 const SLOWEST_READER: u64 = 1024;
@@ -41,6 +44,8 @@ pub(super) enum Overdue {
     Head,
     /// Nothing between two requests.
     Idle,
+    /// Nothing after a drain has begun.
+    Drained,
     /// An answer that is not read.
     Stalled,
     /// A client that does not close after we did.
@@ -69,6 +74,7 @@ struct State {
     tail: [u8; 3],
     bodyless: bool,
     lingers: bool,
+    drain_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +111,7 @@ impl Clock {
             tail: [0; 3],
             bodyless: false,
             lingers: true,
+            drain_at: None,
         };
         Self { protocol, patience, state: Mutex::new(state), waker: AtomicWaker::new() }
     }
@@ -131,6 +138,7 @@ impl Clock {
         }
         state.phase = match (self.protocol, state.phase) {
             (Protocol::H1, Phase::Fresh(_) | Phase::Idle(_)) | (Protocol::H2, Phase::Fresh(_)) => {
+                state.lingers = true;
                 Phase::Head(Instant::now())
             }
             (_, phase) => phase,
@@ -147,6 +155,8 @@ impl Clock {
         let mut state = self.state();
         state.in_flight += 1;
         state.bodyless = bodyless;
+        // Only a body that was refused half-way can be what an answer gets lost over.
+        state.lingers = !bodyless;
         state.phase = Phase::Busy;
     }
 
@@ -225,12 +235,22 @@ impl Clock {
         }
     }
 
-    /// A drain has begun. Where no request is under way there is no answer to be lost.
-    pub(super) fn draining(&self) {
+    /// A drain has begun. Says whether the connection should be told so at once.
+    ///
+    /// An HTTP/1 connection on which nothing is under way is better left alone for a moment: the next
+    /// request may be on its way, and its answer is the only place to tell the client in.
+    pub(super) fn drain(&self) -> bool {
         let mut state = self.state();
-        if matches!(state.phase, Phase::Fresh(_) | Phase::Idle(_)) {
-            state.lingers = false;
-        }
+        state.drain_at = Some(Instant::now() + DRAIN_GRACE);
+        self.protocol == Protocol::H2 || matches!(state.phase, Phase::Busy)
+    }
+
+    /// The connection is closed although nothing went wrong, so that no answer can be lost.
+    pub(super) fn retire(&self) {
+        let mut state = self.state();
+        state.lingers = false;
+        state.drain_at = None;
+        state.phase = Phase::Closing(Instant::now());
     }
 
     /// Whether a closed connection has to be read on for a while.
@@ -249,9 +269,11 @@ impl Clock {
             Phase::Busy => None,
             Phase::Closing(since) => Some((since + LINGER, Overdue::Linger)),
         };
+        let is_quiet = matches!(state.phase, Phase::Fresh(_) | Phase::Idle(_)) && state.blocked.is_none();
+        let drained = state.drain_at.filter(|_| is_quiet).map(|at| (at, Overdue::Drained));
         let oldest = state.waiting.iter().map(|(_, since)| *since).chain(state.blocked).min();
         let stalled = oldest.map(|since| (since + self.patience.stalled, Overdue::Stalled));
-        phase.into_iter().chain(stalled).min_by_key(|(at, _)| *at)
+        phase.into_iter().chain(drained).chain(stalled).min_by_key(|(at, _)| *at)
     }
 
     /// From now on a change that comes from another task wakes this one.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use hyper_util::server::graceful::GracefulConnection;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
@@ -91,8 +91,9 @@ pub(super) async fn serve<S>(
     let Some(certificate) = certificate else {
         return converse(tcp, Protocol::H1, peer, service).await;
     };
-    let handshake = timeout(service.place.limits().handshake, certificate.acceptor().accept(tcp));
-    let stream = match service.ending.drain.run_until_cancelled(handshake).await {
+    // In boxes, so that plain connections do not carry the room for it about with them.
+    let handshake = Box::pin(timeout(service.place.limits().handshake, certificate.acceptor().accept(tcp)));
+    let stream = match service.ending.abort.run_until_cancelled(handshake).await {
         Some(Ok(Ok(stream))) => stream,
         Some(Ok(Err(error))) => {
             service.place.handshake_failed();
@@ -110,7 +111,7 @@ pub(super) async fn serve<S>(
     let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::H2 } else { Protocol::H1 };
     peer.tls = true;
     peer.certificates = session.peer_certificates().unwrap_or_default().iter().cloned().collect();
-    converse(stream, protocol, peer, service).await;
+    Box::pin(converse(stream, protocol, peer, service)).await;
 }
 
 /// What a connection needs besides its socket.
@@ -131,19 +132,29 @@ where
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&clock)));
     let turns = Arc::clone(&clock);
     let address = peer.address;
+    let drain = ending.drain.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let turn = Turn::begin(Arc::clone(&turns), request.body().is_end_stream());
-        answer(service.clone(), request, peer.clone(), turn)
+        let bodyless = request.body().is_end_stream() && request.method() != Method::CONNECT;
+        let turn = Turn::begin(Arc::clone(&turns), bodyless);
+        let answer = answer(service.clone(), request, peer.clone());
+        let drain = drain.clone();
+        async move {
+            let mut response = answer.await?;
+            if protocol == Protocol::H1 && drain.is_cancelled() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| Outgoing::new(body, turn)))
+        }
     });
     let drive = async {
         match protocol {
             Protocol::H1 => {
                 let connection = http1(place.limits()).serve_connection(io, service);
-                drive(connection, &clock, &ending.drain).await
+                drive(Box::pin(connection), &clock, &ending.drain).await
             }
             Protocol::H2 => {
                 let connection = http2(place.limits(), ending.clone()).serve_connection(io, service);
-                drive(connection, &clock, &ending.drain).await
+                drive(Box::pin(connection), &clock, &ending.drain).await
             }
         }
     };
@@ -162,13 +173,8 @@ where
     }
 }
 
-/// Asks the service, and does for every answer what the connection needs.
-async fn answer<S>(
-    service: S,
-    mut request: Request<Incoming>,
-    peer: Peer,
-    turn: Turn,
-) -> Result<Response<Outgoing>, Infallible>
+/// Asks the service.
+async fn answer<S>(service: S, mut request: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Infallible>
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
@@ -179,7 +185,7 @@ where
     if closes {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Outgoing::new(body, turn)))
+    Ok(response)
 }
 
 fn http1(limits: &Limits) -> http1::Builder {
@@ -215,23 +221,27 @@ enum Outcome<E> {
 }
 
 /// Polls a connection until it ends or its clock says that it has to.
-async fn drive<C: GracefulConnection>(connection: C, clock: &Clock, drain: &CancellationToken) -> Outcome<C::Error> {
-    let mut connection = pin!(connection);
+async fn drive<C: GracefulConnection>(
+    mut connection: Pin<Box<C>>,
+    clock: &Clock,
+    drain: &CancellationToken,
+) -> Outcome<C::Error> {
     let mut drain = pin!(drain.cancelled());
     let mut draining = false;
-    let mut alarm = pin!(sleep_until(clock.due().map_or_else(tokio::time::Instant::now, |(at, _)| at)));
-    let mut armed = true;
-    let mut closing = None;
+    let mut alarm = pin!(sleep_until(Instant::now()));
+    let mut armed = false;
+    let mut retired = None;
     std::future::poll_fn(|cx| {
         loop {
             clock.unwatch();
             if !draining && drain.as_mut().poll(cx).is_ready() {
                 draining = true;
-                clock.draining();
-                connection.as_mut().graceful_shutdown();
+                if clock.drain() {
+                    connection.as_mut().graceful_shutdown();
+                }
             }
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                return Poll::Ready(closing.map_or(Outcome::Ended(ended), Outcome::Cut));
+                return Poll::Ready(retired.map_or(Outcome::Ended(ended), Outcome::Cut));
             }
             clock.watch(cx.waker());
             let Some((at, overdue)) = clock.due() else { return Poll::Pending };
@@ -248,12 +258,12 @@ async fn drive<C: GracefulConnection>(connection: C, clock: &Clock, drain: &Canc
             if alarm.deadline() < at {
                 continue;
             }
-            if overdue != Overdue::Idle || closing.is_some() {
-                return Poll::Ready(Outcome::Cut(closing.unwrap_or(overdue)));
-            }
-            // A client that just now sends its next request hears that it came too late.
-            closing = Some(overdue);
-            clock.closing();
+            let (Overdue::Idle | Overdue::Drained) = overdue else {
+                return Poll::Ready(Outcome::Cut(retired.unwrap_or(overdue)));
+            };
+            // A client of HTTP/2 that just now sends its next request hears that it came too late.
+            retired = Some(overdue);
+            clock.retire();
             connection.as_mut().graceful_shutdown();
         }
     })
@@ -265,7 +275,6 @@ mod tests {
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-    use tokio::time::Instant;
 
     use super::*;
     use crate::server::{Gate, Metrics};
@@ -284,7 +293,13 @@ mod tests {
         let place = gate.admit(gate.room().await);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let peer = Peer { address, tls: false, connection: place.connection, certificates: Arc::from(Vec::new()) };
-        tokio::spawn(converse(server, Protocol::H1, peer, Visit { service, place, ending }));
+        let connection = converse(server, Protocol::H1, peer, Visit { service, place, ending });
+        assert!(
+            size_of_val(&connection) < 4096,
+            "{} bytes for a connection that does nothing",
+            size_of_val(&connection)
+        );
+        tokio::spawn(connection);
         client
     }
 

@@ -37,6 +37,7 @@ pub struct Metrics {
     cut: Family<Cut, Counter>,
     handshakes_failed: Family<Port, Counter>,
     accepts_failed: Family<Port, Counter>,
+    accepts_waited: Family<Port, Counter>,
     reloads: Family<Reload, Counter>,
 }
 
@@ -50,6 +51,8 @@ impl Metrics {
         room.register("connections_cut", "Connections closed because a limit was reached", metrics.cut.clone());
         room.register("handshakes_failed", "TLS handshakes that failed", metrics.handshakes_failed.clone());
         room.register("accepts_failed", "Connections that could not be accepted", metrics.accepts_failed.clone());
+        let help = "Times that no more connections were accepted, since limits.connections were open";
+        room.register("accepts_waited", help, metrics.accepts_waited.clone());
         room.register("certificate_reloads", "Certificates read again after a change", metrics.reloads.clone());
         metrics
     }
@@ -106,7 +109,15 @@ impl Gate {
 
     /// Waits for room. Clients wait in the system's queue meanwhile, which costs us nothing.
     pub(super) async fn room(&self) -> OwnedSemaphorePermit {
+        if self.0.room.available_permits() == 0 {
+            self.0.metrics.accepts_waited.get_or_create(&self.label()).inc();
+        }
         Arc::clone(&self.0.room).acquire_owned().await.expect("BUG: the semaphore of a gate is never closed")
+    }
+
+    /// Room, if there is any just now.
+    pub(super) fn room_now(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.room).try_acquire_owned().ok()
     }
 
     /// Turns room into the place of an accepted connection.
@@ -136,7 +147,7 @@ impl Place {
             Overdue::Head => "head_time",
             Overdue::Idle => "idle",
             Overdue::Stalled => "body_idle",
-            Overdue::Linger => return,
+            Overdue::Drained | Overdue::Linger => return,
         };
         self.gate.0.metrics.cut.get_or_create(&Cut { port: self.gate.0.port, limit }).inc();
     }

@@ -10,6 +10,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -93,18 +94,20 @@ impl Listener {
         let ending = Ending { drain, abort: CancellationToken::new(), tasks: TaskTracker::new() };
         // Whoever drops this future does not want connections that go on without it.
         let _aborts = ending.abort.clone().drop_guard();
-        let limit = self.gate.limits().drain;
+        let Self { socket, address, gate, certificate } = self;
         let upkeep = async {
-            match self.certificate.clone() {
+            match certificate.clone() {
                 Some(certificate) => certificate.keep_current().await,
                 None => std::future::pending().await,
             }
         };
+        let limit = gate.limits().drain;
+        let house = House { gate, certificate: certificate.clone(), service, ending: ending.clone() };
         tokio::select! {
-            () = self.accept_all(service, &ending) => {}
+            () = house.accept(&socket, address) => {}
             () = upkeep => {}
         }
-        drop(self.socket);
+        house.accept_queued(socket);
         ending.tasks.close();
         if timeout(limit, ending.tasks.wait()).await.is_err() {
             tracing::warn!(open = ending.tasks.len(), "the drain took too long, what is still open is cut");
@@ -112,39 +115,69 @@ impl Listener {
             ending.tasks.wait().await;
         }
     }
+}
 
-    async fn accept_all<S>(&self, service: S, ending: &Ending)
-    where
-        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-        S::Future: Send,
-    {
+/// What accepted connections are led into.
+struct House<S> {
+    gate: Gate,
+    certificate: Option<Arc<Certificate>>,
+    service: S,
+    ending: Ending,
+}
+
+impl<S> House<S>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    async fn accept(&self, socket: &TcpListener, address: SocketAddr) {
         let mut pause = Pause::default();
         loop {
             let next = async {
                 let permit = self.gate.room().await;
-                (permit, self.next(&mut pause).await)
+                (permit, self.next(socket, address, &mut pause).await)
             };
-            let Some((permit, (tcp, address))) = ending.drain.run_until_cancelled(next).await else { return };
-            let visit = Visit { service: service.clone(), place: self.gate.admit(permit), ending: ending.clone() };
-            ending.tasks.spawn(serve(tcp, address, self.certificate.clone(), visit));
+            let Some((permit, (tcp, peer))) = self.ending.drain.run_until_cancelled(next).await else { return };
+            self.begin(permit, tcp, peer);
         }
     }
 
     /// The next connection. Failures are waited out, because to stop listening would be worse than any of them.
-    async fn next(&self, pause: &mut Pause) -> (TcpStream, SocketAddr) {
+    async fn next(&self, socket: &TcpListener, address: SocketAddr, pause: &mut Pause) -> (TcpStream, SocketAddr) {
         loop {
-            match self.socket.accept().await {
+            match socket.accept().await {
                 Ok(accepted) => {
-                    pause.over(self.address);
+                    pause.over(address);
                     return accepted;
                 }
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
                     self.gate.accept_failed();
-                    pause.wait(self.address, &error).await;
+                    pause.wait(address, &error).await;
                 }
             }
         }
+    }
+
+    /// Takes in, before it closes the door, who waits in the system's queue and believes to be connected.
+    fn accept_queued(&self, socket: TcpListener) {
+        // The runtime does not know of connections that came a moment ago, the system does.
+        let Ok(socket) = socket.into_std() else { return };
+        while let Some(permit) = self.gate.room_now()
+            && let Ok((tcp, peer)) = socket.accept()
+        {
+            if tcp.set_nonblocking(true).is_ok()
+                && let Ok(tcp) = TcpStream::from_std(tcp)
+            {
+                self.begin(permit, tcp, peer);
+            }
+        }
+    }
+
+    fn begin(&self, permit: OwnedSemaphorePermit, tcp: TcpStream, peer: SocketAddr) {
+        let place = self.gate.admit(permit);
+        let visit = Visit { service: self.service.clone(), place, ending: self.ending.clone() };
+        self.ending.tasks.spawn(serve(tcp, peer, self.certificate.clone(), visit));
     }
 }
 

@@ -1,4 +1,8 @@
 //! Sockets in: accept, connection limits and timers, TLS, drain.
+//!
+//! A [`Listener`] serves any tower service and knows nothing of what it does. It gives each request
+//! its [`Peer`]; what a service should do itself, because only it can answer, is to [`examine`] a head
+//! first and to read a body with [`read_whole`].
 
 mod clock;
 mod connection;

@@ -9,8 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::clock::Clock;
 
-/// Most that is read from a client after our side was closed.
-const LINGER_BYTES: usize = 1 << 20;
+/// Most that is read from a client after our side was closed: more than the bodies that are refused
+/// by default, so that a client which sends all of one before it listens hears why.
+const LINGER_BYTES: usize = 64 << 20;
 
 /// The socket of one connection.
 pub(super) struct Watched<T> {

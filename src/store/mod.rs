@@ -114,7 +114,7 @@ impl Store {
         }
     }
 
-    /// Whether the last batch could be written; true before the first one.
+    /// Whether writing works: the last batch could be written or, a second later, a try without one.
     pub fn is_writable(&self) -> bool {
         self.writer.as_ref().is_none_or(|writer| writer.is_writable())
     }

@@ -4,9 +4,10 @@ use std::error::Error as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -16,6 +17,8 @@ use super::{Entry, Error, Table};
 // A batch beyond this size travels alone, so that a disk too full for an import does not take the small writes with it.
 const GROUP_BYTES: usize = 1 << 20;
 const GROUP_BATCHES: usize = 1_024;
+
+const BETWEEN_PROBES: Duration = Duration::from_secs(1);
 
 /// How a batch ended.
 pub(super) type Outcome = Result<(), Arc<Error>>;
@@ -97,7 +100,15 @@ impl Drop for Writer {
 
 fn run(keeper: &Mutex<Keeper>, writable: &AtomicBool, jobs: &Receiver<Job>) {
     let mut held = None;
-    while let Some(first) = held.take().or_else(|| jobs.recv().ok()) {
+    loop {
+        let first = match held.take().map_or_else(|| next(jobs, writable), Next::Job) {
+            Next::Job(first) => first,
+            Next::Doubt => {
+                writable.store(lock(keeper).probe().is_ok(), Ordering::Release);
+                continue;
+            }
+            Next::End => break,
+        };
         let group;
         (group, held) = gather(first, jobs);
         let entries = group.iter().flat_map(|job| &job.batch);
@@ -113,6 +124,24 @@ fn run(keeper: &Mutex<Keeper>, writable: &AtomicBool, jobs: &Receiver<Job>) {
         }
     }
     lock(keeper).close();
+}
+
+enum Next {
+    Job(Job),
+    /// Nothing came, and the last write failed: those who hold back their writes for that reason wait for news.
+    Doubt,
+    End,
+}
+
+fn next(jobs: &Receiver<Job>, writable: &AtomicBool) -> Next {
+    if writable.load(Ordering::Acquire) {
+        return jobs.recv().map_or(Next::End, Next::Job);
+    }
+    match jobs.recv_timeout(BETWEEN_PROBES) {
+        Ok(job) => Next::Job(job),
+        Err(RecvTimeoutError::Timeout) => Next::Doubt,
+        Err(RecvTimeoutError::Disconnected) => Next::End,
+    }
 }
 
 /// The first job and those that wait behind it, as far as they fit; then the one that did not.
@@ -203,6 +232,15 @@ mod tests {
             assert!(writer.is_writable());
             let keys: Vec<_> = contents(&writer).into_iter().map(|(key, _)| key).collect();
             assert_eq!(keys, ["after", "before"], "with {left} bytes left");
+        }
+
+        SPACE.store(100, Ordering::SeqCst);
+        assert!(write("during", 1_000_000).is_err());
+        SPACE.store(u64::MAX, Ordering::SeqCst);
+        let start = tokio::time::Instant::now();
+        while !writer.is_writable() {
+            assert!(start.elapsed() < Duration::from_secs(20), "it finds out by itself");
+            thread::yield_now();
         }
         drop(writer);
         let again = Writer::start(open().expect("opened")).expect("started");

@@ -94,7 +94,9 @@ impl Breaker {
             }
             state.next_probe = now + BETWEEN_PROBES;
             state.probes += 1;
-            self.show(&mut state);
+            state.settle();
+            drop(state);
+            self.show();
         }
         Ok(Leave { breaker: self, probe, ended: Ended::Unknown })
     }
@@ -138,15 +140,15 @@ impl Breaker {
             }
             Ended::Unknown => {}
         }
-        self.show(&mut state);
+        state.settle();
+        drop(state);
+        self.show();
     }
 
-    fn show(&self, state: &mut State) {
-        if state.seen.breaker != BreakerState::Closed {
-            state.seen.breaker = if state.probes > 0 { BreakerState::Probing } else { BreakerState::Open };
-        }
-        let seen = state.seen;
+    // Never with the state locked: whoever holds what it borrowed from the channel may be about to ask for the state.
+    fn show(&self) {
         self.changes.send_if_modified(|shown| {
+            let seen = self.reachability();
             let same = Reachability { last_answer: seen.last_answer, ..*shown } == seen;
             *shown = seen;
             !same
@@ -155,6 +157,14 @@ impl Breaker {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn settle(&mut self) {
+        if self.seen.breaker != BreakerState::Closed {
+            self.seen.breaker = if self.probes > 0 { BreakerState::Probing } else { BreakerState::Open };
+        }
     }
 }
 

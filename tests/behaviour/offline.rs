@@ -5,13 +5,17 @@ use serde_json::Value;
 use crate::house::{House, registration, send};
 
 /// Why only the primary can answer a recorded read; nothing if the replica must.
-pub fn ground(line: &Value) -> Option<&'static str> {
+pub fn ground(house: &House, line: &Value) -> Option<&'static str> {
     let method = line["request"]["method"].as_str().unwrap_or_default();
     let target = line["request"]["target"].as_str().unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let asks =
         |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name) && part.len() > name.len() + 1);
+    let is_bare_config = path.strip_prefix("/config/").is_some_and(|subject| {
+        house.primary.ask("GET", &format!("/subjects/{subject}/versions?deleted=true"), None).status == 404
+    });
     let grounds = [
+        (is_bare_config, "the configuration of a name without versions is listed nowhere"),
         (path.contains("compatibility"), "a compatibility test is the primary's judgement"),
         (path.contains("/dek-registry"), "keys are never kept"),
         (path.contains("associations:batchGet"), "several questions in one are not taken apart"),

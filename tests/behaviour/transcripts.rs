@@ -6,9 +6,11 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use serde_json::Value;
 
 use crate::house::{Heard, House, raw, read};
+use crate::offline::ground;
 
 /// The folder of the whole record where there is one, else of the sample that is checked in.
 fn record() -> PathBuf {
@@ -62,12 +64,16 @@ async fn replay(house: &House, line: &Value) -> Heard {
     for header in request["headers"].as_array().expect("headers") {
         head.push_str(&format!("{}: {}\r\n", header[0].as_str().expect("text"), header[1].as_str().expect("text")));
     }
-    let body = request["body"].as_str();
-    if let Some(body) = body {
+    let encoded = request["body_base64"].as_str().map(|text| base64::engine::general_purpose::STANDARD.decode(text));
+    let body = match encoded {
+        Some(bytes) => Some(bytes.expect("base64")),
+        None => request["body"].as_str().map(|text| text.as_bytes().to_vec()),
+    };
+    if let Some(body) = &body {
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     head.push_str("Connection: close\r\n\r\n");
-    read(&raw(house.address(), format!("{head}{}", body.unwrap_or_default()).as_bytes()).await)
+    read(&raw(house.address(), &[head.as_bytes(), &body.unwrap_or_default()].concat()).await)
 }
 
 /// What differs from the record in status, Content-Type or body, volatile parts aside.
@@ -77,12 +83,18 @@ fn difference(line: &Value, heard: &Heard) -> Option<String> {
     if u64::from(heard.status) != status {
         return Some(format!("status {} instead of {status}: {}", heard.status, heard.body));
     }
+    // A target that cannot be understood: the registry's web server has pages of its own for it, by
+    // Accept, mostly empty ones; ours is always the registry's JSON (FAULTS.md, P-05).
+    if status == 400 && response["body"].as_str().unwrap_or_default().is_empty() {
+        return None;
+    }
     let media = response["headers"].as_array().expect("headers").iter().find(|header| header[0] == "Content-Type");
     let media = media.and_then(|header| header[1].as_str());
     if heard.header("Content-Type") != media {
         return Some(format!("Content-Type {:?} instead of {media:?}", heard.header("Content-Type")));
     }
-    let expected = response["body"].as_str().unwrap_or_default();
+    // An identity answer to a client that also takes gzip is the same answer.
+    let expected = response["body_gunzipped"].as_str().or(response["body"].as_str()).unwrap_or_default();
     if heard.body == expected {
         return None;
     }
@@ -118,6 +130,18 @@ fn mask(value: &mut Value, pointer: &str) {
         Value::Object(members) => members.get_mut(first).into_iter().for_each(step),
         _ => {}
     }
+}
+
+/// The registry goes on naming the id of a schema that was purged by its GUID, and fails when it is
+/// asked for the schema. No list shows such a GUID, so an importer cannot know it.
+fn is_purged_guid(line: &Value, heard: &Heard) -> bool {
+    let target = line["request"]["target"].as_str().unwrap_or_default();
+    let recorded: Value =
+        serde_json::from_str(line["response"]["body"].as_str().unwrap_or_default()).unwrap_or_default();
+    let shorter = |heard: &Value| {
+        heard.as_array().into_iter().flatten().all(|one| recorded.as_array().is_some_and(|all| all.contains(one)))
+    };
+    target.starts_with("/schemas/guids/") && (line["response"]["status"] == 500 || shorter(&heard.json()))
 }
 
 /// Scenarios whose point is what the outpost decides for itself, or that need a mode it does not have yet.
@@ -180,11 +204,12 @@ async fn with_the_primary_cut_off_what_was_answered_still_is() {
             }
             let heard = replay(&house, line).await;
             let recorded = line["response"]["status"].as_u64().expect("a status");
-            if heard.status == 404 && recorded == 404 || (heard.status, recorded) == (500, 404) {
+            assert!(heard.status != 404 || recorded == 404, "a false 404: {line}");
+            if recorded == 404 && matches!(heard.status, 404 | 500) {
                 continue;
             }
-            let undecided = matches!(crate::offline::ground(line), Some(reason) if heard.status == 500 && heard.code() == 50003 && !reason.is_empty());
-            if undecided {
+            let unknown = (heard.status, recorded) == (500, 500) || heard.status == 500 && heard.code() == 50003;
+            if unknown && (recorded == 500 || ground(&house, line).is_some()) || is_purged_guid(line, &heard) {
                 continue;
             }
             kept += 1;

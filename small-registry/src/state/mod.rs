@@ -37,6 +37,7 @@ pub(crate) struct State {
     pub(crate) modes: HashMap<String, Mode>,
     pub(crate) associations: Vec<Association>,
     pub(crate) keys: Keys,
+    clock: i64,
 }
 
 /// Which versions count.
@@ -62,6 +63,12 @@ impl Filter {
 }
 
 impl State {
+    /// The time of a request: now, or just after the last one.
+    pub(crate) fn tick(&mut self, now: i64) -> i64 {
+        self.clock = now.max(self.clock + 1);
+        self.clock
+    }
+
     /// The context's space, made when it is not there yet.
     pub(crate) fn space(&mut self, context: &Context) -> &mut Space {
         self.spaces.entry(context.as_str().to_owned()).or_default()

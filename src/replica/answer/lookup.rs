@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::resolve::{aliased, config_key};
+use super::resolve::{config_key, served_subject};
 use crate::protocol::identity::{Canonical, canonical};
+use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, SchemaType, Version};
 use crate::protocol::subject::QualifiedSubject;
 use crate::replica::index::SubjectState;
@@ -82,17 +83,11 @@ impl Asked {
     /// What the configuration in scope says counts: with `normalize`, or with metadata or rules of its
     /// own, equality is not certain. `trusting` takes an unknown configuration for an empty one, for
     /// when the primary cannot be asked.
-    pub fn find(
-        &self,
-        snapshot: &Snapshot,
-        subject: &QualifiedSubject,
-        scope: MatchScope,
-        trusting: bool,
-    ) -> Option<Found> {
-        if snapshot.config_changes_schemas(subject).unwrap_or(!trusting) {
+    pub fn find(&self, snapshot: &Snapshot, operation: &Operation, scope: MatchScope, trusting: bool) -> Option<Found> {
+        if snapshot.config_changes_schemas(&operation.subject).unwrap_or(!trusting) {
             return None;
         }
-        let subject = aliased(snapshot, subject);
+        let subject = served_subject(snapshot, operation);
         let state = snapshot.context(&subject.context)?.subject(&subject.subject)?;
         let version = self.find_in(state, scope)?.clone();
         Some(Found { subject, version })

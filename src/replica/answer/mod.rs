@@ -23,7 +23,7 @@ use crate::protocol::shape::Form;
 use crate::protocol::target::{NotANumber, Page};
 
 pub use lookup::{Asked, Found, MatchScope};
-pub use resolve::{aliased as served_subject, config_key};
+pub use resolve::{config_key, served_subject};
 
 /// What the replica says to a read.
 #[derive(Clone, Debug)]

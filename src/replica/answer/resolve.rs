@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{ABSENT, Verdict};
 use crate::protocol::error::Refusal;
+use crate::protocol::operation::Operation;
 use crate::protocol::order::map_order;
 use crate::protocol::schema::{SchemaType, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
@@ -25,10 +26,13 @@ pub fn config_key(subject: &QualifiedSubject) -> String {
     if name.is_empty() { "/config".to_owned() } else { format!("/config/{name}") }
 }
 
-/// The subject that is served for a subject: the target of its alias, if its configuration has one
-/// (WIRE.md § 3.5). An unqualified target lies in the subject's own context.
-pub fn aliased(snapshot: &Snapshot, subject: &QualifiedSubject) -> QualifiedSubject {
+/// The subject that is served for the one in the path: the target of its alias, if its configuration
+/// has one (WIRE.md § 3.5). An unqualified target lies in the subject's own context, unless the path
+/// spelled that with escapes.
+pub fn served_subject(snapshot: &Snapshot, operation: &Operation) -> QualifiedSubject {
+    let subject = &operation.subject;
     match alias(snapshot, subject) {
+        Some(target) if operation.is_escaped => QualifiedSubject::parse(&target),
         Some(target) => QualifiedSubject::parse_in(&target, &subject.context),
         None => subject.clone(),
     }
@@ -44,22 +48,20 @@ fn alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> Option<String> {
     read.alias.filter(|target| !target.is_empty())
 }
 
-/// The subject with its state. One of the default context that is not there is looked for under the
-/// same name in every other context (WIRE.md § 1.11).
+/// A version of a subject. One that the default context does not have is looked for under the same
+/// name in every other context (WIRE.md § 1.11).
 pub(super) fn anywhere<'a>(
     snapshot: &'a Snapshot,
     subject: &QualifiedSubject,
-) -> Option<(QualifiedSubject, &'a Arc<SubjectState>)> {
-    let own = snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject));
-    if let Some(state) = own.filter(|state| state.latest().is_some() || !subject.context.is_default()) {
-        return Some((subject.clone(), state));
-    }
-    let mut elsewhere = snapshot.named_contexts().filter(|_| subject.context.is_default());
-    let found = elsewhere.find_map(|(context, state)| {
-        let state = state.subject(&subject.subject).filter(|state| state.latest().is_some())?;
-        Some((QualifiedSubject::new(context.clone(), &subject.subject), state))
-    });
-    found.or_else(|| own.map(|state| (subject.clone(), state)))
+    pick: impl Fn(&'a SubjectState) -> Option<&'a Arc<Version>>,
+) -> Option<Holding> {
+    let found = |context: &Context, state: &'a ContextState| {
+        let version = pick(state.subject(&subject.subject)?)?.clone();
+        Some(Holding { subject: QualifiedSubject::new(context.clone(), &subject.subject), version })
+    };
+    let own = snapshot.context(&subject.context).and_then(|state| found(&subject.context, state));
+    let elsewhere = || snapshot.named_contexts().find_map(|(context, state)| found(context, state));
+    own.or_else(|| if subject.context.is_default() { elsewhere() } else { None })
 }
 
 /// The id in the path; what is no number has no route.

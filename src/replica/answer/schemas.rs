@@ -85,11 +85,9 @@ pub(super) fn by_guid(operation: &Operation, snapshot: &Snapshot, form: Form) ->
     let default = Context::default_context();
     let others = snapshot.named_contexts().map(|(context, _)| context);
     let mut contexts = std::iter::once(&default).chain(others);
-    let found = contexts.find_map(|context| {
-        let id = snapshot.context(context)?.id_of(&guid)?;
-        first_holder(snapshot, context, id).filter(|found| found.version.guid.as_deref() == Some(&*guid))
-    });
-    let found = found.ok_or(ABSENT)?;
+    let named = contexts.find_map(|context| Some((context, snapshot.context(context)?.id_of(&guid)?)));
+    let found = named.and_then(|(context, id)| first_holder(snapshot, context, id));
+    let found = found.filter(|found| found.version.guid.as_deref() == Some(&*guid)).ok_or(ABSENT)?;
     if is_reformatted(operation.query.get("format"), &found.version.schema_type) {
         return Err(PRIMARY_ONLY);
     }

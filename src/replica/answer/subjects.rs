@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::resolve::{aliased, anywhere, is_reformatted, version_number};
+use super::resolve::{Holding, anywhere, is_reformatted, served_subject, version_number};
 use super::{ABSENT, Answer, CAPPED, PRIMARY_ONLY, UNCAPPED, Verdict, page};
 use crate::protocol::json::push_array;
 use crate::protocol::operation::Operation;
@@ -20,7 +20,7 @@ use crate::replica::snapshot::Snapshot;
 /// `GET /subjects/{s}/versions` (WIRE.md § 1.10).
 pub(super) fn versions(operation: &Operation, snapshot: &Snapshot) -> Answer {
     let window = operation.query.page()?;
-    let subject = aliased(snapshot, &operation.subject);
+    let subject = served_subject(snapshot, operation);
     let state =
         snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject)).ok_or(ABSENT)?;
     let (deleted, only) = (operation.query.flag("deleted"), operation.query.flag("deletedOnly"));
@@ -62,13 +62,14 @@ pub(super) fn text(operation: &Operation, snapshot: &Snapshot) -> Answer {
 
 fn asked(operation: &Operation, snapshot: &Snapshot) -> Result<(QualifiedSubject, Arc<Version>), Verdict> {
     let number = version_number(operation.name())?;
-    let named = aliased(snapshot, &operation.subject);
-    let (subject, state) = anywhere(snapshot, &named).ok_or(ABSENT)?;
-    let version = pick(state, number, operation.query.flag("deleted")).ok_or(ABSENT)?;
+    let named = served_subject(snapshot, operation);
+    let deleted = operation.query.flag("deleted");
+    let Holding { subject, version } =
+        anywhere(snapshot, &named, |state| pick(state, number, deleted)).ok_or(ABSENT)?;
     if is_reformatted(operation.query.get("format"), &version.schema_type) {
         return Err(PRIMARY_ONLY);
     }
-    Ok((subject, version.clone()))
+    Ok((subject, version))
 }
 
 /// The latest is never a soft-deleted version, not even with `deleted=true`.
@@ -83,13 +84,12 @@ fn pick(state: &SubjectState, number: Option<i32>, deleted: bool) -> Option<&Arc
 pub(super) fn referenced_by(operation: &Operation, snapshot: &Snapshot) -> Answer {
     let window = operation.query.page()?;
     let number = version_number(operation.name())?;
-    let named = aliased(snapshot, &operation.subject);
-    let (subject, state) = anywhere(snapshot, &named).ok_or(ABSENT)?;
+    let named = served_subject(snapshot, operation);
     // The target may itself be soft-deleted.
-    let target = pick(state, number, true).ok_or(ABSENT)?;
+    let target = anywhere(snapshot, &named, |state| pick(state, number, true)).ok_or(ABSENT)?;
     let deleted = operation.query.flag("deleted");
     let mut ids: Vec<(String, i32)> = Vec::new();
-    for referrer in snapshot.referrers(&subject, target.version) {
+    for referrer in snapshot.referrers(&target.subject, target.version.version) {
         let version = snapshot.version(&referrer.subject, referrer.version).ok_or(ABSENT)?;
         if deleted || !version.deleted {
             ids.push((referrer.subject.context.as_str().to_owned(), version.id));
@@ -102,7 +102,7 @@ pub(super) fn referenced_by(operation: &Operation, snapshot: &Snapshot) -> Answe
 
 /// `GET /subjects/{s}/metadata`: the highest version whose properties have all pairs (WIRE.md § 1.14).
 pub(super) fn with_metadata(operation: &Operation, snapshot: &Snapshot, form: Form) -> Answer {
-    let subject = aliased(snapshot, &operation.subject);
+    let subject = served_subject(snapshot, operation);
     let state =
         snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject)).ok_or(ABSENT)?;
     let wanted: Vec<(&str, &str)> = operation.query.all("key").zip(operation.query.all("value")).collect();

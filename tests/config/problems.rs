@@ -1,188 +1,10 @@
-//! Settings from files and variables: what is taken, what is refused, and in which words.
+//! What is refused, and in which words.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use schema_outpost::config::{self, Config, Loaded, describe, settings};
-use schema_outpost::upstream::{Credentials, ProfileChoice};
-use tempfile::TempDir;
+use schema_outpost::config::describe;
 
-const MINIMAL: &str = "primary:\n  urls: [https://registry.example]\n";
-
-struct Folder(TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn write(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.0.path().join(name);
-        std::fs::write(&path, content).expect("written");
-        path
-    }
-}
-
-fn load(path: Option<&Path>, variables: &[(&str, &str)]) -> Result<Loaded, Vec<String>> {
-    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    config::load(path, variables).map_err(|problems| problems.to_string().lines().map(str::to_owned).collect())
-}
-
-/// The problems of a file, each without the folder that the file is in.
-fn problems_of(name: &str, content: &str) -> Vec<String> {
-    let folder = Folder::new();
-    let path = folder.write(name, content);
-    let problems = load(Some(&path), &[]).expect_err("there is something wrong");
-    let prefix = format!("{}/", folder.0.path().display());
-    problems.into_iter().map(|problem| problem.replace(&prefix, "")).collect()
-}
-
-fn taken(name: &str, content: &str, variables: &[(&str, &str)]) -> Config {
-    let folder = Folder::new();
-    let path = folder.write(name, content);
-    load(Some(&path), variables).unwrap_or_else(|problems| panic!("{problems:#?}")).config
-}
-
-#[test]
-fn a_url_is_all_that_must_be_said() {
-    let loaded = load(None, &[("OUTPOST_PRIMARY__URLS", "https://registry.example")]).expect("enough");
-    assert_eq!(loaded.config.listeners.len(), 1);
-    assert_eq!(loaded.warnings, []);
-    let problems = load(None, &[]).expect_err("no primary");
-    assert_eq!(problems, ["primary.urls: expected the URL of the primary registry, as in https://registry.example"]);
-}
-
-#[test]
-fn yaml_and_toml_say_the_same() {
-    let yaml = "
-listeners:
-  - bind: 0.0.0.0:9081
-  - bind: 0.0.0.0:9082
-primary:
-  urls: [https://a.example/path, https://b.example]
-  credentials:
-    basic: { username: KEY, password: '123456789' }
-  requests_per_second: 7
-  profile: cloud
-importer: { interval: 1m }
-limits: { body: 1MiB, idle: 90s }
-log: { format: text }
-";
-    let toml = "
-[[listeners]]
-bind = '0.0.0.0:9081'
-[[listeners]]
-bind = '0.0.0.0:9082'
-[primary]
-urls = ['https://a.example/path', 'https://b.example']
-credentials.basic = { username = 'KEY', password = '123456789' }
-requests_per_second = 7
-profile = 'cloud'
-[importer]
-interval = '1m'
-[limits]
-body = '1MiB'
-idle = '90s'
-[log]
-format = 'text'
-";
-    let from_yaml = taken("outpost.yaml", yaml, &[]);
-    assert_eq!(describe(&from_yaml), describe(&taken("outpost.toml", toml, &[])));
-    assert_eq!(from_yaml.primary.profile, ProfileChoice::Cloud);
-    let Some(Credentials::Basic(basic)) = from_yaml.primary.credentials else { panic!("basic was written") };
-    assert_eq!(basic.password.expect("it was written").expose(), "123456789");
-}
-
-#[test]
-fn the_environment_overrides_the_file_and_gives_text_the_type_that_is_asked_for() {
-    let file = "
-listeners:
-  - bind: 0.0.0.0:9081
-  - bind: 0.0.0.0:9082
-primary:
-  urls: [https://file.example]
-  requests_per_second: 7
-limits: { idle: 90s, drain: 5s }
-";
-    let config = taken(
-        "outpost.yaml",
-        file,
-        &[
-            ("OUTPOST_PRIMARY__URLS", "http://a.example, http://b.example"),
-            ("OUTPOST_PRIMARY__REQUESTS_PER_SECOND", "12"),
-            ("OUTPOST_PRIMARY__ALLOW_PLAIN_HTTP", "true"),
-            ("OUTPOST_PRIMARY__PROFILE", "7"),
-            ("OUTPOST_PRIMARY__CREDENTIALS__BASIC__USERNAME", "007"),
-            ("OUTPOST_PRIMARY__CREDENTIALS__BASIC__PASSWORD", "true"),
-            ("OUTPOST_LISTENERS__1__BIND", "0.0.0.0:9999"),
-            ("OUTPOST_LISTENERS__2__BIND", "0.0.0.0:9998"),
-            ("OUTPOST_LIMITS__IDLE", "2m"),
-            ("OUTPOST_LIMITS__HEAD", "16KiB"),
-            ("OUTPOST_CONFIG", "/etc/outpost.yaml"),
-            ("PATH", "/bin"),
-        ],
-    );
-    let text = describe(&config);
-    for line in [
-        "listeners.0.bind = 0.0.0.0:9081",
-        "listeners.1.bind = 0.0.0.0:9999",
-        "listeners.2.bind = 0.0.0.0:9998",
-        "primary.urls = http://a.example,http://b.example",
-        "primary.credentials.basic.username = 007",
-        "primary.credentials.basic.password = [redacted]",
-        "primary.requests_per_second = 12",
-        "primary.profile = 7",
-        "limits.idle = 2m",
-        "limits.drain = 5s",
-        "limits.head = 16KiB",
-    ] {
-        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
-    }
-    let Some(Credentials::Basic(basic)) = config.primary.credentials else { panic!("basic was set") };
-    assert_eq!(basic.password.expect("it was set").expose(), "true");
-}
-
-#[test]
-fn a_list_can_come_from_the_environment_alone() {
-    let loaded = load(
-        None,
-        &[
-            ("OUTPOST_PRIMARY__URLS__0", "https://a.example"),
-            ("OUTPOST_PRIMARY__URLS__1", "https://b.example"),
-            ("OUTPOST_LISTENERS__0__BIND", "127.0.0.1:1234"),
-        ],
-    );
-    let config = loaded.expect("good").config;
-    assert_eq!(config.primary.urls, ["https://a.example", "https://b.example"]);
-    assert_eq!(config.listeners[0].bind.port(), 1234);
-}
-
-#[test]
-fn unknown_variables_are_warned_of_and_do_not_stop_the_start() {
-    let loaded = load(
-        None,
-        &[
-            ("OUTPOST_PRIMARY__URLS", "https://registry.example"),
-            ("OUTPOST_PORT_8081_TCP_ADDR", "10.0.0.1"),
-            ("OUTPOST_PORT", "tcp://10.0.0.1:8081"),
-            ("OUTPOST_SERVICE_HOST", "10.0.0.1"),
-            ("OUTPOST_LIMITS__CONECTIONS", "5"),
-            ("OUTPOST_STATE__A__B", "x"),
-        ],
-    );
-    let warnings: Vec<_> = loaded.expect("it starts").warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings.len(), 5, "{warnings:#?}");
-    for name in [
-        "OUTPOST_PORT_8081_TCP_ADDR",
-        "OUTPOST_PORT",
-        "OUTPOST_SERVICE_HOST",
-        "OUTPOST_LIMITS__CONECTIONS",
-        "OUTPOST_STATE__A__B",
-    ] {
-        let said =
-            warnings.iter().any(|warning| warning.starts_with(&format!("{name}: ")) && warning.ends_with("ignored"));
-        assert!(said, "{name} is not in {warnings:#?}");
-    }
-}
+use crate::files::{Folder, MINIMAL, load, problems_of, taken};
 
 #[test]
 fn every_problem_of_a_file_is_named_with_its_line() {
@@ -283,10 +105,25 @@ fn problems_of_variables_name_the_variable() {
 }
 
 #[test]
+fn a_variable_that_others_take_the_place_of_is_not_passed_over() {
+    let variables = [
+        ("OUTPOST_PRIMARY__URLS", "https://registry.example"),
+        ("OUTPOST_LOG__LEVEL", "warn"),
+        ("OUTPOST_LOG", "json"),
+    ];
+    let problems = load(None, &variables).expect_err("one of them is lost");
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].starts_with("OUTPOST_LOG: log: set as a whole"), "{problems:#?}");
+}
+
+#[test]
 fn settings_that_contradict_each_other_are_refused() {
     let with = |more: &str| format!("{MINIMAL}{more}");
     for (content, expected) in [
         ("primary: { urls: [] }".to_owned(), "primary.urls: expected the URL"),
+        ("primary:\n".to_owned(), "primary: expected settings of its own below it"),
+        (with("limits: []"), "limits: expected settings of its own below it"),
+        (with("listeners: { bind: '127.0.0.1:1' }"), "listeners: expected a list"),
         ("listeners: []\n".to_owned() + MINIMAL, "listeners: expected at least one listener"),
         (with("admin: { bind: '127.0.0.1:8081' }"), "listeners.0.bind: the same address as admin.bind"),
         (with("listeners: [{ bind: '0.0.0.0:8082' }]"), "listeners.0.bind: the same address as admin.bind"),
@@ -476,118 +313,4 @@ fn a_file_that_is_no_configuration_is_refused() {
         assert!(problems[0].starts_with("outpost.yaml:"), "{problems:#?}");
     }
     assert!(problems_of("outpost.yaml", "")[0].starts_with("primary.urls: expected"), "an empty file sets nothing");
-}
-
-#[test]
-fn what_is_described_can_be_written_down_and_read_again() {
-    let mut variables: Vec<(String, String)> = describe(&Config::default())
-        .lines()
-        .filter_map(|line| line.split_once(" = "))
-        .filter(|(_, value)| *value != "–")
-        .map(|(key, value)| (format!("OUTPOST_{}", key.replace('.', "__").to_uppercase()), value.to_owned()))
-        .collect();
-    variables.push(("OUTPOST_PRIMARY__URLS".to_owned(), "https://registry.example".to_owned()));
-    let loaded = config::load(None, variables.into_iter()).expect("its own words");
-    assert_eq!(loaded.warnings, []);
-    let mut expected = Config::default();
-    expected.primary.urls.push("https://registry.example".to_owned());
-    assert_eq!(format!("{:?}", loaded.config), format!("{expected:?}"));
-}
-
-/// Where the settings of each section are declared: key, source, type.
-const SECTIONS: &[(&str, &str, &str)] = &[
-    ("", include_str!("../src/config/mod.rs"), "Config"),
-    ("listeners.N", include_str!("../src/server/mod.rs"), "ListenerConfig"),
-    ("listeners.N.tls", include_str!("../src/server/mod.rs"), "TlsConfig"),
-    ("admin", include_str!("../src/admin/mod.rs"), "Config"),
-    ("primary", include_str!("../src/upstream/mod.rs"), "Config"),
-    ("primary.credentials.basic", include_str!("../src/upstream/mod.rs"), "Basic"),
-    ("primary.credentials.bearer", include_str!("../src/upstream/mod.rs"), "Bearer"),
-    ("primary.tls", include_str!("../src/upstream/mod.rs"), "Tls"),
-    ("importer", include_str!("../src/importer/mod.rs"), "Config"),
-    ("state", include_str!("../src/store/mod.rs"), "Config"),
-    ("limits", include_str!("../src/server/mod.rs"), "Limits"),
-    ("log", include_str!("../src/telemetry/mod.rs"), "Config"),
-];
-
-/// The fields of a struct with their doc lines, as its source has them.
-fn documented(source: &str, name: &str) -> Vec<(String, String)> {
-    let (_, rest) = source.split_once(&format!("pub struct {name} {{")).expect("the section is declared there");
-    let (body, _) = rest.split_once("\n}").expect("a struct ends");
-    let (mut fields, mut doc) = (Vec::new(), String::new());
-    for line in body.lines().map(str::trim) {
-        if let Some(text) = line.strip_prefix("///") {
-            doc.push_str(text);
-        } else if let Some((field, _)) = line.strip_prefix("pub ").and_then(|line| line.split_once(':')) {
-            fields.push((field.to_owned(), std::mem::take(&mut doc).trim().to_owned()));
-        }
-    }
-    fields
-}
-
-/// The settings that a section knows, as it says itself when it is asked for one that it does not know.
-fn known(section: &str) -> Vec<String> {
-    let yaml = section.replace(".N", ".0").split('.').filter(|part| !part.is_empty()).enumerate().fold(
-        String::new(),
-        |yaml, (depth, part)| match part {
-            "0" => format!("{yaml}{}-\n", " ".repeat(depth)),
-            part => format!("{yaml}{}{part}:\n", " ".repeat(depth)),
-        },
-    );
-    let depth = section.split('.').filter(|part| !part.is_empty()).count();
-    let problems = problems_of("outpost.yaml", &format!("{yaml}{}no_such_setting: x\n", " ".repeat(depth)));
-    let answer =
-        problems.iter().find_map(|problem| problem.split_once("no_such_setting: unknown setting; known here are "));
-    let (_, names) = answer.unwrap_or_else(|| panic!("{section} does not say what it knows: {problems:#?}"));
-    names.split(", ").map(str::to_owned).collect()
-}
-
-fn table() -> String {
-    let mut table = "| Setting | Default | |\n|---|---|---|\n".to_owned();
-    for setting in settings() {
-        let (section, field) = setting.key.rsplit_once('.').unwrap_or(("", &setting.key));
-        let (_, source, name) = SECTIONS.iter().find(|(key, ..)| *key == section).expect("a section");
-        let (_, doc) = documented(source, name).into_iter().find(|(known, _)| known == field).expect("a field");
-        let default = if setting.default == "–" { String::new() } else { format!("`{}`", setting.default) };
-        table.push_str(&format!("| `{}` | {default} | {doc} |\n", setting.key));
-    }
-    table
-}
-
-#[test]
-fn every_setting_is_in_the_table_and_nothing_else_is() {
-    let listed: Vec<String> = settings().into_iter().map(|setting| setting.key).collect();
-    let mut declared = Vec::new();
-    for (section, source, name) in SECTIONS {
-        let documented: Vec<String> = documented(source, name).into_iter().map(|(field, _)| field).collect();
-        assert_eq!(documented, known(section), "{section}");
-        declared.extend(
-            documented.into_iter().map(|field| if section.is_empty() { field } else { format!("{section}.{field}") }),
-        );
-    }
-    for key in &declared {
-        let is_section = listed.iter().any(|listed| listed.starts_with(&format!("{key}.")));
-        assert!(is_section || listed.contains(key), "{key} is not in the table");
-    }
-    for key in &listed {
-        assert!(declared.contains(key), "{key} is no setting");
-    }
-    assert!(!table().contains("|  |\n"), "every setting is explained");
-}
-
-const BEGIN: &str = "<!-- settings -->\n";
-const END: &str = "<!-- /settings -->";
-
-/// `OUTPOST_WRITE_SETTINGS=1 cargo test --test config` writes the table anew.
-#[test]
-fn the_table_in_the_readme_is_the_table_of_the_settings() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let Ok(readme) = std::fs::read_to_string(&path) else { return };
-    let (before, rest) = readme.split_once(BEGIN).expect("README.md has the marker <!-- settings --> on a line");
-    let (found, after) = rest.split_once(END).expect("README.md has the marker <!-- /settings -->");
-    if std::env::var_os("OUTPOST_WRITE_SETTINGS").is_some() {
-        std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).expect("written");
-        return;
-    }
-    assert_eq!(found.trim(), table().trim(), "run OUTPOST_WRITE_SETTINGS=1 cargo test --test config");
 }

@@ -1,0 +1,8 @@
+//! The server room over real sockets: what it refuses, what it cuts, what it survives, how it drains.
+
+mod house;
+
+mod drain;
+mod heads;
+mod silence;
+mod tls;
