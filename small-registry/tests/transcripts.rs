@@ -4,6 +4,12 @@
 //! folders up in `shared/transcripts`, or where `TRANSCRIPTS` says) all of it is played. The exchanges that are
 //! known to be answered differently are listed in `tests/known-differences.json`, and the list may only shrink:
 //! both a difference outside it and a listed exchange that agrees are failures. `SHRINK=1` strikes the latter out.
+//!
+//! Why those that are left are there:
+//! * `04-references` 414: the real one had the parsed schema in a cache although its reference was gone.
+//! * `08-contexts`: `/contexts/../…` is a context named `..` there; here raw dots are refused with the path.
+//! * `13-negotiation` 232 to 241: `NaN` and half a surrogate pair in a body, which Java can hold and Rust cannot.
+//! * `13-negotiation` from 357 on: Jetty's HTML pages for what is no HTTP, mostly below the reach of any handler.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
