@@ -1,6 +1,6 @@
 //! A small in-memory Schema Registry on a real socket.
 //!
-//! It answers as Confluent Schema Registry 8.3 does, as far as `tests/transcripts.rs` says, and misbehaves on
+//! It answers as Confluent Schema Registry 8.3 does, as far as `tests/transcripts` says, and misbehaves on
 //! demand. Tests, benches and examples start it; it never ships.
 //!
 //! ```no_run

@@ -11,13 +11,11 @@
 //! * `13-negotiation` 232 to 241: `NaN` and half a surrogate pair in a body, which Java can hold and Rust cannot.
 //! * `13-negotiation` from 357 on: Jetty's HTML pages for what is no HTTP, mostly below the reach of any handler.
 
-mod recording;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::recording::{Known, Line, Request, header, known_differences, manifest, scenarios, whole};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use recording::{Known, Line, Request, header, known_differences, manifest, scenarios, whole};
 use serde_json::Value;
 use small_registry::SmallRegistry;
 

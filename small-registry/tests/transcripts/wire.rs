@@ -3,11 +3,9 @@
 //! Left out are requests that offer gzip, which the small registry does not do, the exchanges whose answers are
 //! known to differ, and those that no well-behaved client sends.
 
-mod recording;
-
 use std::collections::BTreeSet;
 
-use recording::{Line, Recorded, Request, header, known_differences, manifest, scenarios, whole};
+use crate::recording::{Line, Recorded, Request, header, known_differences, manifest, scenarios, whole};
 use small_registry::SmallRegistry;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
