@@ -1,5 +1,6 @@
 //! A full pass: reads what is listed and takes over what of it is news.
 
+use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -225,31 +226,26 @@ impl Core {
 
     /// Replaces the list of what is left out, or the part of it that lies in a context.
     fn leave_out(&self, within: Option<&Context>, skipped: Vec<Skipped>) {
-        let mut state = self.state();
-        let is_elsewhere = |one: &Skipped| match (within, &one.subject) {
-            (None, _) => false,
-            (Some(within), Some(subject)) => QualifiedSubject::parse(subject).context != *within,
-            (Some(_), None) => true,
+        let is_inside = |one: &Skipped| match (within, &one.subject) {
+            (None, _) => true,
+            (Some(within), Some(subject)) => QualifiedSubject::parse(subject).context == *within,
+            (Some(_), None) => false,
         };
-        let (kept, before): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut state.status.skipped).into_iter().partition(is_elsewhere);
-        for one in skipped.iter().filter(|one| !before.contains(one)) {
-            warn_of(one);
-        }
-        state.status.skipped = kept;
-        state.status.skipped.extend(skipped);
-        self.count_skipped(&mut state);
+        self.replace_skipped(is_inside, skipped);
     }
 
     /// The same for one subject.
     pub(super) fn leave_out_of(&self, subject: &QualifiedSubject, skipped: Vec<Skipped>) {
-        let mut state = self.state();
         let name = subject.to_string();
-        let before = &mut state.status.skipped;
-        let old: Vec<_> = before.extract_if(.., |one| one.subject.as_deref() == Some(&name)).collect();
-        skipped.iter().filter(|one| !old.contains(one)).for_each(warn_of);
-        before.retain(|one| !skipped.contains(one));
-        before.extend(skipped);
+        self.replace_skipped(|one| one.subject.as_deref() == Some(&name), skipped);
+    }
+
+    fn replace_skipped(&self, is_old: impl Fn(&Skipped) -> bool, new: Vec<Skipped>) {
+        let mut state = self.state();
+        let known: HashSet<Skipped> = std::mem::take(&mut state.status.skipped).into_iter().collect();
+        new.iter().filter(|one| !known.contains(one)).for_each(warn_of);
+        let new: BTreeSet<Skipped> = new.into_iter().chain(known.into_iter().filter(|one| !is_old(one))).collect();
+        state.status.skipped = new.into_iter().collect();
         self.count_skipped(&mut state);
     }
 
