@@ -30,14 +30,7 @@ fn id(call: &Call<'_>) -> Outcome<i32> {
 
 /// The subject parameter, behind its alias. It is not normalised: `:.:s` is nobody's key (WIRE.md § 3.7).
 fn asked(state: &State, call: &Call<'_>) -> (String, QualifiedSubject) {
-    // The filter that resolves aliases here takes a plus for itself, not for a blank.
-    let (_, query) = call.operation.target.split_once('?').unwrap_or_default();
-    let is_plus = |part: &str| part.strip_prefix("subject=").is_some_and(|value| value.contains('+'));
-    let mut text = call.parameter("subject").to_owned();
-    if query.split('&').any(is_plus) {
-        text = text.replace(' ', "+");
-    }
-    let text = text.as_str();
+    let text = call.parameter("subject");
     let subject = QualifiedSubject::parse(text);
     match state.configs.get(text).and_then(|config| config.alias.clone()).filter(|alias| !alias.is_empty()) {
         Some(alias) => {
