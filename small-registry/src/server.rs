@@ -22,6 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::faults::{Fault, Faults};
+use crate::gzip;
 use crate::profile::Profile;
 use crate::router::{self, Asked};
 use crate::seen::{Log, Seen};
@@ -150,7 +151,10 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     if matches!(fault, Some(Fault::Unauthorized)) || !shared.may(&seen.headers) {
         return Ok(whole(&seen.method, unauthorized()));
     }
-    let act = || shared.answer(&seen.method, &seen.target, &seen.headers, has_body.then_some(&seen.body[..]));
+    let act = || {
+        let body = has_body.then_some(&seen.body[..]);
+        gzip::encode(&seen.method, &seen.headers, shared.answer(&seen.method, &seen.target, &seen.headers, body))
+    };
     match fault {
         None | Some(Fault::Unauthorized) => Ok(whole(&seen.method, act())),
         Some(Fault::BlackHole) => std::future::pending().await,
