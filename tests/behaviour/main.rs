@@ -5,6 +5,7 @@
 mod consistency;
 mod house;
 mod offline;
+mod process;
 mod transcripts;
 mod wire;
 mod writes;
