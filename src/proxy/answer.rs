@@ -18,7 +18,7 @@ use crate::protocol::operation::Operation;
 use crate::protocol::shape::{Form, Record, schema};
 use crate::protocol::subject::Context;
 use crate::replica::answer::{Asked, MatchScope, Verdict, Why, answer, has_unknown_parameters};
-use crate::replica::{Change, Doubt, Rendered, Scope, Snapshot, Urgency, answer_key};
+use crate::replica::{Doubt, Rendered, Scope, Snapshot, Urgency, answer_key};
 use crate::routing::Routed;
 use crate::upstream::{Answer, Priority};
 
@@ -183,15 +183,14 @@ impl Proxy {
             };
             if let Err(failure) = learned {
                 tracing::warn!(scope = %failure.scope, error = %failure.cause, "could not take over what the primary showed");
-                self.distrust(lesson.scope()).await;
+                self.distrust(lesson.scope(), Doubt::Unsure).await;
             }
         }
     }
 
-    /// Marks a scope as behind what a client has seen.
-    pub(super) async fn distrust(&self, scope: Scope) {
-        let change = Change::Doubt(scope, Some(Doubt::Unsure));
-        if let Err(failure) = self.parties.replica.apply_write(vec![change]).await {
+    /// Marks a scope as not to be believed until it has been read again.
+    pub(super) async fn distrust(&self, scope: Scope, doubt: Doubt) {
+        if let Err(failure) = self.parties.replica.doubt(scope, doubt).await {
             tracing::error!(error = %failure, "a doubt could not be kept");
         }
     }
@@ -212,7 +211,7 @@ impl Proxy {
                 return Settled::AskPrimary;
             }
             let away = self.parties.primary.reachability().unreachable_since.is_some();
-            if away && doubt == Doubt::Incomplete {
+            if away && doubt != Doubt::Unsure {
                 continue;
             }
             if self.parties.reread.reread(scope, Urgency::Read).await.is_err() && doubt == Doubt::Unsure {
