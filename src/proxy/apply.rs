@@ -80,6 +80,21 @@ impl Effects {
         }
     }
 
+    /// What is certainly gone for good, even where the rest of the subject is not known.
+    pub(super) fn purged(&self, answer: &Answer) -> Vec<Change> {
+        if !self.permanent {
+            return Vec::new();
+        }
+        let one = |body: &Bytes| serde_json::from_slice::<i32>(body).ok().map(|number| vec![number]);
+        let numbers = match self.route {
+            Route::DeleteSubject => serde_json::from_slice(&answer.body).ok(),
+            Route::DeleteVersion => one(&answer.body),
+            _ => None,
+        };
+        let purge = |version| Change::Purge { subject: self.subject.clone(), version };
+        numbers.unwrap_or_default().into_iter().map(purge).collect()
+    }
+
     /// The answer of 8.x shows the whole version; one that says only the id proves too little.
     fn registered(&self, answer: &Answer) -> Option<Vec<Change>> {
         let listed: Listed = serde_json::from_slice(&answer.body).ok()?;

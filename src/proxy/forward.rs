@@ -173,6 +173,7 @@ impl Proxy {
             },
             None => effects.scopes(),
         };
+        self.purge(&effects, answer.filter(|_| !unproven.is_empty())).await;
         for scope in unproven {
             let is_wide = matches!(scope, Scope::All | Scope::Context(_));
             let is_promised = answer.is_some();
@@ -186,6 +187,18 @@ impl Proxy {
                 let read = async move { reread.reread(scope, Urgency::Background).await };
                 tokio::spawn(async move { read.await.unwrap_or_else(|failure| log(&failure)) });
             }
+        }
+    }
+
+    /// An id that is gone must not be read any more, although all else is in doubt.
+    async fn purge(&self, effects: &Effects, answer: Option<&Answer>) {
+        let purged = answer.map(|answer| effects.purged(answer)).unwrap_or_default();
+        if purged.is_empty() {
+            return;
+        }
+        let replica = &self.parties.replica;
+        if let Err(failure) = replica.apply_write(purged, replica.ticket()).await {
+            tracing::error!(error = %failure, "an acknowledged deletion could not be kept");
         }
     }
 }
