@@ -315,7 +315,7 @@ async fn http_2_gives_no_way_around_what_http_1_refuses() {
     for name in ["x-http-method-override", "x-method-override"] {
         over_h2(&mut client, "GET", "/subjects/a/versions/1", &[(name, "DELETE")], "").await;
     }
-    assert_eq!(house.primary.requests().len(), 0);
+    assert_eq!(house.primary.count(|seen| seen.method != "GET"), 0);
     let mut headers = json.to_vec();
     headers.extend([("te", "trailers"), ("authorization", "Basic eDp5"), ("cookie", "a=b"), ("x-anything", "1")]);
     let answer = over_h2(&mut client, "POST", "/subjects/a/versions", &headers, &registration("2")).await;
