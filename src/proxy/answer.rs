@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Response;
 use moka::future::Cache;
+use tokio::time::timeout_at;
 
 use super::Proxy;
 use super::ask::Ask;
@@ -15,10 +16,11 @@ use super::respond::relay;
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
-use crate::protocol::shape::{Form, Record, schema};
+use crate::protocol::shape::{Form, Profile, Record, schema};
 use crate::protocol::subject::Context;
+use crate::protocol::target::java_int;
 use crate::replica::answer::{Asked, MatchScope, Verdict, Why, answer, has_unknown_parameters};
-use crate::replica::{Doubt, Rendered, Scope, Snapshot, Urgency, answer_key};
+use crate::replica::{ContextState, Doubt, Rendered, Scope, Snapshot, Urgency, answer_key};
 use crate::routing::Routed;
 use crate::upstream::{Answer, Priority};
 
@@ -52,7 +54,7 @@ impl Proxy {
             self.parties.metrics.answered(operation.route, Source::Replica);
             return Ok(self.own(&hit, ask));
         }
-        let snapshot = match self.settle(operation, snapshot).await {
+        let snapshot = match self.settle(operation, ask, snapshot).await {
             Settled::Sure(snapshot) => snapshot,
             Settled::AskPrimary => {
                 let answer = self.ask_primary(routed, ask, false).await?;
@@ -167,7 +169,7 @@ impl Proxy {
     }
 
     /// Settles what is in doubt of what the operation is about.
-    async fn settle(&self, operation: &Operation, snapshot: Arc<Snapshot>) -> Settled {
+    async fn settle(&self, operation: &Operation, ask: &Ask, snapshot: Arc<Snapshot>) -> Settled {
         if snapshot.is_sure() {
             return Settled::Sure(snapshot);
         }
@@ -185,7 +187,10 @@ impl Proxy {
             if away && doubt == Doubt::Incomplete {
                 continue;
             }
-            if self.parties.reread.reread(scope, Urgency::Read).await.is_err() && doubt == Doubt::Unsure {
+            let is_harmless = doubt == Doubt::Incomplete || is_beside(&scope, operation, &snapshot);
+            let reading = self.parties.reread.reread(scope, Urgency::Read);
+            let is_settled = matches!(timeout_at(ask.read_deadline, reading).await, Ok(Ok(())));
+            if !is_settled && !is_harmless {
                 return Settled::AskPrimary;
             }
         }
@@ -195,12 +200,32 @@ impl Proxy {
 
 /// The shape that this client is shown.
 pub(super) fn form_for(snapshot: &Snapshot, ask: &Ask) -> Form {
-    snapshot.profile().unwrap_or_default().form(ask.accepts_unknown())
+    profile_of(snapshot).form(ask.accepts_unknown())
+}
+
+/// Before a pass has found out the profile, a version tells: one without a GUID comes from a
+/// registry of the old shape.
+fn profile_of(snapshot: &Snapshot) -> Profile {
+    let shown = || {
+        let (_, subject) = snapshot.contexts().find_map(|(_, context)| context.subjects().next())?;
+        subject.versions.first()?.guid.is_none().then_some(Profile::Confluent7)
+    };
+    snapshot.profile().or_else(shown).unwrap_or_default()
 }
 
 enum Settled {
     Sure(Arc<Snapshot>),
     AskPrimary,
+}
+
+/// Whether an id is asked for that a subject in doubt does not hold: whatever it has gained, the
+/// schema of the id stays what it is (C8).
+fn is_beside(scope: &Scope, operation: &Operation, snapshot: &Snapshot) -> bool {
+    let Scope::Subject(subject) = scope else { return false };
+    let Some(id) = java_int(operation.name()) else { return false };
+    let holds = |state: &Arc<ContextState>| state.holders(id).iter().any(|holder| holder.subject == subject.subject);
+    matches!(operation.route, Route::SchemaById | Route::SchemaTextById)
+        && !snapshot.context(&subject.context).is_some_and(holds)
 }
 
 /// Whether what is in doubt can show in the answer.
@@ -243,5 +268,25 @@ fn again(failure: &Arc<Failure>, ask: &Ask) -> Failure {
     match &**failure {
         Failure::Away(cause, _) => Failure::Away(Box::new(cause.for_another()), ask.media.clone()),
         _ => Failure::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::schema::Listed;
+    use crate::protocol::subject::QualifiedSubject;
+    use crate::replica::{Change, Forgetful, Replica};
+
+    #[tokio::test]
+    async fn until_the_profile_is_known_the_first_version_shows_it() {
+        let replica = Arc::new(Replica::empty(Forgetful));
+        assert_eq!(profile_of(&replica.snapshot()), Profile::Confluent8);
+        let listed = serde_json::from_str::<Listed>(r#"{"version":1,"id":1,"schema":"x"}"#).expect("a version");
+        let change = Change::Version { subject: QualifiedSubject::parse("a"), version: listed.version };
+        replica.apply_write(vec![change]).await.expect("kept");
+        assert_eq!(profile_of(&replica.snapshot()), Profile::Confluent7);
+        replica.apply_write(vec![Change::Profile(Profile::Cloud)]).await.expect("kept");
+        assert_eq!(profile_of(&replica.snapshot()), Profile::Cloud);
     }
 }

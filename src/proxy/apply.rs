@@ -221,8 +221,10 @@ pub(super) fn remember_config(operation: &Operation, answer: &Answer) -> Option<
         (true, false) => return None,
     };
     let unset = answer.status == StatusCode::NOT_FOUND && answer.body.windows(5).any(|code| code == b"40408");
+    // An answer to HEAD has no body, and a page of a balancer is no configuration.
+    let is_object = serde_json::from_slice::<serde_json::Map<String, Value>>(&answer.body).is_ok();
     let is_plain = !answer.headers.contains_key(http::header::CONTENT_ENCODING);
-    ((answer.status == StatusCode::OK || unset) && is_plain).then(|| Change::Remember {
+    ((answer.status == StatusCode::OK || unset) && is_plain && is_object).then(|| Change::Remember {
         key: Arc::from(key),
         answer: Some(Remembered { status: answer.status.as_u16(), body: answer.body.clone() }),
     })

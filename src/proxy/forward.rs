@@ -95,7 +95,7 @@ impl Proxy {
             Ok(answer) if is_write && answer.status.is_success() => {
                 if !is_whole(operation.route, &answer) {
                     tracing::error!(route = ?operation.route, status = %answer.status, "the primary's answer to a write cannot be understood");
-                    self.bring_up(effects, None, ask.write_deadline).await;
+                    self.look_again(&effects);
                     return Err(Failure::Garbled(ask.media));
                 }
                 self.bring_up(effects, Some(&answer), ask.write_deadline).await;
@@ -127,14 +127,15 @@ impl Proxy {
             _ if !is_write => Err(Failure::Away(Box::new(failure), ask.media)),
             Sent::No => Err(Failure::Away(Box::new(failure), ask.media)),
             Sent::Maybe if operation.route == Route::Register => {
-                let resolved = self.resolve(operation, &ask).await;
+                let Some(answer) = self.resolve(operation, &ask).await else {
+                    self.look_again(&effects);
+                    return Err(Failure::Unknown(Box::new(failure), ask.media));
+                };
                 self.bring_up(effects, None, ask.write_deadline).await;
-                resolved
-                    .map(|answer| self.own(&answer, &ask))
-                    .ok_or_else(|| Failure::Unknown(Box::new(failure), ask.media))
+                Ok(self.own(&answer, &ask))
             }
             Sent::Maybe => {
-                self.bring_up(effects, None, ask.write_deadline).await;
+                self.look_again(&effects);
                 Err(Failure::Unknown(Box::new(failure), ask.media))
             }
         }
@@ -185,12 +186,23 @@ impl Proxy {
                 crate::replica::Urgency::Background
             };
             if urgency == crate::replica::Urgency::Background {
-                let reread = self.parties.reread.clone();
-                tokio::spawn(async move { reread.reread(scope, urgency).await.map_err(|failure| log(&failure)) });
+                self.reread_later(scope);
             } else if let Ok(Err(failure)) = timeout_at(deadline, self.parties.reread.reread(scope, urgency)).await {
                 log(&failure);
             }
         }
+    }
+
+    /// Looks what became of a write that was not acknowledged. Nobody was told that it counts, so what
+    /// the replica holds is as right as before and must outlast an outage (CONSISTENCY.md).
+    fn look_again(&self, effects: &Effects) {
+        effects.scopes().into_iter().for_each(|scope| self.reread_later(scope));
+    }
+
+    fn reread_later(&self, scope: Scope) {
+        let reread = self.parties.reread.clone();
+        let urgency = crate::replica::Urgency::Background;
+        tokio::spawn(async move { reread.reread(scope, urgency).await.map_err(|failure| log(&failure)) });
     }
 }
 
