@@ -8,6 +8,7 @@ use moka::future::Cache;
 use tokio::time::timeout_at;
 
 use super::Proxy;
+use super::apply::is_registrys;
 use super::ask::Ask;
 use super::forward::call;
 use super::metrics::Source;
@@ -22,7 +23,7 @@ use crate::protocol::target::java_int;
 use crate::replica::answer::{Asked, MatchScope, Verdict, Why, answer, has_unknown_parameters};
 use crate::replica::{ContextState, Doubt, Rendered, Scope, Snapshot, Urgency, answer_key};
 use crate::routing::Routed;
-use crate::upstream::{Answer, Priority};
+use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Priority, Sent};
 
 /// Answers of the primary to misses, each for a moment: long enough for those who ask at the same
 /// time, too short to be believed later.
@@ -156,6 +157,10 @@ impl Proxy {
         // What is of no use to the replica may come in any encoding that the client takes.
         let read_here = !matches!(operation.route, Route::UnknownRead | Route::DekRead);
         let answer = self.ask_primary(routed, ask, read_here).await?;
+        if !is_registrys(operation, &answer) {
+            let unreadable = Unanswered::new(FailureKind::Unreadable, Sent::No);
+            return Err(Failure::Away(Box::new(unreadable), ask.media.clone()));
+        }
         self.learn(operation, &answer, ticket, ask.read_deadline).await;
         Ok(answer)
     }

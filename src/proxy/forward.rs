@@ -151,7 +151,8 @@ impl Proxy {
             path_and_query: normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")),
             headers: to_primary(ask, &self.pseudonym, true),
             body: ask.body.clone(),
-            priority: Priority::Miss,
+            // It belongs to a write: a pause that holds misses back must not leave its fate unknown.
+            priority: Priority::Write,
             deadline: ask.write_deadline,
         };
         let answer =

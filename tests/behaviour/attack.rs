@@ -60,7 +60,7 @@ async fn a_page_of_a_balancer_is_not_kept_as_a_configuration() {
 async fn a_page_that_says_not_found_takes_neither_contexts_nor_associations_away() {
     let house = House::open().await;
     let association = r#"{"resourceName":"t","resourceNamespace":"n","resourceId":"r","resourceType":"topic",
-        "associations":[{"subject":"t-value","associationType":"value","lifecycle":"STRONG","schema":{"schema":"\"string\""}}]}"#;
+        "associations":[{"subject":":.n:t-value","associationType":"value","lifecycle":"STRONG","schema":{"schema":"\"string\""}}]}"#;
     let made = house.ask("POST", "/associations", association).await;
     assert_eq!(made.status, 200, "{}", made.body);
     house.register(":.c:a", "1").await;
@@ -84,4 +84,54 @@ async fn the_primary_is_asked_for_answers_without_a_coding() {
     for seen in house.primary.requests() {
         assert_eq!(seen.header("accept-encoding"), Some("identity"), "{}", seen.target);
     }
+}
+
+fn status(status: u16, body: &str) -> Fault {
+    let headers = vec![("Content-Type".to_owned(), "application/vnd.schemaregistry.v1+json".to_owned())];
+    Fault::Status { status, headers, body: body.to_owned() }
+}
+
+#[tokio::test]
+async fn a_page_that_says_not_found_is_no_absence() {
+    let house = House::open().await;
+    let pages = [(404, "<html>no backend</html>"), (404, ""), (200, "<html>log in</html>")];
+    for (n, (code, body)) in pages.into_iter().enumerate() {
+        for target in ["/subjects/x/versions", "/subjects/x/versions/latest", "/schemas/ids/9", "/config/x"] {
+            // A name of its own each time: what the primary did not have is remembered for a moment.
+            let target = &target.replace('x', &format!("x{n}")).replace('9', &format!("9{n}"));
+            house.primary.fault_times(1, status(code, body));
+            let heard = house.get(target).await;
+            assert_eq!((heard.status, heard.code()), (500, 50003), "{target} {code} {body}");
+            assert_eq!(house.until(target, |heard| heard.status != 500).await.status, 404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_registration_is_not_acknowledged_without_an_id() {
+    let house = House::open().await;
+    for fault in [status(204, ""), status(200, ""), status(200, r#"{"id":"7"}"#), status(200, "null")] {
+        let is_register = |seen: &small_registry::Seen| seen.path() == "/subjects/a/versions" && seen.method == "POST";
+        house.primary.fault_where(is_register, Some(1), fault.clone());
+        let heard = house.register("a", "1").await;
+        assert_eq!((heard.status, heard.code()), (500, 50002), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_registration_is_resolved_while_misses_are_held_back() {
+    let house = House::open().await;
+    house.primary.fault_times(1, Fault::too_many_requests(30));
+    assert_eq!(house.get("/subjects/x/versions").await.status, 429);
+    house.primary.fault_times(1, Fault::CutAfterAct);
+    let heard = house.register("a", "1").await;
+    assert_eq!(heard.status, 200, "{}", heard.body);
+}
+
+#[tokio::test]
+async fn a_failure_of_the_primary_without_a_body_gets_the_registrys_shape() {
+    let house = House::open().await;
+    house.primary.fault_times(1, status(503, ""));
+    let heard = house.register("a", "1").await;
+    assert_eq!((heard.status, heard.code()), (503, 503));
 }
