@@ -168,6 +168,18 @@ async fn a_primary_that_knows_no_paging_is_read_once_and_not_for_ever() {
 }
 
 #[tokio::test]
+async fn a_full_pass_ends_though_every_page_is_the_same() {
+    let setting = Setting::start().await;
+    // All of one subject, so that there is little to sweep.
+    let items: Vec<_> = (1..=1000)
+        .map(|number| json!({"subject": "s", "version": number, "id": number, "guid": format!("g{number}"), "schema": "{}", "ts": 1, "deleted": false}))
+        .collect();
+    setting.answer("/schemas?", &json!(items).to_string());
+    setting.pass().await;
+    assert!(holds(&setting.replica.snapshot(), "s", 1000).is_some());
+}
+
+#[tokio::test]
 async fn an_item_that_is_too_large_for_any_page_is_stepped_over() {
     let setting = Setting::start().await;
     let all = items(7);
