@@ -15,8 +15,9 @@ use super::reading::{Reading, Shown};
 use super::status::{PassKind, Reason, Report, Skipped};
 use super::walk::{self, Care};
 use super::{Begun, Core};
+use crate::protocol::error::Refusal;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Change, IdConflict, NotKept, Scope, Urgency};
+use crate::replica::{Change, IdConflict, NotKept, Remembered, Scope, Urgency};
 
 /// Most versions that are kept at once, so that a write never waits long behind the importer.
 const COMMIT: usize = 1000;
@@ -107,12 +108,25 @@ impl Core {
     }
 
     /// Reads all subjects, or those of a context, in the way that the primary allows.
+    /// Remembers whether `/schemas` is a list that we could answer for the primary.
+    async fn note_listing(&self, is_usable: bool) -> Result<(), NotKept> {
+        let known = self.replica.snapshot().remembered("/schemas").is_none();
+        if known != is_usable {
+            let unusable = Remembered { status: 404, body: Refusal::not_found().body().into() };
+            let change = Change::Remember { key: "/schemas".into(), answer: (!is_usable).then_some(unusable) };
+            self.replica.apply_reading(vec![change], self.replica.ticket()).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn read(&self, poll: &Poll, within: Option<&Context>, care: Care) -> Result<Reading, PassError> {
         if let Some(reading) = listing::read(poll, &self.replica, within).await? {
             self.state().walks = false;
+            self.note_listing(true).await?;
             return Ok(reading);
         }
         self.state().walks = true;
+        self.note_listing(false).await?;
         let mut reading = walk::read(poll, &self.replica, self.config.parallel, care).await?;
         reading.shown.retain(|shown| within.is_none_or(|within| shown.subject.context == *within));
         Ok(reading)

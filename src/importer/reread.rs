@@ -94,7 +94,10 @@ impl Core {
     async fn reread_now(self: &Arc<Self>, scope: Scope, urgency: Urgency) -> Result<(), RereadError> {
         let poll = self.poll(urgency);
         match scope {
-            Scope::Subject(subject) => drop(self.settle_subject(&poll, subject).await?),
+            Scope::Subject(subject) => {
+                self.settle_subject(&poll, subject).await?;
+                self.find_profile(&poll).await?;
+            }
             Scope::Context(context) => self.reread_context(&poll, &context).await?,
             Scope::Remembered(key) => drop(self.take_answers(&poll, vec![key]).await?),
             Scope::Contexts => drop(self.take_contexts(&poll).await?),
