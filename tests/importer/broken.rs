@@ -266,3 +266,18 @@ async fn a_subject_that_is_refused_for_ever_is_named_and_asked_for_once_a_pass()
     let skipped = setting.importer.status().skipped;
     assert_eq!((skipped[0].subject.as_deref(), &skipped[0].reason), (Some("b"), &Reason::Refused(500)));
 }
+
+#[tokio::test]
+async fn a_list_that_never_listed_anything_is_not_believed_and_the_subjects_are_walked() {
+    let setting = Setting::start().await;
+    setting.register("a", r#""string""#);
+    setting.answer("/schemas?", "[]");
+    for _ in 0..2 {
+        setting.pass().await;
+        assert!(holds(&setting.replica.snapshot(), "a", 1).is_some());
+        assert!(setting.importer.status().alarm.is_none());
+    }
+    setting.registry.clear_faults();
+    setting.pass().await;
+    assert!(setting.replica.snapshot().remembered("/schemas").is_none(), "it lists now");
+}
