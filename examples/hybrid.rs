@@ -52,7 +52,7 @@ async fn main() -> Result<()> {
     let mut stage = Stage::build().await?;
     stage.introduce();
     stage.teams_register().await?;
-    stage.clients_read("Clients read them back", None).await?;
+    stage.clients_read("Clients read them back", Cloud::Up).await?;
     stage.cloud_leaves().await?;
     stage.outpost_restarts().await?;
     stage.cloud_returns().await?;
