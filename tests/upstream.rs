@@ -154,6 +154,13 @@ async fn silence_before_anything_could_be_sent_is_certain() {
     let peer = Peer::start(|_, _| Act::Silence).await;
     let https = registry(&[peer.url().replace("http:", "https:")]);
     assert_eq!(failed(https.send(call()).await), (FailureKind::TimedOut, Sent::No));
+
+    let peer = Peer::start(|_, _| Act::Answer(answer(200, "{}"))).await;
+    let registry = registry(&[peer.url()]);
+    registry.send(read("/subjects")).await.expect("a connection to go out on");
+    let late = Call { deadline: Instant::now(), ..write("/subjects/a/versions", "{}") };
+    assert_eq!(failed(registry.send(late).await), (FailureKind::TimedOut, Sent::No));
+    assert_eq!(peer.seen().len(), 1);
 }
 
 #[tokio::test]
@@ -392,7 +399,8 @@ async fn another_url_takes_over_and_is_kept_but_not_for_a_write_that_may_have_ar
 async fn dead_addresses_of_a_name_are_passed_over() {
     let peer = Peer::start(|_, _| Act::Answer(answer(200, "{}"))).await;
     let port = peer.address.port();
-    for dead in [vec!["127.0.0.2"], vec!["127.0.0.2", "127.0.0.3", "::1"], vec!["192.0.2.1", "127.0.0.2"]] {
+    let _silent = Peer::black_hole(SocketAddr::from(([127, 0, 0, 9], port)));
+    for dead in [vec!["127.0.0.2"], vec!["127.0.0.2", "127.0.0.3", "::1"], vec!["127.0.0.9"]] {
         let addresses: Vec<_> = dead.iter().copied().chain(["127.0.0.1"]).collect();
         let found: Vec<_> = addresses.iter().map(|ip| SocketAddr::new(ip.parse().expect("an address"), port)).collect();
         let resolver = Arc::new(move |host: String, _| {

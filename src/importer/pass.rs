@@ -37,6 +37,13 @@ pub enum PassError {
     Braked(Box<str>),
 }
 
+impl PassError {
+    /// Whether the primary refused this one question, while it may well answer others.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Poll(error) if error.status().is_some())
+    }
+}
+
 /// What became of subjects that were to be taken over.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
@@ -58,34 +65,44 @@ impl Core {
     /// The part of a full pass that readers wait for.
     pub(super) async fn begin_full_pass(&self, confirm_removals: bool) -> Result<Begun, Report> {
         let _turn = self.turn.lock().await;
-        let started_at = Timestamp::now();
-        let poll = self.poll(Urgency::Background);
-        match self.read_all(&poll, confirm_removals).await {
-            Ok(changes) => {
+        let mut begun =
+            Begun { poll: self.poll(Urgency::Background), started_at: Timestamp::now(), changes: 0, refusal: None };
+        match self.read_all(&mut begun, confirm_removals).await {
+            Ok(()) => {
                 self.state().status.listed = true;
-                Ok(Begun { poll, started_at, changes })
+                Ok(begun)
             }
-            Err(error) => Err(self.ended(PassKind::Full, started_at, &poll, Err(error))),
+            Err(error) => Err(self.ended(PassKind::Full, begun.started_at, &begun.poll, Err(error))),
         }
     }
 
-    /// The facts and the sweep, while tail passes go on.
-    pub(super) async fn end_full_pass(&self, begun: Begun) -> Report {
-        let Begun { poll, started_at, changes } = begun;
-        let _turn = self.sweeping.lock().await;
-        let outcome = match self.take_facts(&poll).await {
-            Ok(facts) => self.sweep(&poll).await.map(|swept| changes + facts + swept),
-            Err(error) => Err(error),
-        };
-        self.ended(PassKind::Full, started_at, &poll, outcome)
+    async fn read_all(&self, begun: &mut Begun, confirm_removals: bool) -> Result<(), PassError> {
+        let contexts = self.take_contexts(&begun.poll).await;
+        begun.count(contexts)?;
+        let reading = self.read(&begun.poll, None, Care::Thorough).await?;
+        begun.changes += self.take_profile(&begun.poll, &reading).await?;
+        begun.changes += self.take(&begun.poll, reading, None, confirm_removals).await?;
+        Ok(())
     }
 
-    async fn read_all(&self, poll: &Poll, confirm_removals: bool) -> Result<u64, PassError> {
-        let contexts = self.take_contexts(poll).await?;
-        let reading = self.read(poll, None, Care::Thorough).await?;
-        let profile = self.take_profile(poll, &reading).await?;
-        let listed = self.take(poll, reading, None, confirm_removals).await?;
-        Ok(contexts + profile + listed)
+    /// The facts and the sweep, while tail passes go on.
+    pub(super) async fn end_full_pass(&self, mut begun: Begun) -> Report {
+        let _turn = self.sweeping.lock().await;
+        let outcome = match self.read_the_rest(&mut begun).await {
+            Ok(()) => begun.refusal.take().map_or(Ok(begun.changes), Err),
+            Err(error) => Err(error),
+        };
+        self.ended(PassKind::Full, begun.started_at, &begun.poll, outcome)
+    }
+
+    async fn read_the_rest(&self, begun: &mut Begun) -> Result<(), PassError> {
+        let facts = self.take_facts(&begun.poll).await;
+        begun.count(facts)?;
+        let swept = self.sweep(&begun.poll).await;
+        begun.count(swept)?;
+        // Last: what the pass replaced or removed leaves texts that nothing refers to.
+        self.replica.sweep().await?;
+        Ok(())
     }
 
     /// Reads all subjects, or those of a context, in the way that the primary allows.
@@ -122,7 +139,9 @@ impl Core {
         if brake.is_none() {
             verify.extend(missing);
         }
-        verify.extend(doubtful.into_iter().filter(|subject| !verify.contains(subject)).collect::<Vec<_>>());
+        verify.extend(doubtful);
+        verify.sort();
+        verify.dedup();
         let verified = self.take_one_by_one(poll, verify).await?;
         changes += verified.changes;
         skipped.extend(verified.skipped);
@@ -196,7 +215,6 @@ impl Core {
     fn report_conflict(&self, conflict: &IdConflict) -> Skipped {
         self.counters.conflicts.inc();
         let IdConflict { subject, version, id } = conflict;
-        tracing::error!(%subject, version, id, "the primary shows another schema for an id; ours is kept");
         Skipped {
             subject: Some(subject.to_string()),
             version: Some(*version),
@@ -289,6 +307,18 @@ impl Core {
     }
 }
 
+impl Begun {
+    /// Goes on after a step that the primary refuses: the others are current all the same.
+    fn count(&mut self, step: Result<u64, PassError>) -> Result<(), PassError> {
+        match step {
+            Ok(changes) => self.changes += changes,
+            Err(error) if error.is_refusal() => drop(self.refusal.get_or_insert(error)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
 impl Report {
     /// What is said when the process ends under a pass.
     pub(super) fn torn_down() -> Self {
@@ -305,6 +335,10 @@ pub(super) fn refused(subject: &QualifiedSubject, status: u16) -> Skipped {
 
 fn warn_of(skipped: &Skipped) {
     let Skipped { subject, version, reason, .. } = skipped;
+    if matches!(reason, Reason::IdConflict(_)) {
+        tracing::error!(subject, version, %reason, "the primary contradicts the replica; ours is kept");
+        return;
+    }
     tracing::warn!(subject, version, %reason, "a version of the primary is left out");
 }
 

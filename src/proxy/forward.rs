@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Response};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::Proxy;
 use super::answer::form_for;
@@ -47,6 +47,9 @@ impl Proxy {
             && let Some(known) = self.already_registered(operation, &ask, false)
         {
             return Ok(known);
+        }
+        if operation.effect == Effect::Write && !self.parties.store.is_writable() {
+            return Err(Failure::Store(ask.media));
         }
         // A client that goes away must not keep what the primary has done from the replica.
         let proxy = self.clone();
@@ -92,10 +95,10 @@ impl Proxy {
             Ok(answer) if is_write && answer.status.is_success() => {
                 if !is_whole(operation.route, &answer) {
                     tracing::error!(route = ?operation.route, status = %answer.status, "the primary's answer to a write cannot be understood");
-                    self.bring_up(effects, None).await;
+                    self.bring_up(effects, None, ask.write_deadline).await;
                     return Err(Failure::Garbled(ask.media));
                 }
-                self.bring_up(effects, Some(&answer)).await;
+                self.bring_up(effects, Some(&answer), ask.write_deadline).await;
                 Ok(relay(&answer, &ask))
             }
             Ok(answer) => Ok(relay(&answer, &ask)),
@@ -125,13 +128,13 @@ impl Proxy {
             Sent::No => Err(Failure::Away(Box::new(failure), ask.media)),
             Sent::Maybe if operation.route == Route::Register => {
                 let resolved = self.resolve(operation, &ask).await;
-                self.bring_up(effects, None).await;
+                self.bring_up(effects, None, ask.write_deadline).await;
                 resolved
                     .map(|answer| self.own(&answer, &ask))
                     .ok_or_else(|| Failure::Unknown(Box::new(failure), ask.media))
             }
             Sent::Maybe => {
-                self.bring_up(effects, None).await;
+                self.bring_up(effects, None, ask.write_deadline).await;
                 Err(Failure::Unknown(Box::new(failure), ask.media))
             }
         }
@@ -159,7 +162,7 @@ impl Proxy {
 
     /// Brings the replica up to a write before it is acknowledged. Nothing that fails here takes the
     /// acknowledgement back (C1): what could not be read again is in doubt from now on.
-    async fn bring_up(&self, effects: Effects, answer: Option<&Answer>) {
+    async fn bring_up(&self, effects: Effects, answer: Option<&Answer>, deadline: Instant) {
         let proven = answer.and_then(|answer| effects.proven(answer));
         let unproven = match proven {
             Some(changes) => match self.parties.replica.apply_write(changes).await {
@@ -184,7 +187,7 @@ impl Proxy {
             if urgency == crate::replica::Urgency::Background {
                 let reread = self.parties.reread.clone();
                 tokio::spawn(async move { reread.reread(scope, urgency).await.map_err(|failure| log(&failure)) });
-            } else if let Err(failure) = self.parties.reread.reread(scope, urgency).await {
+            } else if let Ok(Err(failure)) = timeout_at(deadline, self.parties.reread.reread(scope, urgency)).await {
                 log(&failure);
             }
         }

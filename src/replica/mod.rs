@@ -125,6 +125,7 @@ impl Replica {
         let mut outcome = Applied::default();
         let mut scopes = Vec::new();
         let mut draft = change::Draft::of(&self.current.load(), texts);
+        let only_doubts = changes.iter().all(|change| matches!(change, Change::Doubt(_, Some(_))));
         for change in changes {
             if let Some(scope) = change.scope() {
                 if applied.get(&scope).is_some_and(|last| *last > number) {
@@ -140,6 +141,10 @@ impl Replica {
             && let Err(failure) = self.keep.keep(entries).await
         {
             texts.forget(&fresh);
+            // A doubt counts even if it cannot be kept: who reads now must not believe what is held.
+            if let Some(next) = next.filter(|_| only_doubts) {
+                self.current.store(Arc::new(next));
+            }
             return Err(failure);
         }
         applied.extend(scopes.into_iter().map(|scope| (scope, number)));

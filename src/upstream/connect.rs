@@ -47,6 +47,9 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// The system's name resolution, and the proxies of `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
+    ///
+    /// A registry over plain http is reached through a tunnel as well, so that a proxy never sees more of a request
+    /// than everybody else on that way.
     pub fn of_this_process() -> Self {
         let resolver: Resolver = Arc::new(|host, port| {
             Box::pin(async move { Ok(tokio::net::lookup_host((host.as_str(), port)).await?.collect()) })

@@ -87,7 +87,8 @@ impl Failure {
         chain(self)
     }
 
-    pub(super) fn new(kind: FailureKind, sent: Sent) -> Self {
+    /// One without a cause beyond its kind.
+    pub fn new(kind: FailureKind, sent: Sent) -> Self {
         Self { kind, sent, retry_after: None, source: None }
     }
 

@@ -252,6 +252,10 @@ impl Registry {
     /// Puts the call on the wire to one URL.
     pub(super) async fn attempt(&self, index: usize, call: &Call) -> Result<Answer, Failure> {
         let mut request = self.request(index, call).await?;
+        // A limit that is over would still let the first bytes go.
+        if call.deadline <= Instant::now() {
+            return Err(Failure::new(FailureKind::TimedOut, Sent::No));
+        }
         self.counters.attempt(self.name);
         let connection = capture_connection(&mut request);
         match timeout_at(call.deadline, exchange(&self.client, request)).await {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -80,6 +81,23 @@ impl Peer {
             }
         });
         Self { address, connections, seen, task }
+    }
+
+    /// Takes no connection at an address, and does not say so either.
+    pub fn black_hole(address: SocketAddr) -> impl Sized {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&address.into()).expect("bound");
+        socket.listen(0).expect("listening");
+        // Those who wait to be accepted fill the line, and the system drops who comes later.
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+                socket.set_nonblocking(true).expect("set");
+                drop(socket.connect(&address.into()));
+                socket
+            })
+            .collect();
+        (socket, waiting)
     }
 
     /// The URL of a port on which nobody listens.
@@ -182,6 +200,14 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("signed"))
+    }
+
+    /// Another one that this one vouches for.
+    pub fn deputy(&self) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.distinguished_name.push(DnType::CommonName, "deputy");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::signed_by(params, KeyPair::generate().expect("a key"), &self.0).expect("signed"))
     }
 
     /// Its own certificate, for those who trust it.

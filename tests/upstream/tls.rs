@@ -27,6 +27,7 @@ async fn only_a_certificate_of_a_trusted_authority_for_this_name_and_day_gets_th
         (ours.issue(name, 2090, 2100), Some("NotValidYet")),
         (ours.issue("other.example", 2020, 2100), Some("NotValidForName")),
         (theirs.issue(name, 2020, 2100), Some("UnknownIssuer")),
+        (ours.deputy().issue(name, 2020, 2100), Some("UnknownIssuer")),
         (Authority::self_signed(name), Some("UnknownIssuer")),
     ] {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
