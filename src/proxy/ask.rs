@@ -47,7 +47,7 @@ impl Ask {
             media::negotiate(&head.headers).map_err(|why| Failure::Media(why, media::DEFAULT))?
         };
         // Most requests have no body, and need no clock for it.
-        let body = if body.is_end_stream() { Bytes::new() } else { read_whole(body, limits).await? };
+        let body = if body.is_end_stream() { Bytes::new() } else { Box::pin(read_whole(body, limits)).await? };
         Ok(Self {
             method: head.method.clone(),
             // Nobody looks at the head again: what refuses a request from here on has the `Ask`.

@@ -114,7 +114,7 @@ impl Proxy {
         match routed.destination() {
             Destination::Here => self.show_mode(operation, &ask),
             Destination::Replica => self.read(&routed, &ask).await,
-            Destination::Primary => self.write(routed, ask).await,
+            Destination::Primary => Box::pin(self.write(routed, ask)).await,
         }
     }
 }
