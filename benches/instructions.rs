@@ -11,7 +11,7 @@ use bytes::Bytes;
 use house::client::{Load, Manner};
 use house::outpost::Outpost;
 
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 32;
 const SCHEMAS: usize = 64;
 
 fn main() {
