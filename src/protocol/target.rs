@@ -67,6 +67,11 @@ fn segment(whole: &str) -> Result<Segment<'_>, Malformed> {
     if whole.is_empty() {
         return Err(Malformed::EmptySegment);
     }
+    let needs_care = |byte: u8| matches!(byte, b'%' | b';' | b'\\' | 0..b' ' | 0x7f);
+    if !whole.bytes().any(needs_care) {
+        // Nothing to decode, to cut off or to hide behind.
+        return Ok(Segment { raw: whole, decoded: Cow::Borrowed(whole) });
+    }
     let raw = whole.split(';').next().unwrap_or_default();
     let decoded = decode(raw)?;
     if decoded.bytes().any(|byte| matches!(byte, 0..b' ' | 0x7f | b'\\')) {
