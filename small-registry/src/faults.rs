@@ -16,6 +16,8 @@ pub enum Fault {
     CutAfterAct,
     /// The request is carried out; the head and half of the body are sent, then the connection is closed.
     HalfAnswer,
+    /// The same, but then nothing: the connection stays open, and the rest never comes.
+    Stall,
     /// This is answered, and nothing is done.
     Status {
         /// The status.
@@ -25,8 +27,10 @@ pub enum Fault {
         /// The body.
         body: String,
     },
-    /// The request is carried out and answered after this time, by tokio's clock.
+    /// The request is carried out after this time, by tokio's clock, and then answered.
     Delay(Duration),
+    /// The request is carried out at once, and answered after this time, by tokio's clock.
+    SlowAnswer(Duration),
     /// 401 as if the credentials were wrong.
     Unauthorized,
 }

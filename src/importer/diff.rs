@@ -61,9 +61,10 @@ pub(super) fn plan(reading: Reading, held: &Snapshot) -> Plan {
             news.push(shown);
         }
     }
+    let mut news = in_order(news);
     hold_out(&mut news, held, &mut plan.skipped);
     news.retain(|shown| doubt(shown).is_some() || is_news(shown, held));
-    plan.apply = in_order(news);
+    plan.apply = news;
     plan
 }
 
@@ -94,43 +95,46 @@ fn is_news(shown: &Shown, held: &Snapshot) -> bool {
         || !held.iter().zip(&shown.versions).all(|(held, shown)| Arc::ptr_eq(held, shown))
 }
 
-/// Takes out new versions whose references nobody has, and what refers to those.
+/// Takes out new versions whose references nobody has, and what refers to those. Where the subjects
+/// are in order one round is enough; only circles take more.
 pub(super) fn hold_out(news: &mut [Shown], held: &Snapshot, skipped: &mut Vec<Skipped>) {
     let places: HashMap<QualifiedSubject, usize> =
         news.iter().enumerate().map(|(place, shown)| (shown.subject.clone(), place)).collect();
     loop {
-        let mut out: Vec<(usize, Skipped)> = Vec::new();
-        for (place, shown) in news.iter().enumerate() {
-            for version in shown.versions.iter().filter(|version| version.references.is_some()) {
-                // What the replica held already is not taken from its readers.
-                if held.version(&shown.subject, version.version).is_some() {
-                    continue;
-                }
-                let exists = |target: &QualifiedSubject, number: Option<i32>| {
-                    let news = places.get(target).map_or(&[][..], |place| &news[*place].versions);
-                    has(news, number) || has(versions(held, target), number)
-                };
-                if let Some(reason) = missing_reference(&shown.subject.context, version, exists) {
-                    out.push((
-                        place,
-                        Skipped {
-                            subject: Some(shown.subject.to_string()),
-                            version: Some(version.version),
-                            deleted: version.deleted,
-                            reason,
-                        },
-                    ));
-                }
-            }
+        let before = skipped.len();
+        for place in 0..news.len() {
+            let shown = &news[place];
+            let exists = |target: &QualifiedSubject, number: Option<i32>| {
+                let news = places.get(target).map_or(&[][..], |place| &news[*place].versions);
+                has(news, number) || has(versions(held, target), number)
+            };
+            let out: Vec<Skipped> = without_reference(shown, held, exists).collect();
+            news[place].versions.retain(|version| out.iter().all(|one| one.version != Some(version.version)));
+            skipped.extend(out);
         }
-        if out.is_empty() {
+        if skipped.len() == before {
             return;
         }
-        for (place, one) in out {
-            news[place].versions.retain(|version| Some(version.version) != one.version);
-            skipped.push(one);
-        }
     }
+}
+
+/// The versions of a subject that refer to something that does not exist. What the replica held
+/// already is not taken from its readers.
+fn without_reference(
+    shown: &Shown,
+    held: &Snapshot,
+    exists: impl Fn(&QualifiedSubject, Option<i32>) -> bool,
+) -> impl Iterator<Item = Skipped> {
+    let referring = shown.versions.iter().filter(|version| version.references.is_some());
+    let new = referring.filter(|version| held.version(&shown.subject, version.version).is_none());
+    new.filter_map(move |version| {
+        Some(Skipped {
+            subject: Some(shown.subject.to_string()),
+            version: Some(version.version),
+            deleted: version.deleted,
+            reason: missing_reference(&shown.subject.context, version, &exists)?,
+        })
+    })
 }
 
 fn has(versions: &[Arc<Version>], number: Option<i32>) -> bool {
@@ -303,7 +307,7 @@ mod tests {
             subject: QualifiedSubject::parse(subject),
             versions: (1..=*count).map(|number| version(i32::try_from(number).expect("few"), &[])).collect(),
         });
-        replica.apply_write(changes.collect()).await.expect("kept");
+        replica.apply_write(changes.collect(), replica.ticket()).await.expect("kept");
         replica
     }
 
@@ -319,9 +323,13 @@ mod tests {
             .map(|number| shown(&replica, &format!("s{number}"), vec![version(1, &[(&format!("s{}", number + 1), 1)])]))
             .collect();
         news.push(shown(&replica, &format!("s{chain}"), vec![version(1, &[])]));
-        let plan = plan(reading(news), &replica.snapshot());
+        let whole = plan(reading(news.clone()), &replica.snapshot());
         let expected: Vec<_> = (0..=chain).rev().map(|number| format!("s{number}")).collect();
-        assert_eq!(names(&plan.apply), expected);
+        assert_eq!(names(&whole.apply), expected);
+        // Without the last link nothing can be had, and that is found out in one go.
+        news.pop();
+        let broken = plan(reading(news), &replica.snapshot());
+        assert_eq!((broken.apply.len(), broken.skipped.len()), (0, chain));
     }
 
     #[tokio::test]
@@ -354,7 +362,7 @@ mod tests {
         for (subject, doubt) in [("incomplete", Doubt::Incomplete), ("unsure", Doubt::Unsure), ("gone", Doubt::Unsure)]
         {
             let doubt = Change::Doubt(Scope::Subject(QualifiedSubject::parse(subject)), Some(doubt));
-            replica.apply_write(vec![doubt]).await.expect("kept");
+            replica.apply_write(vec![doubt], replica.ticket()).await.expect("kept");
         }
         let held = replica.snapshot();
         let known = |subject: &str| {

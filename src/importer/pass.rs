@@ -1,5 +1,6 @@
 //! A full pass: reads what is listed and takes over what of it is news.
 
+use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,8 +15,9 @@ use super::reading::{Reading, Shown};
 use super::status::{PassKind, Reason, Report, Skipped};
 use super::walk::{self, Care};
 use super::{Begun, Core};
+use crate::protocol::error::Refusal;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Change, IdConflict, NotKept, Scope, Urgency};
+use crate::replica::{Change, IdConflict, NotKept, Remembered, Scope, Urgency};
 
 /// Most versions that are kept at once, so that a write never waits long behind the importer.
 const COMMIT: usize = 1000;
@@ -106,12 +108,25 @@ impl Core {
     }
 
     /// Reads all subjects, or those of a context, in the way that the primary allows.
+    /// Remembers whether `/schemas` is a list that we could answer for the primary.
+    async fn note_listing(&self, is_usable: bool) -> Result<(), NotKept> {
+        let known = self.replica.snapshot().remembered("/schemas").is_none();
+        if known != is_usable {
+            let unusable = Remembered { status: 404, body: Refusal::not_found().body().into() };
+            let change = Change::Remember { key: "/schemas".into(), answer: (!is_usable).then_some(unusable) };
+            self.replica.apply_reading(vec![change], self.replica.ticket()).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn read(&self, poll: &Poll, within: Option<&Context>, care: Care) -> Result<Reading, PassError> {
         if let Some(reading) = listing::read(poll, &self.replica, within).await? {
             self.state().walks = false;
+            self.note_listing(true).await?;
             return Ok(reading);
         }
         self.state().walks = true;
+        self.note_listing(false).await?;
         let mut reading = walk::read(poll, &self.replica, self.config.parallel, care).await?;
         reading.shown.retain(|shown| within.is_none_or(|within| shown.subject.context == *within));
         Ok(reading)
@@ -225,31 +240,26 @@ impl Core {
 
     /// Replaces the list of what is left out, or the part of it that lies in a context.
     fn leave_out(&self, within: Option<&Context>, skipped: Vec<Skipped>) {
-        let mut state = self.state();
-        let is_elsewhere = |one: &Skipped| match (within, &one.subject) {
-            (None, _) => false,
-            (Some(within), Some(subject)) => QualifiedSubject::parse(subject).context != *within,
-            (Some(_), None) => true,
+        let is_inside = |one: &Skipped| match (within, &one.subject) {
+            (None, _) => true,
+            (Some(within), Some(subject)) => QualifiedSubject::parse(subject).context == *within,
+            (Some(_), None) => false,
         };
-        let (kept, before): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut state.status.skipped).into_iter().partition(is_elsewhere);
-        for one in skipped.iter().filter(|one| !before.contains(one)) {
-            warn_of(one);
-        }
-        state.status.skipped = kept;
-        state.status.skipped.extend(skipped);
-        self.count_skipped(&mut state);
+        self.replace_skipped(is_inside, skipped);
     }
 
     /// The same for one subject.
     pub(super) fn leave_out_of(&self, subject: &QualifiedSubject, skipped: Vec<Skipped>) {
-        let mut state = self.state();
         let name = subject.to_string();
-        let before = &mut state.status.skipped;
-        let old: Vec<_> = before.extract_if(.., |one| one.subject.as_deref() == Some(&name)).collect();
-        skipped.iter().filter(|one| !old.contains(one)).for_each(warn_of);
-        before.retain(|one| !skipped.contains(one));
-        before.extend(skipped);
+        self.replace_skipped(|one| one.subject.as_deref() == Some(&name), skipped);
+    }
+
+    fn replace_skipped(&self, is_old: impl Fn(&Skipped) -> bool, new: Vec<Skipped>) {
+        let mut state = self.state();
+        let known: HashSet<Skipped> = std::mem::take(&mut state.status.skipped).into_iter().collect();
+        new.iter().filter(|one| !known.contains(one)).for_each(warn_of);
+        let new: BTreeSet<Skipped> = new.into_iter().chain(known.into_iter().filter(|one| !is_old(one))).collect();
+        state.status.skipped = new.into_iter().collect();
         self.count_skipped(&mut state);
     }
 

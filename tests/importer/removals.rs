@@ -135,14 +135,17 @@ fn version(setting: &Setting, subject: &str, number: i32) -> Version {
     serde_json::from_str::<Listed>(&setting.ask("GET", &target, None).1).expect("a version").version
 }
 
-/// A pass whose listing was made before something was written here, and comes after it.
+/// A pass that has read its listing before something is written here, and takes it over after that.
 async fn slow_pass<F: Future<Output = ()>>(setting: &Setting, meanwhile: impl FnOnce() -> F) {
-    let is_listing = |seen: &small_registry::Seen| seen.path() == "/schemas";
+    setting.list(&setting.listing());
+    // It is asked between the two, to tell the shape of the primary's answers.
+    let is_between = |seen: &small_registry::Seen| seen.path() == "/subjects/:.site:a/versions/1";
     setting.registry.forget_requests();
-    setting.registry.fault_where(is_listing, Some(1), Fault::Delay(Duration::from_millis(200)));
+    setting.registry.fault_where(is_between, Some(1), Fault::Delay(Duration::from_millis(200)));
     let importer = setting.importer.clone();
     let pass = tokio::spawn(async move { importer.full_pass_now(false).await });
-    setting.registry.wait_for(1, is_listing).await;
+    setting.registry.wait_for(1, is_between).await;
+    assert_eq!(setting.registry.count(|seen| seen.path() == "/schemas"), 1, "the listing is read");
     meanwhile().await;
     assert!(pass.await.expect("no panic").ok);
 }
@@ -161,7 +164,7 @@ async fn a_slow_pass_does_not_undo_what_was_written_after_it_began() {
             Change::Purge { subject: QualifiedSubject::parse("s01"), version: 1 },
             Change::SoftDelete { subject: QualifiedSubject::parse("s02"), versions: vec![1] },
         ];
-        setting.replica.apply_write(changes).await.expect("kept");
+        setting.replica.apply_write(changes, setting.replica.ticket()).await.expect("kept");
     })
     .await;
     let snapshot = setting.replica.snapshot();
@@ -178,7 +181,7 @@ async fn a_slow_pass_does_not_settle_a_doubt_that_came_up_after_it_began() {
         setting.register("fresh", r#""int""#);
         let doubts = ["s00", "fresh"].map(|name| Scope::Subject(QualifiedSubject::parse(name)));
         let doubts = doubts.map(|scope| Change::Doubt(scope, Some(Doubt::Unsure)));
-        setting.replica.apply_write(doubts.into()).await.expect("kept");
+        setting.replica.apply_write(doubts.into(), setting.replica.ticket()).await.expect("kept");
     })
     .await;
     let snapshot = setting.replica.snapshot();

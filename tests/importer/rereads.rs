@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schema_outpost::protocol::schema::Listed;
 use schema_outpost::protocol::subject::{Context, QualifiedSubject};
 use schema_outpost::replica::{Change, Doubt, Reread as _, Scope, Urgency};
 use small_registry::Fault;
@@ -14,7 +15,11 @@ fn subject(name: &str) -> Scope {
 }
 
 async fn doubt(setting: &Setting, scope: Scope) {
-    setting.replica.apply_write(vec![Change::Doubt(scope, Some(Doubt::Unsure))]).await.expect("kept");
+    setting
+        .replica
+        .apply_write(vec![Change::Doubt(scope, Some(Doubt::Unsure))], setting.replica.ticket())
+        .await
+        .expect("kept");
     assert!(!setting.replica.snapshot().is_sure());
 }
 
@@ -86,27 +91,61 @@ async fn what_cannot_be_read_stays_as_it_was_and_in_doubt() {
     assert!(!snapshot.is_sure() && holds(&snapshot, "a", 1).is_some());
 }
 
+/// Begins to read a subject again that has one version, and stops when it has seen just that.
+async fn slow_reread(setting: &Setting) -> tokio::task::JoinHandle<()> {
+    let answers = [
+        ("/schemas?subjectPrefix=a&", Fault::Status { status: 404, headers: Vec::new(), body: String::new() }),
+        ("/subjects/a/versions?", Fault::Status { status: 200, headers: Vec::new(), body: "[1]".to_owned() }),
+        ("/subjects/a/versions?", Fault::Status { status: 200, headers: Vec::new(), body: "[1]".to_owned() }),
+        ("/subjects/a/versions/1?", Fault::Delay(Duration::from_millis(200))),
+    ];
+    for (target, fault) in answers {
+        setting.registry.fault_where(move |seen| seen.target.starts_with(target), Some(1), fault);
+    }
+    let importer = setting.importer.clone();
+    let reread = tokio::spawn(async move { importer.reread(subject("a"), Urgency::Write).await.expect("read") });
+    setting.registry.wait_for(1, |seen| seen.path() == "/subjects/a/versions/1").await;
+    reread
+}
+
 #[tokio::test]
 async fn a_caller_never_gets_a_reading_that_began_before_its_call() {
     let setting = Setting::start().await;
     setting.register("a", r#""string""#);
     setting.pass().await;
-    let is_about_a = |seen: &small_registry::Seen| seen.target.starts_with("/schemas?subjectPrefix=a&");
-    setting.registry.fault_where(is_about_a, Some(1), Fault::Delay(Duration::from_millis(100)));
-    let reread = || {
+    setting.registry.forget_requests();
+    let first = slow_reread(&setting).await;
+    setting.register("a", r#"["null","string"]"#);
+    let later = (0..50).map(|_| {
         let importer = setting.importer.clone();
         tokio::spawn(async move { importer.reread(subject("a"), Urgency::Write).await })
-    };
-    let first = reread();
-    setting.registry.wait_for(1, is_about_a).await;
-    setting.register("a", r#"["null","string"]"#);
-    let later: Vec<_> = (0..50).map(|_| reread()).collect();
-    for one in later {
+    });
+    for one in later.collect::<Vec<_>>() {
         one.await.expect("no panic").expect("read");
         assert!(holds(&setting.replica.snapshot(), "a", 2).is_some());
     }
-    first.await.expect("no panic").expect("read");
-    assert!(setting.registry.count(is_about_a) <= 3, "those who wait share one reading");
+    first.await.expect("read");
+    let is_about_a = |seen: &small_registry::Seen| seen.target.starts_with("/schemas?subjectPrefix=a&");
+    assert_eq!(setting.registry.count(is_about_a), 2, "those who wait share one reading");
+}
+
+#[tokio::test]
+async fn a_reading_that_a_write_has_overtaken_is_made_again() {
+    let setting = Setting::start().await;
+    setting.register("a", r#""int""#);
+    setting.pass().await;
+    setting.registry.forget_requests();
+    let reread = slow_reread(&setting).await;
+    setting.register("a", r#"["int","string"]"#);
+    setting.register("a", r#"["int","string","null"]"#);
+    let target = "/subjects/a/versions/3";
+    let version = serde_json::from_str::<Listed>(&setting.ask("GET", target, None).1).expect("a version").version;
+    let written = Change::Version { subject: QualifiedSubject::parse("a"), version };
+    setting.replica.apply_write(vec![written], setting.replica.ticket()).await.expect("kept");
+    reread.await.expect("read");
+    let snapshot = setting.replica.snapshot();
+    assert!((1..=3).all(|number| holds(&snapshot, "a", number).is_some()));
+    assert!(snapshot.is_sure());
 }
 
 #[tokio::test]
@@ -149,6 +188,24 @@ async fn doubts_are_settled_while_the_importer_runs_and_soon_after_the_primary_i
     assert!(!setting.replica.snapshot().is_sure());
     setting.registry.clear_faults();
     until("it is certain again", || setting.replica.snapshot().is_sure()).await;
+}
+
+#[tokio::test]
+async fn a_context_that_shows_nothing_stays_in_doubt_and_raises_the_alarm() {
+    let setting = Setting::start().await;
+    setting.register(":.site:a", r#""string""#);
+    setting.register(":.site:b", r#""string""#);
+    setting.pass().await;
+    let site = Scope::Context(Context::named(".site"));
+    doubt(&setting, site.clone()).await;
+    setting.answer("/schemas?subjectPrefix=:.site:", "[]");
+    setting.importer.reread(site.clone(), Urgency::Background).await.expect_err("braked");
+    assert_eq!(setting.subjects(), 2);
+    assert!(setting.importer.status().alarm.is_some_and(|why| why.contains(".site")));
+    assert!(!setting.replica.snapshot().is_sure());
+    setting.registry.clear_faults();
+    setting.importer.reread(site, Urgency::Background).await.expect("read");
+    assert!(setting.replica.snapshot().is_sure());
 }
 
 #[tokio::test]
