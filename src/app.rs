@@ -70,6 +70,7 @@ impl App {
         importer.counters().register(metrics.room("importer"));
         let parties = proxy::Parties {
             replica: replica.clone(),
+            store: store.clone(),
             primary: primary.clone(),
             reread: importer.clone(),
             metrics: proxy::Metrics::register(metrics.room("proxy")),

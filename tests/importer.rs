@@ -1,12 +1,19 @@
 //! The importer against a registry on a real socket.
 
+#[path = "importer/broken.rs"]
+mod broken;
+#[path = "importer/removals.rs"]
+mod removals;
+#[path = "importer/rereads.rs"]
+mod rereads;
 #[path = "importer/setting.rs"]
 mod setting;
 
 use std::time::Duration;
 
-use schema_outpost::importer::{Config, Reason};
+use schema_outpost::importer::Config;
 use schema_outpost::protocol::shape::Profile;
+use schema_outpost::replica::{Reread as _, Scope, Urgency};
 use schema_outpost::upstream::ProfileChoice;
 use setting::{Setting, holds, until};
 use small_registry::{Fault, SmallRegistry};
@@ -159,30 +166,6 @@ async fn a_poor_primary_is_walked() {
 }
 
 #[tokio::test]
-async fn one_broken_item_is_named_and_costs_no_other() {
-    let setting = Setting::start().await;
-    setting.register("a", r#""string""#);
-    setting.register("b", r#""int""#);
-    setting.register("c", r#""long""#);
-    assert!(setting.importer.full_pass_now(false).await.ok);
-    setting.register("b", r#"["null","int"]"#);
-    setting.register("c", r#"["null","long"]"#);
-    let listing = setting.ask("GET", "/schemas?subjectPrefix=:*:&deleted=true&limit=1000", None).1;
-    let broken = listing.replacen(r#""subject":"b","version":1,"id":2"#, r#""subject":"b","version":1,"id":"two""#, 1);
-    assert_ne!(listing, broken);
-    setting.answer("/schemas?subjectPrefix=:*:", &broken);
-    let report = setting.importer.full_pass_now(false).await;
-    assert!(report.ok, "{:?}", report.error);
-    let snapshot = setting.replica.snapshot();
-    assert_eq!(holds(&snapshot, "b", 1).expect("the previous one stays").id, 2);
-    assert!(holds(&snapshot, "b", 2).is_some() && holds(&snapshot, "c", 2).is_some());
-    let skipped = setting.importer.status().skipped;
-    assert_eq!(skipped.len(), 1, "{skipped:?}");
-    assert_eq!((skipped[0].subject.as_deref(), skipped[0].version), (Some("b"), Some(1)));
-    assert!(matches!(skipped[0].reason, Reason::Unreadable(_)));
-}
-
-#[tokio::test]
 async fn a_pass_that_meets_patience_waits_and_goes_on_where_it_was() {
     let setting = Setting::start().await;
     for number in 0..20 {
@@ -198,4 +181,182 @@ async fn a_pass_that_meets_patience_waits_and_goes_on_where_it_was() {
     assert!(start.elapsed() >= Duration::from_millis(900), "it waited");
     let calls = setting.registry.requests().len();
     assert!(calls <= plan + 1, "{calls} instead of {plan}");
+}
+
+#[tokio::test]
+async fn a_pass_that_takes_longer_than_the_interval_is_not_joined_by_another() {
+    let setting = Setting::start().await;
+    setting.register("a", r#""string""#);
+    setting.pass().await;
+    setting.registry.forget_requests();
+    let slow = Fault::Delay(Duration::from_millis(200));
+    setting.registry.fault_where(|seen| seen.path() == "/contexts", None, slow);
+    let stop = setting.run();
+    let is_start = |seen: &small_registry::Seen| seen.path() == "/contexts";
+    setting.registry.wait_for(4, is_start).await;
+    drop(stop);
+    let seen = setting.registry.requests();
+    let starts: Vec<_> = seen.iter().enumerate().filter(|(_, seen)| is_start(seen)).map(|(at, _)| at).collect();
+    for pair in starts.windows(2) {
+        let between = &seen[pair[0] + 1..pair[1]];
+        assert!(between.iter().any(|seen| seen.path() == "/schemas"), "each ends before the next one starts");
+    }
+}
+
+#[tokio::test]
+async fn no_more_calls_are_under_way_than_configured() {
+    let config = Config { parallel: 3, ..setting::quick() };
+    let setting = Setting::with(SmallRegistry::start().await, config, ProfileChoice::Auto);
+    for number in 0..20 {
+        setting.register(&format!("s{number}"), r#""string""#);
+    }
+    let is_swept =
+        |seen: &small_registry::Seen| seen.path().starts_with("/config/s") || seen.path().starts_with("/mode/s");
+    setting.registry.fault_where(is_swept, None, Fault::BlackHole);
+    let importer = setting.importer.clone();
+    let pass = tokio::spawn(async move { importer.full_pass_now(false).await });
+    setting.registry.wait_for(3, is_swept).await;
+    setting.importer.nudge();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(setting.registry.count(is_swept), 3);
+    pass.abort();
+}
+
+#[tokio::test]
+async fn pages_that_shift_while_they_are_read_lose_nothing() {
+    let setting = Setting::start().await;
+    for number in 0..1500 {
+        setting.register(&format!("s{number:04}"), &format!(r#"{{"type":"fixed","name":"F","size":{}}}"#, number + 1));
+    }
+    let registry = std::sync::Arc::downgrade(&setting.registry);
+    let moves = move |seen: &small_registry::Seen| {
+        if seen.target.contains("deleted=true&offset=999")
+            && let Some(registry) = registry.upgrade()
+        {
+            for number in 100..200 {
+                registry.ask("DELETE", &format!("/subjects/s{number:04}"), None);
+                registry.ask("DELETE", &format!("/subjects/s{number:04}?permanent=true"), None);
+            }
+        }
+        false
+    };
+    setting.registry.fault_where(moves, None, Fault::BlackHole);
+    setting.pass().await;
+    let snapshot = setting.replica.snapshot();
+    for number in (0..100).chain(200..1500) {
+        assert!(holds(&snapshot, &format!("s{number:04}"), 1).is_some(), "s{number:04}");
+    }
+    setting.pass().await;
+    assert_eq!(setting.subjects(), 1400);
+}
+
+#[tokio::test]
+async fn what_was_never_asked_for_is_swept_first() {
+    let setting = Setting::start().await;
+    setting.register("a", r#""string""#);
+    setting.register("b", r#""string""#);
+    setting.pass().await;
+    setting.register("new", r#""string""#);
+    setting.registry.forget_requests();
+    setting.pass().await;
+    let seen = setting.registry.requests();
+    let configs: Vec<_> = seen.iter().map(|seen| seen.path()).filter(|path| path.starts_with("/config/")).collect();
+    let place = |path: &str| configs.iter().position(|seen| *seen == path).expect("it was asked for");
+    assert!(place("/config/new") < place("/config/a") && place("/config/new") < place("/config/b"), "{configs:?}");
+}
+
+#[tokio::test]
+async fn what_is_inherited_is_asked_for_again_when_the_global_level_changes() {
+    let setting = Setting::start().await;
+    setting.register("a", r#""string""#);
+    let level = |level: &str| Fault::Status {
+        status: 200,
+        headers: Vec::new(),
+        body: format!(r#"{{"compatibilityLevel":"{level}"}}"#),
+    };
+    setting.registry.fault_where(|seen| seen.path().starts_with("/config"), None, level("BACKWARD"));
+    setting.pass().await;
+    assert!(setting.importer.config_inherits());
+    setting.registry.clear_faults();
+    setting.registry.fault_where(|seen| seen.path() == "/config", None, level("FULL"));
+    setting.registry.fault_where(|seen| seen.path() == "/config/a", None, Fault::bad_gateway_page());
+    let report = setting.importer.full_pass_now(false).await;
+    assert!(!report.ok && report.error.is_some_and(|error| error.contains("/config/a")));
+    let snapshot = setting.replica.snapshot();
+    assert!(snapshot.remembered("/config").is_some_and(|answer| answer.body.ends_with(b"FULL\"}")));
+    assert!(snapshot.remembered("/config/a").is_none(), "the old level is not shown any more");
+    assert!(!setting.importer.status().caught_up);
+}
+
+#[tokio::test]
+async fn a_question_that_is_refused_keeps_no_other_from_being_asked() {
+    let setting = Setting::start().await;
+    setting.register("a", r#""string""#);
+    for (path, fault) in [
+        ("/contexts", Fault::error(500, 50001, "no")),
+        ("/mode", Fault::error(403, 40301, "no")),
+        ("/config/:.__GLOBAL:", Fault::bad_gateway_page()),
+        ("/mode/a", Fault::error(403, 40301, "no")),
+    ] {
+        setting.registry.fault_where(move |seen| seen.path() == path, None, fault);
+        let report = setting.importer.full_pass_now(false).await;
+        assert!(report.error.is_some_and(|error| error.contains(path)), "{path} is named");
+        assert!(!setting.importer.status().caught_up && setting.importer.status().listed);
+        setting.registry.clear_faults();
+        setting.registry.forget_requests();
+    }
+    assert_eq!(setting.subjects(), 1);
+    assert!(setting.replica.snapshot().remembered("/config/a").is_some());
+    setting.pass().await;
+    assert!(setting.importer.status().caught_up);
+    // An error page in the place of what was there before is no refusal to remember.
+    let page = Fault::Status { status: 404, headers: Vec::new(), body: "<html>Not Found</html>".to_owned() };
+    setting.registry.fault_where(|seen| seen.path() == "/config", None, page);
+    assert!(!setting.importer.full_pass_now(false).await.ok);
+    assert_eq!(setting.replica.snapshot().remembered("/config").expect("as before").status, 200);
+}
+
+#[tokio::test]
+async fn the_importer_comes_back_as_soon_as_the_primary_does() {
+    let config = Config { interval: Duration::from_secs(3600), ..Config::default() };
+    let setting = Setting::with(SmallRegistry::start().await, config, ProfileChoice::Auto);
+    setting.register("a", r#""string""#);
+    setting.registry.stop().await;
+    let stop = setting.run();
+    until("a pass has failed", || setting.importer.status().last_pass.is_some_and(|pass| !pass.ok)).await;
+    setting.registry.restart().await.expect("the same port");
+    // Somebody else's call is the first to find it there.
+    let reachable = async {
+        while setting.importer.reread(Scope::Contexts, Urgency::Read).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), reachable).await.expect("it is back");
+    setting.sees(|snapshot| holds(snapshot, "a", 1).is_some()).await;
+    drop(stop);
+}
+
+#[tokio::test]
+async fn the_metrics_tell_of_passes_and_of_what_is_left_out() {
+    let setting = Setting::start().await;
+    setting.register("a", r#""string""#);
+    setting.pass().await;
+    setting.list(&[serde_json::json!(17)]);
+    setting.importer.full_pass_now(false).await;
+    setting.registry.stop().await;
+    setting.importer.full_pass_now(false).await;
+    let mut metrics = prometheus_client::registry::Registry::default();
+    setting.importer.counters().register(&mut metrics);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &metrics).expect("text");
+    for line in [
+        r#"passes_total{kind="full",outcome="ok"} 2"#,
+        r#"passes_total{kind="full",outcome="failed"} 1"#,
+        "skipped 1",
+        "alarm 0",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line} in {text}");
+    }
 }

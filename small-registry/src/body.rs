@@ -38,6 +38,15 @@ impl Members {
         }
     }
 
+    /// The members of a value inside a body.
+    pub(crate) fn of(value: &Value, class: &'static str) -> Outcome<Self> {
+        match value {
+            Value::Object(members) => Ok(Self(members.clone())),
+            Value::Array(_) => Err(cannot(class, "Array value (token `JsonToken.START_ARRAY`)")),
+            _ => Err(cannot(class, "String value (token `JsonToken.VALUE_STRING`)")),
+        }
+    }
+
     pub(crate) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }

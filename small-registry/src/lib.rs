@@ -20,7 +20,7 @@
 //!
 //! * No gzip, no HTTP/2, no HTML error pages; a malformed target is 400 with an empty body.
 //! * JSON and Protobuf schemas are compared by a few rules; what those do not find is compatible.
-//! * No DEK registry; associations in their common cases only.
+//! * The DEK registry has no KMS; associations know their common cases only.
 //! * Nothing is kept on disk: a restart keeps the state because the process does.
 //!
 //! `tests/known-differences.json` lists every recorded exchange that is answered differently.
@@ -34,6 +34,7 @@ mod configs;
 mod contexts;
 mod failure;
 mod faults;
+mod keys;
 mod metadata;
 mod model;
 mod modes;
@@ -69,6 +70,7 @@ pub struct Builder {
     profile: Profile,
     credentials: Option<(String, String)>,
     base: String,
+    dek_registry: bool,
     tls: Option<Arc<rustls::ServerConfig>>,
     address: Option<SocketAddr>,
 }
@@ -92,6 +94,12 @@ impl Builder {
         self
     }
 
+    /// Has the DEK registry too, which is an extension of the real one and off there as well.
+    pub fn dek_registry(mut self) -> Self {
+        self.dek_registry = true;
+        self
+    }
+
     /// Serves HTTPS.
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
@@ -109,7 +117,8 @@ impl Builder {
         let authorization = self.credentials.map(|(user, password)| {
             format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
         });
-        let shared = Shared { profile: self.profile, authorization, base: self.base, ..Shared::default() };
+        let (profile, base, dek_registry) = (self.profile, self.base, self.dek_registry);
+        let shared = Shared { profile, authorization, base, dek_registry, ..Shared::default() };
         let shared = Arc::new(shared);
         let tls = self.tls.map(TlsAcceptor::from);
         let wanted = self.address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));

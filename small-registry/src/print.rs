@@ -40,6 +40,8 @@ pub(crate) struct Extras<'a> {
     pub(crate) max_id: Option<i32>,
     /// Names by which the subject is also known.
     pub(crate) aliases: &'a [String],
+    /// Associations of the subject, printed.
+    pub(crate) associations: &'a [u8],
     /// Inline tags, printed.
     pub(crate) tags: Option<&'a str>,
 }
@@ -134,6 +136,9 @@ pub(crate) fn listed(stored: &Stored, extras: &Extras<'_>, shape: Shape) -> Vec<
     extras.times(&mut object, shape);
     if !extras.aliases.is_empty() {
         push_array(object.key("aliases"), extras.aliases, |out, alias| push_string(out, alias));
+    }
+    if !extras.associations.is_empty() {
+        object.key("associations").extend_from_slice(extras.associations);
     }
     printer.rules(&mut object);
     extras.tags(&mut object);

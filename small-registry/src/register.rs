@@ -1,6 +1,7 @@
 //! Registering schemas and looking them up (WIRE.md § 1.2, § 1.15, § 2.2, § 5, § 7.2).
 
 use schema_outpost::protocol::subject::QualifiedSubject;
+use serde_json::Value;
 
 use crate::body::{Expected, Members};
 use crate::call::{Call, Reply};
@@ -34,7 +35,15 @@ impl Registration {
 
 impl Registration {
     pub(crate) fn read(call: &Call<'_>, argument: &'static str) -> Outcome<Self> {
-        let members = Members::read(call.body, Expected { class: "RegisterSchemaRequest", argument })?;
+        Self::from_members(&Members::read(call.body, Expected { class: "RegisterSchemaRequest", argument })?)
+    }
+
+    /// A registration inside another request.
+    pub(crate) fn of(value: &Value) -> Outcome<Self> {
+        Self::from_members(&Members::of(value, "RegisterSchemaRequest")?)
+    }
+
+    fn from_members(members: &Members) -> Outcome<Self> {
         let rule_set = members.rule_set("ruleSet")?;
         let sent = Sent {
             schema_type: members.text("schemaType")?,
@@ -47,7 +56,7 @@ impl Registration {
             sent,
             version: members.number("version")?.unwrap_or(0),
             id: members.number("id")?.unwrap_or(-1),
-            tags: TagChanges::read(&members, ["schemaTagsToAdd", "schemaTagsToRemove"])?,
+            tags: TagChanges::read(members, ["schemaTagsToAdd", "schemaTagsToRemove"])?,
             propagates: members.flag("propagateSchemaTags")? == Some(true),
         })
     }

@@ -11,7 +11,7 @@ use crate::call::{Call, Reply};
 use crate::failure::{Failure, Outcome};
 use crate::profile::Profile;
 use crate::state::State;
-use crate::{compatibility, configs, contexts, modes, register, schemas, subjects, tags};
+use crate::{associations, compatibility, configs, contexts, keys, modes, register, schemas, subjects, tags};
 
 /// A request as it came from the socket.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) query: &'a str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: Option<&'a [u8]>,
+    pub(crate) dek_registry: bool,
 }
 
 /// Answers a request.
@@ -50,7 +51,7 @@ fn route(state: &mut State, profile: Profile, now: i64, asked: &Asked<'_>) -> Re
         Ok(operation) => operation,
         Err(misdirected) => return misdirection(&misdirected, asked),
     };
-    if is_unknown(operation.route) || lacks(profile, operation.route) {
+    if is_unknown(operation.route, asked.dek_registry) || lacks(profile, operation.route) {
         return refusal(&Failure::not_found(), None);
     }
     let media_type = match media::admit(asked.headers).and_then(|()| media::negotiate(asked.headers)) {
@@ -65,9 +66,13 @@ fn route(state: &mut State, profile: Profile, now: i64, asked: &Asked<'_>) -> Re
     }
 }
 
-fn is_unknown(route: Route) -> bool {
+fn is_unknown(route: Route, dek_registry: bool) -> bool {
     use Route as R;
-    matches!(route, R::UnknownRead | R::UnknownWrite | R::Exporters | R::Importers | R::DekRead | R::DekWrite)
+    match route {
+        R::UnknownRead | R::UnknownWrite | R::Exporters | R::Importers => true,
+        R::DekRead | R::DekWrite => !dek_registry,
+        _ => false,
+    }
 }
 
 /// What a poorer registry does not have.
@@ -202,6 +207,15 @@ fn dispatch(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
         R::DeleteGlobalMode | R::DeleteSubjectMode => modes::delete(state, call),
         R::Contexts => contexts::list(state, call),
         R::DeleteContext => contexts::delete(state, call),
+        R::AssociationsBySubject => associations::by_subject(state, call),
+        R::AssociationsByResource => associations::by_resource(state, call),
+        R::AssociationsByName => associations::by_name(state, call),
+        R::BatchGetAssociations => associations::batch_get(state, call),
+        R::CreateAssociation => associations::create(state, call),
+        R::UpdateAssociation => associations::update(state, call),
+        R::DeleteAssociations => associations::delete(state, call),
+        R::BatchMutateAssociations => associations::batch_mutate(state, call),
+        R::DekRead | R::DekWrite => keys::answer(state, call),
         _ => Err(Failure::not_found()),
     }
 }

@@ -196,11 +196,18 @@ pub(crate) fn list(state: &State, call: &Call<'_>) -> Outcome<Reply> {
         found.extend(versions.into_iter().skip(skipped).map(|stored| (stored, aliases)));
     }
     let asked = associations::Filter::read(call)?;
-    found.retain(|(stored, _)| asked.admits(state, &stored.subject) && has_rule(stored, call.parameter("ruleType")));
+    found.retain(|(stored, _)| has_rule(stored, call.parameter("ruleType")));
+    let mut found: Vec<_> = found.into_iter().map(|(stored, aliases)| (stored, aliases, Vec::new())).collect();
+    if asked.is_asked {
+        found.retain_mut(|(stored, _, associations)| {
+            let own = asked.of(state, &stored.subject);
+            own.map(|own| *associations = own).is_some()
+        });
+    }
     let page = call.page(found, PAGE)?;
     let mut out = Vec::new();
-    push_array(&mut out, page, |out, (stored, aliases)| {
-        let extras = Extras { aliases, ..Extras::of(stored) };
+    push_array(&mut out, page, |out, (stored, aliases, associations)| {
+        let extras = Extras { aliases, associations: &associations, ..Extras::of(stored) };
         out.extend_from_slice(&print::listed(stored, &extras, call.shape));
     });
     Ok(Reply::ok(out))

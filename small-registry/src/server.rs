@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) authorization: Option<String>,
     /// A path before every route, without a trailing slash.
     pub(crate) base: String,
+    /// Whether there is a DEK registry.
+    pub(crate) dek_registry: bool,
     pub(crate) state: Mutex<State>,
     pub(crate) log: Log,
     pub(crate) faults: Mutex<Faults>,
@@ -57,7 +59,7 @@ impl Shared {
             None => "/no-such-base-path",
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let asked = Asked { method, path, query, headers, body };
+        let asked = Asked { method, path, query, headers, body, dek_registry: self.dek_registry };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // No two requests at the same time: a real registry's writes lie further apart than a millisecond.
         let now = state.tick(i64::try_from(now).unwrap_or(i64::MAX));

@@ -123,8 +123,10 @@ fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
 }
 
 /// Plays a scenario and returns the exchanges that were answered differently, each with an explanation.
-async fn play(text: &str) -> BTreeMap<u32, String> {
-    let registry = SmallRegistry::start().await;
+async fn play(name: &str, text: &str) -> BTreeMap<u32, String> {
+    let builder = SmallRegistry::builder();
+    let builder = if name.ends_with("-dek") { builder.dek_registry() } else { builder };
+    let registry = builder.start().await.expect("there is a free port");
     let mut differences = BTreeMap::new();
     for line in text.lines() {
         let line: Line = serde_json::from_str(line).expect("a line is JSON");
@@ -157,7 +159,7 @@ async fn hold(folder: &Path, is_whole: bool) {
     let mut left = Known::new();
     let mut problems = Vec::new();
     for (name, text) in scenarios(folder) {
-        let found = play(&text).await;
+        let found = play(&name, &text).await;
         let mut listed = known.get(&name).cloned().unwrap_or_default();
         if !is_whole {
             let last = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()).map(|line| line.n).max();

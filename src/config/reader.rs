@@ -7,6 +7,7 @@ use std::fmt;
 
 use figment::value::{Dict, Value};
 use serde::Deserialize as _;
+use serde::de::Error as _;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{
     self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
@@ -15,6 +16,8 @@ use serde::forward_to_deserialize_any;
 
 use super::places::Places;
 use super::{Config, Problem};
+
+const SECTION: &str = "expected settings of its own below it";
 
 /// What could be read.
 pub(super) struct Read {
@@ -131,7 +134,6 @@ impl de::Error for Stopped {
             "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number".to_owned(),
             "path string" => "a path".to_owned(),
             "a sequence" => "a list".to_owned(),
-            expected if expected.starts_with("struct ") => "settings of its own below it".to_owned(),
             expected if expected.starts_with("enum ") || expected == "variant identifier" => {
                 "one name below it".to_owned()
             }
@@ -247,6 +249,19 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         }
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Stopped> {
+        match self.value {
+            Value::Dict(..) => self.deserialize_any(visitor),
+            // serde would take a list for the settings in the order in which they are declared.
+            _ => Err(Stopped::custom(SECTION).at(&self.key)),
+        }
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stopped> {
         match self.value {
             Value::Empty(..) => visitor.visit_none(),
@@ -286,7 +301,7 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
     }
 
     forward_to_deserialize_any! {
-        f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct identifier ignored_any
+        f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct map identifier ignored_any
     }
 }
 

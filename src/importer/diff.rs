@@ -8,7 +8,7 @@ use super::reading::{Reading, Shown};
 use super::status::{Reason, Skipped};
 use crate::protocol::schema::Version;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Scope, Snapshot};
+use crate::replica::{Doubt, Scope, Snapshot};
 
 /// Below this many, losing most of the subjects is daily work and no accident.
 const FEW: usize = 10;
@@ -44,23 +44,27 @@ impl fmt::Display for Brake {
     }
 }
 
-/// Decides what of a reading is news. What is in doubt is taken over even if it is none.
+/// Decides what of a reading is news.
+///
+/// What is merely incomplete is taken over even if it is none. What is unsure is asked for anew: the
+/// doubt may have come up while the reading was under way, and then the reading cannot settle it.
 pub(super) fn plan(reading: Reading, held: &Snapshot) -> Plan {
-    let doubtful: HashSet<Scope> = held.doubts().map(|(scope, _)| scope.clone()).collect();
-    let is_doubtful = |subject: &QualifiedSubject| doubtful.contains(&Scope::Subject(subject.clone()));
+    let doubts: HashMap<&QualifiedSubject, Doubt> = subjects_in_doubt(held).collect();
+    let doubt = |shown: &Shown| doubts.get(&shown.subject).copied();
     let mut plan = Plan { skipped: reading.skipped, ..Plan::default() };
     let mut news = Vec::new();
     for mut shown in reading.shown {
         keep_poisoned(&mut shown, held);
-        if lacks_versions(&shown, held) {
+        if lacks_versions(&shown, held) || doubt(&shown) == Some(Doubt::Unsure) {
             plan.verify.push(shown.subject);
-        } else if is_doubtful(&shown.subject) || is_news(&shown, held) {
+        } else if doubt(&shown).is_some() || is_news(&shown, held) {
             news.push(shown);
         }
     }
+    let mut news = in_order(news);
     hold_out(&mut news, held, &mut plan.skipped);
-    news.retain(|shown| is_doubtful(&shown.subject) || is_news(shown, held));
-    plan.apply = in_order(news);
+    news.retain(|shown| doubt(shown).is_some() || is_news(shown, held));
+    plan.apply = news;
     plan
 }
 
@@ -91,43 +95,46 @@ fn is_news(shown: &Shown, held: &Snapshot) -> bool {
         || !held.iter().zip(&shown.versions).all(|(held, shown)| Arc::ptr_eq(held, shown))
 }
 
-/// Takes out new versions whose references nobody has, and what refers to those.
+/// Takes out new versions whose references nobody has, and what refers to those. Where the subjects
+/// are in order one round is enough; only circles take more.
 pub(super) fn hold_out(news: &mut [Shown], held: &Snapshot, skipped: &mut Vec<Skipped>) {
     let places: HashMap<QualifiedSubject, usize> =
         news.iter().enumerate().map(|(place, shown)| (shown.subject.clone(), place)).collect();
     loop {
-        let mut out: Vec<(usize, Skipped)> = Vec::new();
-        for (place, shown) in news.iter().enumerate() {
-            for version in shown.versions.iter().filter(|version| version.references.is_some()) {
-                // What the replica held already is not taken from its readers.
-                if held.version(&shown.subject, version.version).is_some() {
-                    continue;
-                }
-                let exists = |target: &QualifiedSubject, number: Option<i32>| {
-                    let news = places.get(target).map_or(&[][..], |place| &news[*place].versions);
-                    has(news, number) || has(versions(held, target), number)
-                };
-                if let Some(reason) = missing_reference(&shown.subject.context, version, exists) {
-                    out.push((
-                        place,
-                        Skipped {
-                            subject: Some(shown.subject.to_string()),
-                            version: Some(version.version),
-                            deleted: version.deleted,
-                            reason,
-                        },
-                    ));
-                }
-            }
+        let before = skipped.len();
+        for place in 0..news.len() {
+            let shown = &news[place];
+            let exists = |target: &QualifiedSubject, number: Option<i32>| {
+                let news = places.get(target).map_or(&[][..], |place| &news[*place].versions);
+                has(news, number) || has(versions(held, target), number)
+            };
+            let out: Vec<Skipped> = without_reference(shown, held, exists).collect();
+            news[place].versions.retain(|version| out.iter().all(|one| one.version != Some(version.version)));
+            skipped.extend(out);
         }
-        if out.is_empty() {
+        if skipped.len() == before {
             return;
         }
-        for (place, one) in out {
-            news[place].versions.retain(|version| Some(version.version) != one.version);
-            skipped.push(one);
-        }
     }
+}
+
+/// The versions of a subject that refer to something that does not exist. What the replica held
+/// already is not taken from its readers.
+fn without_reference(
+    shown: &Shown,
+    held: &Snapshot,
+    exists: impl Fn(&QualifiedSubject, Option<i32>) -> bool,
+) -> impl Iterator<Item = Skipped> {
+    let referring = shown.versions.iter().filter(|version| version.references.is_some());
+    let new = referring.filter(|version| held.version(&shown.subject, version.version).is_none());
+    new.filter_map(move |version| {
+        Some(Skipped {
+            subject: Some(shown.subject.to_string()),
+            version: Some(version.version),
+            deleted: version.deleted,
+            reason: missing_reference(&shown.subject.context, version, &exists)?,
+        })
+    })
 }
 
 fn has(versions: &[Arc<Version>], number: Option<i32>) -> bool {
@@ -225,12 +232,20 @@ pub(super) fn missing(reading: &Reading, held: &Snapshot, within: Option<&Contex
 
 /// The subjects in doubt that the primary did not show; most of them are not held either.
 pub(super) fn doubtful(reading: &Reading, held: &Snapshot, within: Option<&Context>) -> Vec<QualifiedSubject> {
-    let is_shown = |subject: &QualifiedSubject| reading.shown.iter().any(|shown| shown.subject == *subject);
-    let doubts = held.doubts().filter_map(|(scope, _)| match scope {
-        Scope::Subject(subject) if within.is_none_or(|within| *within == subject.context) => Some(subject),
+    if held.is_sure() {
+        return Vec::new();
+    }
+    let shown: HashSet<&QualifiedSubject> = reading.shown.iter().map(|shown| &shown.subject).collect();
+    let doubts = subjects_in_doubt(held).map(|(subject, _)| subject);
+    let doubts = doubts.filter(|subject| within.is_none_or(|within| *within == subject.context));
+    doubts.filter(|subject| !shown.contains(subject)).cloned().collect()
+}
+
+fn subjects_in_doubt(held: &Snapshot) -> impl Iterator<Item = (&QualifiedSubject, Doubt)> {
+    held.doubts().filter_map(|(scope, doubt)| match scope {
+        Scope::Subject(subject) => Some((subject, doubt)),
         _ => None,
-    });
-    doubts.filter(|subject| !is_shown(subject)).cloned().collect()
+    })
 }
 
 /// Whether so much is missing that it is rather the reading that is wrong.
@@ -259,4 +274,145 @@ pub(super) fn brake(
         let lost = missing.iter().filter(|subject| subject.context == *name).count();
         (size >= 2 && lost == size).then(|| Brake::Context { context: name.clone(), missing: lost })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::schema::Listed;
+    use crate::replica::{Change, Forgetful, Replica};
+
+    fn version(number: i32, references: &[(&str, i32)]) -> Version {
+        let references: Vec<_> = references
+            .iter()
+            .map(|(subject, version)| format!(r#"{{"name":"n","subject":"{subject}","version":{version}}}"#))
+            .collect();
+        let text =
+            format!(r#"{{"version":{number},"id":{number},"schema":"x","references":[{}]}}"#, references.join(","));
+        serde_json::from_str::<Listed>(&text).expect("a version").version
+    }
+
+    fn shown(replica: &Replica, subject: &str, versions: Vec<Version>) -> Shown {
+        let nothing = Shown::nothing(QualifiedSubject::parse(subject), replica.ticket());
+        Shown { versions: versions.into_iter().map(Arc::new).collect(), ..nothing }
+    }
+
+    fn reading(shown: Vec<Shown>) -> Reading {
+        Reading { items: shown.len(), shown, skipped: Vec::new() }
+    }
+
+    async fn holding(subjects: &[(&str, usize)]) -> Arc<Replica> {
+        let replica = Arc::new(Replica::empty(Forgetful));
+        let changes = subjects.iter().map(|(subject, count)| Change::Subject {
+            subject: QualifiedSubject::parse(subject),
+            versions: (1..=*count).map(|number| version(i32::try_from(number).expect("few"), &[])).collect(),
+        });
+        replica.apply_write(changes.collect()).await.expect("kept");
+        replica
+    }
+
+    fn names(shown: &[Shown]) -> Vec<String> {
+        shown.iter().map(|shown| shown.subject.to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_referred_to_comes_before_what_refers_to_it() {
+        let replica = holding(&[]).await;
+        let chain = 20_000;
+        let mut news: Vec<_> = (0..chain)
+            .map(|number| shown(&replica, &format!("s{number}"), vec![version(1, &[(&format!("s{}", number + 1), 1)])]))
+            .collect();
+        news.push(shown(&replica, &format!("s{chain}"), vec![version(1, &[])]));
+        let whole = plan(reading(news.clone()), &replica.snapshot());
+        let expected: Vec<_> = (0..=chain).rev().map(|number| format!("s{number}")).collect();
+        assert_eq!(names(&whole.apply), expected);
+        // Without the last link nothing can be had, and that is found out in one go.
+        news.pop();
+        let broken = plan(reading(news), &replica.snapshot());
+        assert_eq!((broken.apply.len(), broken.skipped.len()), (0, chain));
+    }
+
+    #[tokio::test]
+    async fn subjects_that_refer_to_each_other_are_all_taken() {
+        let replica = holding(&[]).await;
+        let news = vec![
+            shown(&replica, "a", vec![version(1, &[]), version(2, &[("b", 1)])]),
+            shown(&replica, "b", vec![version(1, &[("a", 1)])]),
+        ];
+        let plan = plan(reading(news), &replica.snapshot());
+        assert_eq!((plan.apply.len(), plan.skipped.len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_reference_is_looked_for_beside_its_parent() {
+        let replica = holding(&[("a", 1)]).await;
+        for (subject, target, found) in
+            [("b", "a", true), (":.c:b", "a", false), (":.c:b", ":.:a", false), ("b", ":.c:a", false), ("b", "b", true)]
+        {
+            let news = vec![shown(&replica, subject, vec![version(1, &[]), version(2, &[(target, 1)])])];
+            let plan = plan(reading(news), &replica.snapshot());
+            assert_eq!(plan.skipped.is_empty(), found, "{subject} to {target}");
+            assert_eq!(plan.apply[0].versions.len(), if found { 2 } else { 1 }, "{subject} to {target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_no_news_unless_it_is_in_doubt() {
+        let replica = holding(&[("sure", 2), ("incomplete", 2), ("unsure", 2)]).await;
+        for (subject, doubt) in [("incomplete", Doubt::Incomplete), ("unsure", Doubt::Unsure), ("gone", Doubt::Unsure)]
+        {
+            let doubt = Change::Doubt(Scope::Subject(QualifiedSubject::parse(subject)), Some(doubt));
+            replica.apply_write(vec![doubt]).await.expect("kept");
+        }
+        let held = replica.snapshot();
+        let known = |subject: &str| {
+            let subject = QualifiedSubject::parse(subject);
+            Shown { versions: versions(&held, &subject).to_vec(), ..Shown::nothing(subject, replica.ticket()) }
+        };
+        let reading = reading(["sure", "incomplete", "unsure"].map(known).into());
+        assert_eq!(doubtful(&reading, &held, None), [QualifiedSubject::parse("gone")]);
+        let plan = plan(reading, &held);
+        assert_eq!(names(&plan.apply), ["incomplete"]);
+        assert_eq!(plan.verify, [QualifiedSubject::parse("unsure")]);
+    }
+
+    #[tokio::test]
+    async fn a_subject_that_lacks_versions_is_asked_for_before_it_is_believed() {
+        let replica = holding(&[("a", 2)]).await;
+        let plan = plan(reading(vec![shown(&replica, "a", vec![version(2, &[])])]), &replica.snapshot());
+        assert_eq!((plan.apply.len(), plan.verify.len()), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn the_brake_knows_daily_work_from_an_accident() {
+        let many: Vec<_> = (0..30).map(|number| format!("s{number}")).collect();
+        let mut held: Vec<(&str, usize)> = many.iter().map(|name| (name.as_str(), 1)).collect();
+        held.extend([(":.pair:a", 1), (":.pair:b", 1), (":.one:a", 1)]);
+        let replica = holding(&held).await;
+        let snapshot = replica.snapshot();
+        for (what, keep, braked) in [
+            ("nothing is missing", (0, true, true), false),
+            ("ten are missing", (10, true, true), false),
+            ("half are missing", (16, true, true), false),
+            ("most are missing", (17, true, true), true),
+            ("a context of two is missing", (0, false, true), true),
+            ("a context of one is missing", (0, true, false), false),
+        ] {
+            let (gone, pair, one) = keep;
+            let is_left = |name: &str| match name {
+                ":.one:a" => one,
+                _ if name.starts_with(":.pair") => pair,
+                _ => many.iter().position(|known| known == name).is_some_and(|at| at >= gone),
+            };
+            let left = held.iter().filter(|(name, _)| is_left(name));
+            let reading = reading(left.map(|(name, _)| shown(&replica, name, vec![version(1, &[])])).collect());
+            let missing = missing(&reading, &snapshot, None);
+            assert_eq!(brake(&missing, reading.items, &snapshot, None).is_some(), braked, "{what}");
+        }
+        let all = missing(&reading(Vec::new()), &snapshot, None);
+        assert_eq!(brake(&all, 0, &snapshot, None), Some(Brake::Empty { held: 33 }));
+        let one = Context::named(".one");
+        let only = missing(&reading(Vec::new()), &snapshot, Some(&one));
+        assert_eq!((only.len(), brake(&only, 0, &snapshot, Some(&one))), (1, None));
+    }
 }

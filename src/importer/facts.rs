@@ -80,14 +80,14 @@ impl Core {
         for key in ABOUT {
             match self.take_answers(poll, vec![Arc::from(key)]).await {
                 Ok(count) => changes += count,
-                Err(PassError::Poll(error)) if error.status().is_some() => {
+                Err(error) if error.is_refusal() => {
                     tracing::debug!(key, %error, "the primary does not say");
                 }
                 Err(error) => return Err(error),
             }
         }
         changes += match self.take_associations(poll).await {
-            Err(PassError::Poll(error)) if error.status().is_some() => {
+            Err(error) if error.is_refusal() => {
                 tracing::warn!(%error, "the associations cannot be read");
                 0
             }

@@ -155,6 +155,10 @@ pub(super) async fn read(
             Page::Unknown => return Ok(None),
         }
     }
+    // Some registries filter this list by a prefix that is none of theirs, and so list nothing.
+    if gathering.is_empty() && has_subjects(poll, within).await? {
+        return Ok(None);
+    }
     if !gathering.is_silent_on_deletion {
         return Ok(Some(gathering.finish()));
     }
@@ -162,6 +166,12 @@ pub(super) async fn read(
     // what is deleted in between counts as deleted now.
     let live = live(poll, replica, &prefix).await?;
     Ok(live.map(|live| gathering.finish_with(&live)))
+}
+
+async fn has_subjects(poll: &Poll, within: Option<&Context>) -> Result<bool, ListingError> {
+    let names = poll.subjects(0).await?;
+    let mut contexts = names.iter().map(|name| QualifiedSubject::parse(name).context);
+    Ok(contexts.any(|context| within.is_none_or(|within| *within == context)))
 }
 
 fn gather(gathering: &mut Gathering, found: &[&[u8]], ticket: Ticket, within: Option<&Context>) {

@@ -111,6 +111,8 @@ struct Begun {
     poll: Poll,
     started_at: Timestamp,
     changes: u64,
+    /// The first question that the primary refused.
+    refusal: Option<PassError>,
 }
 
 impl Importer {

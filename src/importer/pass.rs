@@ -1,5 +1,6 @@
 //! A full pass: reads what is listed and takes over what of it is news.
 
+use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,8 +15,9 @@ use super::reading::{Reading, Shown};
 use super::status::{PassKind, Reason, Report, Skipped};
 use super::walk::{self, Care};
 use super::{Begun, Core};
+use crate::protocol::error::Refusal;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Change, IdConflict, NotKept, Scope, Urgency};
+use crate::replica::{Change, IdConflict, NotKept, Remembered, Scope, Urgency};
 
 /// Most versions that are kept at once, so that a write never waits long behind the importer.
 const COMMIT: usize = 1000;
@@ -35,6 +37,13 @@ pub enum PassError {
     /// Too much was missing to be believed.
     #[error("nothing is removed: {0}")]
     Braked(Box<str>),
+}
+
+impl PassError {
+    /// Whether the primary refused this one question, while it may well answer others.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Poll(error) if error.status().is_some())
+    }
 }
 
 /// What became of subjects that were to be taken over.
@@ -58,43 +67,66 @@ impl Core {
     /// The part of a full pass that readers wait for.
     pub(super) async fn begin_full_pass(&self, confirm_removals: bool) -> Result<Begun, Report> {
         let _turn = self.turn.lock().await;
-        let started_at = Timestamp::now();
-        let poll = self.poll(Urgency::Background);
-        match self.read_all(&poll, confirm_removals).await {
-            Ok(changes) => {
+        let mut begun =
+            Begun { poll: self.poll(Urgency::Background), started_at: Timestamp::now(), changes: 0, refusal: None };
+        match self.read_all(&mut begun, confirm_removals).await {
+            Ok(()) => {
                 self.state().status.listed = true;
-                Ok(Begun { poll, started_at, changes })
+                Ok(begun)
             }
-            Err(error) => Err(self.ended(PassKind::Full, started_at, &poll, Err(error))),
+            Err(error) => Err(self.ended(PassKind::Full, begun.started_at, &begun.poll, Err(error))),
         }
+    }
+
+    async fn read_all(&self, begun: &mut Begun, confirm_removals: bool) -> Result<(), PassError> {
+        let contexts = self.take_contexts(&begun.poll).await;
+        begun.count(contexts)?;
+        let reading = self.read(&begun.poll, None, Care::Thorough).await?;
+        begun.changes += self.take_profile(&begun.poll, &reading).await?;
+        begun.changes += self.take(&begun.poll, reading, None, confirm_removals).await?;
+        Ok(())
     }
 
     /// The facts and the sweep, while tail passes go on.
-    pub(super) async fn end_full_pass(&self, begun: Begun) -> Report {
-        let Begun { poll, started_at, changes } = begun;
+    pub(super) async fn end_full_pass(&self, mut begun: Begun) -> Report {
         let _turn = self.sweeping.lock().await;
-        let outcome = match self.take_facts(&poll).await {
-            Ok(facts) => self.sweep(&poll).await.map(|swept| changes + facts + swept),
+        let outcome = match self.read_the_rest(&mut begun).await {
+            Ok(()) => begun.refusal.take().map_or(Ok(begun.changes), Err),
             Err(error) => Err(error),
         };
-        self.ended(PassKind::Full, started_at, &poll, outcome)
+        self.ended(PassKind::Full, begun.started_at, &begun.poll, outcome)
     }
 
-    async fn read_all(&self, poll: &Poll, confirm_removals: bool) -> Result<u64, PassError> {
-        let contexts = self.take_contexts(poll).await?;
-        let reading = self.read(poll, None, Care::Thorough).await?;
-        let profile = self.take_profile(poll, &reading).await?;
-        let listed = self.take(poll, reading, None, confirm_removals).await?;
-        Ok(contexts + profile + listed)
+    async fn read_the_rest(&self, begun: &mut Begun) -> Result<(), PassError> {
+        let facts = self.take_facts(&begun.poll).await;
+        begun.count(facts)?;
+        let swept = self.sweep(&begun.poll).await;
+        begun.count(swept)?;
+        // Last: what the pass replaced or removed leaves texts that nothing refers to.
+        self.replica.sweep().await?;
+        Ok(())
     }
 
     /// Reads all subjects, or those of a context, in the way that the primary allows.
+    /// Remembers whether `/schemas` is a list that we could answer for the primary.
+    async fn note_listing(&self, is_usable: bool) -> Result<(), NotKept> {
+        let known = self.replica.snapshot().remembered("/schemas").is_none();
+        if known != is_usable {
+            let unusable = Remembered { status: 404, body: Refusal::not_found().body().into() };
+            let change = Change::Remember { key: "/schemas".into(), answer: (!is_usable).then_some(unusable) };
+            self.replica.apply_reading(vec![change], self.replica.ticket()).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn read(&self, poll: &Poll, within: Option<&Context>, care: Care) -> Result<Reading, PassError> {
         if let Some(reading) = listing::read(poll, &self.replica, within).await? {
             self.state().walks = false;
+            self.note_listing(true).await?;
             return Ok(reading);
         }
         self.state().walks = true;
+        self.note_listing(false).await?;
         let mut reading = walk::read(poll, &self.replica, self.config.parallel, care).await?;
         reading.shown.retain(|shown| within.is_none_or(|within| shown.subject.context == *within));
         Ok(reading)
@@ -122,7 +154,9 @@ impl Core {
         if brake.is_none() {
             verify.extend(missing);
         }
-        verify.extend(doubtful.into_iter().filter(|subject| !verify.contains(subject)).collect::<Vec<_>>());
+        verify.extend(doubtful);
+        verify.sort();
+        verify.dedup();
         let verified = self.take_one_by_one(poll, verify).await?;
         changes += verified.changes;
         skipped.extend(verified.skipped);
@@ -196,7 +230,6 @@ impl Core {
     fn report_conflict(&self, conflict: &IdConflict) -> Skipped {
         self.counters.conflicts.inc();
         let IdConflict { subject, version, id } = conflict;
-        tracing::error!(%subject, version, id, "the primary shows another schema for an id; ours is kept");
         Skipped {
             subject: Some(subject.to_string()),
             version: Some(*version),
@@ -207,31 +240,26 @@ impl Core {
 
     /// Replaces the list of what is left out, or the part of it that lies in a context.
     fn leave_out(&self, within: Option<&Context>, skipped: Vec<Skipped>) {
-        let mut state = self.state();
-        let is_elsewhere = |one: &Skipped| match (within, &one.subject) {
-            (None, _) => false,
-            (Some(within), Some(subject)) => QualifiedSubject::parse(subject).context != *within,
-            (Some(_), None) => true,
+        let is_inside = |one: &Skipped| match (within, &one.subject) {
+            (None, _) => true,
+            (Some(within), Some(subject)) => QualifiedSubject::parse(subject).context == *within,
+            (Some(_), None) => false,
         };
-        let (kept, before): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut state.status.skipped).into_iter().partition(is_elsewhere);
-        for one in skipped.iter().filter(|one| !before.contains(one)) {
-            warn_of(one);
-        }
-        state.status.skipped = kept;
-        state.status.skipped.extend(skipped);
-        self.count_skipped(&mut state);
+        self.replace_skipped(is_inside, skipped);
     }
 
     /// The same for one subject.
     pub(super) fn leave_out_of(&self, subject: &QualifiedSubject, skipped: Vec<Skipped>) {
-        let mut state = self.state();
         let name = subject.to_string();
-        let before = &mut state.status.skipped;
-        let old: Vec<_> = before.extract_if(.., |one| one.subject.as_deref() == Some(&name)).collect();
-        skipped.iter().filter(|one| !old.contains(one)).for_each(warn_of);
-        before.retain(|one| !skipped.contains(one));
-        before.extend(skipped);
+        self.replace_skipped(|one| one.subject.as_deref() == Some(&name), skipped);
+    }
+
+    fn replace_skipped(&self, is_old: impl Fn(&Skipped) -> bool, new: Vec<Skipped>) {
+        let mut state = self.state();
+        let known: HashSet<Skipped> = std::mem::take(&mut state.status.skipped).into_iter().collect();
+        new.iter().filter(|one| !known.contains(one)).for_each(warn_of);
+        let new: BTreeSet<Skipped> = new.into_iter().chain(known.into_iter().filter(|one| !is_old(one))).collect();
+        state.status.skipped = new.into_iter().collect();
         self.count_skipped(&mut state);
     }
 
@@ -289,6 +317,18 @@ impl Core {
     }
 }
 
+impl Begun {
+    /// Goes on after a step that the primary refuses: the others are current all the same.
+    fn count(&mut self, step: Result<u64, PassError>) -> Result<(), PassError> {
+        match step {
+            Ok(changes) => self.changes += changes,
+            Err(error) if error.is_refusal() => drop(self.refusal.get_or_insert(error)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
 impl Report {
     /// What is said when the process ends under a pass.
     pub(super) fn torn_down() -> Self {
@@ -305,6 +345,10 @@ pub(super) fn refused(subject: &QualifiedSubject, status: u16) -> Skipped {
 
 fn warn_of(skipped: &Skipped) {
     let Skipped { subject, version, reason, .. } = skipped;
+    if matches!(reason, Reason::IdConflict(_)) {
+        tracing::error!(subject, version, %reason, "the primary contradicts the replica; ours is kept");
+        return;
+    }
     tracing::warn!(subject, version, %reason, "a version of the primary is left out");
 }
 

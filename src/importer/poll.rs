@@ -244,9 +244,12 @@ impl Poll {
                 return Ok(Offered::No(remembered(&answer)));
             }
             let names: Vec<String> = list(&path, &answer)?;
+            // Some print them as a subject's prefix, `:.:`; that is kept as it is, for we print them otherwise.
+            if names.iter().any(|name| name.contains(':')) {
+                return Ok(Offered::No(remembered(&answer)));
+            }
             let before = contexts.len();
-            // Some print them as a subject's prefix, `:.:`.
-            for name in names.iter().map(|name| Context::named(name.trim_matches(':'))) {
+            for name in names.iter().map(|name| Context::named(name)) {
                 if !contexts.contains(&name) {
                     contexts.push(name);
                 }

@@ -1,5 +1,7 @@
 //! Finds out which shape the primary's answers have (WIRE.md § 8.4, § 12).
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Core;
@@ -7,6 +9,7 @@ use super::items;
 use super::pass::PassError;
 use super::poll::Poll;
 use super::reading::Reading;
+use crate::protocol::schema::Version;
 use crate::protocol::shape::Profile;
 use crate::protocol::subject::QualifiedSubject;
 use crate::replica::Change;
@@ -14,15 +17,40 @@ use crate::upstream::ProfileChoice;
 
 const UNKNOWN_PROPERTIES: HeaderName = HeaderName::from_static("confluent-accept-unknown-properties");
 
+/// A version that the primary showed.
+type Sample = (QualifiedSubject, Arc<Version>);
+
 impl Core {
     /// Takes over the profile that is configured or that the primary shows.
     pub(super) async fn take_profile(&self, poll: &Poll, reading: &Reading) -> Result<u64, PassError> {
+        let sample =
+            reading.shown.iter().find_map(|shown| Some((shown.subject.clone(), shown.versions.first()?.clone())));
+        self.take_profile_of(poll, sample).await
+    }
+
+    /// Looks at the first version that the replica holds, if nothing is known of the profile yet.
+    pub(super) async fn find_profile(&self, poll: &Poll) -> Result<(), PassError> {
+        let held = self.replica.snapshot();
+        if held.profile().is_some() {
+            return Ok(());
+        }
+        let sample = held.contexts().find_map(|(context, state)| {
+            let (name, subject) = state.subjects().next()?;
+            Some((
+                QualifiedSubject { context: context.clone(), subject: name.clone() },
+                subject.versions.first()?.clone(),
+            ))
+        });
+        self.take_profile_of(poll, sample).await.map(drop)
+    }
+
+    async fn take_profile_of(&self, poll: &Poll, sample: Option<Sample>) -> Result<u64, PassError> {
         let ticket = self.replica.ticket();
         let profile = match self.profile {
             ProfileChoice::Confluent7 => Some(Profile::Confluent7),
             ProfileChoice::Confluent8 => Some(Profile::Confluent8),
             ProfileChoice::Cloud => Some(Profile::Cloud),
-            ProfileChoice::Auto => self.detect(poll, reading).await?,
+            ProfileChoice::Auto => self.detect(poll, sample).await?,
         };
         let Some(profile) = profile.filter(|profile| self.replica.snapshot().profile() != Some(*profile)) else {
             return Ok(0);
@@ -32,11 +60,10 @@ impl Core {
         Ok(1)
     }
 
-    async fn detect(&self, poll: &Poll, reading: &Reading) -> Result<Option<Profile>, PassError> {
-        let sample = reading.shown.iter().find_map(|shown| Some((&shown.subject, shown.versions.first()?)));
+    async fn detect(&self, poll: &Poll, sample: Option<Sample>) -> Result<Option<Profile>, PassError> {
         match sample {
             Some((_, version)) if version.guid.is_none() => Ok(Some(Profile::Confluent7)),
-            Some((subject, version)) => self.compare(poll, subject, version.version).await,
+            Some((subject, version)) => self.compare(poll, &subject, version.version).await,
             None => self.ask_release(poll).await,
         }
     }

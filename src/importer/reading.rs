@@ -45,6 +45,8 @@ pub(super) struct Gathering {
     held: Arc<Snapshot>,
     subjects: HashMap<QualifiedSubject, usize>,
     reading: Reading,
+    /// Pages overlap, and what is named is named once.
+    skipped: HashSet<Skipped>,
     /// Whether some item did not say if it is soft-deleted.
     pub(super) is_silent_on_deletion: bool,
 }
@@ -52,7 +54,7 @@ pub(super) struct Gathering {
 impl Gathering {
     pub(super) fn new(held: Arc<Snapshot>) -> Self {
         let reading = Reading { shown: Vec::new(), skipped: Vec::new(), items: 0 };
-        Self { held, subjects: HashMap::new(), reading, is_silent_on_deletion: false }
+        Self { held, subjects: HashMap::new(), reading, skipped: HashSet::new(), is_silent_on_deletion: false }
     }
 
     pub(super) fn add(&mut self, subject: QualifiedSubject, item: Item, ticket: Ticket) {
@@ -78,7 +80,7 @@ impl Gathering {
                 None => shown.is_vague = true,
             }
         }
-        if !self.reading.skipped.contains(&skipped) {
+        if self.skipped.insert(skipped.clone()) {
             self.reading.skipped.push(skipped);
         }
     }
@@ -127,4 +129,27 @@ pub(super) fn mark(version: &mut Arc<Version>, deleted: bool) {
 /// Whether both are the same but for their deletion, as the replica would judge it.
 fn same(held: &Version, shown: &Version) -> bool {
     held.text == shown.text && held.same_content(shown) && held.ts == shown.ts && held.guid == shown.guid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::importer::items;
+    use crate::replica::{Forgetful, Replica};
+
+    #[test]
+    fn a_subject_from_two_pages_is_as_old_as_the_older_one() {
+        let replica = Replica::empty(Forgetful);
+        let (older, newer) = (replica.ticket(), replica.ticket());
+        let mut gathering = Gathering::new(replica.snapshot());
+        for (subject, number, ticket) in [("a", 2, newer), ("a", 1, older), ("a", 2, newer), ("b", 1, newer)] {
+            let item = format!(r#"{{"version":{number},"id":{number},"schema":"x"}}"#);
+            let item = items::read(item.as_bytes()).expect("a version");
+            gathering.add(QualifiedSubject::parse(subject), item, ticket);
+        }
+        let shown = gathering.finish().shown;
+        let numbers = |shown: &Shown| shown.versions.iter().map(|version| version.version).collect::<Vec<_>>();
+        assert_eq!((numbers(&shown[0]), shown[0].ticket), (vec![1, 2], older));
+        assert_eq!((numbers(&shown[1]), shown[1].ticket), (vec![1], newer));
+    }
 }

@@ -1,12 +1,12 @@
 //! Reads one thing again at once, because a write or a doubt wants it so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, StreamExt as _};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::pass::PassError;
@@ -94,7 +94,10 @@ impl Core {
     async fn reread_now(self: &Arc<Self>, scope: Scope, urgency: Urgency) -> Result<(), RereadError> {
         let poll = self.poll(urgency);
         match scope {
-            Scope::Subject(subject) => drop(self.settle_subject(&poll, subject).await?),
+            Scope::Subject(subject) => {
+                self.settle_subject(&poll, subject).await?;
+                self.find_profile(&poll).await?;
+            }
             Scope::Context(context) => self.reread_context(&poll, &context).await?,
             Scope::Remembered(key) => drop(self.take_answers(&poll, vec![key]).await?),
             Scope::Contexts => drop(self.take_contexts(&poll).await?),
@@ -142,33 +145,36 @@ impl Core {
 
     /// Reads again what is in doubt, for ever, each thing ever more seldom while it cannot be read.
     pub(super) async fn settle_doubts(self: &Arc<Self>) {
+        // One more than usual: a pass of everything takes long, and must not hold up the others.
+        let most = self.config.parallel.max(1) + 1;
+        let mut rereads = JoinSet::new();
+        let mut under_way: HashSet<Scope> = HashSet::new();
         let mut later: HashMap<Scope, (u32, Instant)> = HashMap::new();
         loop {
             let nudged = self.doubts.notified();
-            let held = self.replica.snapshot();
-            let doubts: Vec<Scope> = held.doubts().map(|(scope, _)| scope.clone()).collect();
-            drop(held);
+            let doubts = self.doubts_among(|_| true);
             later.retain(|scope, _| doubts.contains(scope));
             let now = Instant::now();
-            let due = doubts.into_iter().filter(|scope| later.get(scope).is_none_or(|(_, when)| *when <= now));
-            let due: Vec<Scope> = due.collect();
-            let mut rereads = stream::iter(due)
-                .map(|scope| async move { (self.reread(scope.clone(), Urgency::Background).await, scope) })
-                .buffer_unordered(self.config.parallel.max(1));
-            while let Some((outcome, scope)) = rereads.next().await {
-                match outcome {
-                    Ok(()) => drop(later.remove(&scope)),
-                    Err(error) => {
-                        let failures = later.get(&scope).map_or(0, |(failures, _)| *failures) + 1;
-                        tracing::warn!(%scope, error = super::pass::chain(&error), "it stays in doubt");
-                        later.insert(scope, (failures, Instant::now() + self.pause(failures)));
-                    }
+            let is_due = |scope: &Scope| later.get(scope).is_none_or(|(_, when)| *when <= now);
+            for scope in doubts.into_iter().filter(is_due) {
+                if rereads.len() < most && under_way.insert(scope.clone()) {
+                    let core = Arc::clone(self);
+                    rereads.spawn(async move { (core.reread(scope.clone(), Urgency::Background).await, scope) });
                 }
             }
             // Whoever doubts something says so; the interval is for whoever forgot.
-            let wake = later.values().map(|(_, when)| *when).min();
-            let wake = wake.unwrap_or_else(|| Instant::now() + self.config.interval);
+            let waiting = later.iter().filter(|(scope, _)| !under_way.contains(scope)).map(|(_, (_, when))| *when);
+            let wake = waiting.min().unwrap_or_else(|| Instant::now() + self.config.interval);
             tokio::select! {
+                Some(Ok((outcome, scope))) = rereads.join_next() => {
+                    under_way.remove(&scope);
+                    let failures = later.remove(&scope).map_or(0, |(failures, _)| failures) + 1;
+                    if let Err(error) = &outcome {
+                        tracing::warn!(%scope, error = super::pass::chain(error), "it stays in doubt");
+                    }
+                    // In doubt again already: somebody keeps writing, and will not be chased.
+                    later.insert(scope, (failures, Instant::now() + self.pause(failures)));
+                }
                 () = nudged => {}
                 () = sleep_until(wake) => {}
             }

@@ -49,14 +49,14 @@ pub struct Status {
     /// Whether the last full pass ended well, configurations and modes included, so did the passes
     /// since, nothing is in doubt, and no alarm is raised.
     pub caught_up: bool,
-    /// What is left out.
+    /// What is left out, in the order of the subjects.
     pub skipped: Vec<Skipped>,
     /// Why the importer removes nothing at the moment (C7).
     pub alarm: Option<String>,
 }
 
 /// A version that is left out, though the primary shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Skipped {
     /// Its subject, qualified; absent if not even that could be read.
     pub subject: Option<String>,
@@ -69,7 +69,7 @@ pub struct Skipped {
 }
 
 /// Why a version is left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// It is no version, or not one that we understand.
     Unreadable(String),

@@ -32,8 +32,10 @@ impl Core {
             match listing::read_subject(poll, &self.replica, subject, ticket).await {
                 Ok(Found::Reading(reading)) => {
                     let Reading { mut shown, skipped, .. } = *reading;
-                    let shown = shown.pop().unwrap_or_else(|| Shown::nothing(subject.clone(), ticket));
-                    return Ok((shown, skipped));
+                    // That a list does not show it is no proof that it is not there.
+                    if let Some(shown) = shown.pop() {
+                        return Ok((shown, skipped));
+                    }
                 }
                 Ok(Found::Unclear) => {}
                 Err(listing::ListingError::Poll(error)) if !error.is_too_large() => return Err(error),

@@ -49,17 +49,26 @@ impl Core {
     }
 
     async fn catch_up(&self, poll: &Poll) -> Result<u64, PassError> {
-        let mut changes = self.take_contexts(poll).await?;
-        if self.state().walks {
-            let reading = self.read(poll, None, Care::Quick).await?;
-            return Ok(changes + self.take(poll, reading, None, false).await?);
-        }
-        let held = self.replica.snapshot();
-        let mut complete = true;
-        for (context, state) in held.contexts() {
-            let new = self.take_new_ids(poll, context, state).await?;
-            complete &= new.is_some();
-            changes += new.unwrap_or(0);
+        // Where it refuses to list its contexts, what is new in those that are known still comes.
+        let (contexts, refusal) = match self.take_contexts(poll).await {
+            Ok(changes) => (changes, None),
+            Err(error) if error.is_refusal() => (0, Some(error)),
+            Err(error) => return Err(error),
+        };
+        let changes = contexts + self.take_news(poll).await?;
+        refusal.map_or(Ok(changes), Err)
+    }
+
+    async fn take_news(&self, poll: &Poll) -> Result<u64, PassError> {
+        let walks = self.state().walks;
+        let (mut changes, mut complete) = (0, !walks);
+        if !walks {
+            let held = self.replica.snapshot();
+            for (context, state) in held.contexts() {
+                let new = self.take_new_ids(poll, context, state).await?;
+                complete &= new.is_some();
+                changes += new.unwrap_or(0);
+            }
         }
         if complete && self.agrees(poll, true).await? && self.agrees(poll, false).await? {
             return Ok(changes);

@@ -140,7 +140,8 @@ impl SubjectPrefix {
         match self {
             Self::In(own, _) => own == context,
             Self::ContextsFrom(start) => context.as_str().starts_with(&**start),
-            Self::Everywhere(_) => true,
+            // A context that is literally named `*` can be written to, but not listed so.
+            Self::Everywhere(_) => !context.is_wildcard(),
         }
     }
 

@@ -43,7 +43,7 @@ impl Proxy {
         let operation = routed.addressed().operation();
         let is_strange = has_unknown_parameters(operation);
         if is_strange && self.parties.primary.reachability().unreachable_since.is_none() {
-            match self.ask_primary(routed, ask, false).await {
+            match self.ask_and_learn(routed, ask).await {
                 Err(Failure::Away(..)) => {}
                 outcome => return outcome.map(|answer| relay(&answer, ask)),
             }
@@ -113,7 +113,7 @@ impl Proxy {
         let operation = routed.addressed().operation();
         let outcome = match why {
             Why::Absent => self.one_flight(routed, ask, key).await,
-            Why::PrimaryOnly | Why::Unsupported(_) => self.ask_primary(routed, ask, false).await.map(Arc::new),
+            Why::PrimaryOnly | Why::Unsupported(_) => self.ask_and_learn(routed, ask).await.map(Arc::new),
         };
         match (outcome, why) {
             (Ok(answer), _) => Ok(relay(&answer, ask)),
@@ -146,14 +146,19 @@ impl Proxy {
         if ask.method == http::Method::HEAD {
             flight.push_str(" HEAD");
         }
-        let load = async {
-            let ticket = replica.ticket();
-            let answer = self.ask_primary(routed, ask, true).await?;
-            let operation = routed.addressed().operation();
-            self.learn(operation, &answer, ticket).await;
-            Ok::<_, Failure>(Arc::new(answer))
-        };
+        let load = async { self.ask_and_learn(routed, ask).await.map(Arc::new) };
         self.flights.try_get_with(flight, load).await.map_err(|failure| again(&failure, ask))
+    }
+
+    /// One call to the primary in a client's name, and what it teaches.
+    async fn ask_and_learn(&self, routed: &Routed, ask: &Ask) -> Result<Answer, Failure> {
+        let operation = routed.addressed().operation();
+        let ticket = self.parties.replica.ticket();
+        // What is of no use to the replica may come in any encoding that the client takes.
+        let read_here = !matches!(operation.route, Route::UnknownRead | Route::DekRead);
+        let answer = self.ask_primary(routed, ask, read_here).await?;
+        self.learn(operation, &answer, ticket, ask.read_deadline).await;
+        Ok(answer)
     }
 
     /// One call to the primary in a client's name.
@@ -162,40 +167,6 @@ impl Proxy {
         let call = call(routed, ask, &self.pseudonym, Priority::Miss, read_here);
         let answer = self.parties.primary.send(call).await;
         answer.map_err(|failure| Failure::Away(Box::new(failure), ask.media.clone()))
-    }
-
-    /// What a client saw of the primary, every later read must show too (C5): the parts of the
-    /// replica that it came from are read again before the client is answered.
-    async fn learn(&self, operation: &Operation, answer: &Answer, ticket: crate::replica::Ticket) {
-        let replica = &self.parties.replica;
-        if let Route::GlobalConfig | Route::SubjectConfig = operation.route {
-            if let Some(change) = super::apply::remember_config(operation, answer)
-                && let Err(failure) = replica.apply_reading(vec![change], ticket).await
-            {
-                tracing::error!(error = %failure, "a configuration could not be kept");
-            }
-            return;
-        }
-        if !answer.status.is_success() {
-            return;
-        }
-        for lesson in super::apply::lessons(operation, answer) {
-            let learned = match &lesson {
-                super::apply::Lesson::Scope(scope) => self.parties.reread.reread(scope.clone(), Urgency::Read).await,
-                super::apply::Lesson::Id(context, id) => self.parties.reread.reread_id(context.clone(), *id).await,
-            };
-            if let Err(failure) = learned {
-                tracing::warn!(scope = %failure.scope, error = %failure.cause, "could not take over what the primary showed");
-                self.distrust(lesson.scope(), Doubt::Unsure).await;
-            }
-        }
-    }
-
-    /// Marks a scope as not to be believed until it has been read again.
-    pub(super) async fn distrust(&self, scope: Scope, doubt: Doubt) {
-        if let Err(failure) = self.parties.replica.doubt(scope, doubt).await {
-            tracing::error!(error = %failure, "a doubt could not be kept");
-        }
     }
 
     /// Settles what is in doubt of what the operation is about.

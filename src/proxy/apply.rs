@@ -80,9 +80,9 @@ impl Effects {
         }
     }
 
-    /// What is certainly gone for good, even where the rest of the subject is not known.
-    pub(super) fn purged(&self, answer: &Answer) -> Vec<Change> {
-        if !self.permanent {
+    /// What of a scope is certainly gone for good, even where the rest of it is not known.
+    pub(super) fn purged(&self, answer: &Answer, scope: &Scope) -> Vec<Change> {
+        if !self.permanent || *scope != Scope::Subject(self.subject.clone()) {
             return Vec::new();
         }
         let one = |body: &Bytes| serde_json::from_slice::<i32>(body).ok().map(|number| vec![number]);
@@ -247,56 +247,4 @@ pub(super) fn remember_config(operation: &Operation, answer: &Answer) -> Option<
         key: Arc::from(key),
         answer: Some(Remembered { status: answer.status.as_u16(), body: answer.body.clone() }),
     })
-}
-
-/// What is to be read again after the primary showed something that the replica did not have.
-#[derive(Debug)]
-pub(super) enum Lesson {
-    Scope(Scope),
-    Id(Context, i32),
-}
-
-impl Lesson {
-    pub(super) fn scope(&self) -> Scope {
-        match self {
-            Self::Scope(scope) => scope.clone(),
-            Self::Id(context, _) => Scope::Context(context.clone()),
-        }
-    }
-}
-
-/// Where an answer to a miss came from.
-pub(super) fn lessons(operation: &Operation, answer: &Answer) -> Vec<Lesson> {
-    #[derive(Deserialize)]
-    struct Named {
-        subject: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct Placed {
-        context: String,
-        id: i32,
-    }
-    let named = serde_json::from_slice::<Named>(&answer.body).ok().and_then(|named| named.subject);
-    let subject = |name: &str| Lesson::Scope(Scope::Subject(QualifiedSubject::parse(name)));
-    match operation.route {
-        Route::Version | Route::Lookup | Route::LatestWithMetadata | Route::SchemaById => match named {
-            Some(name) => vec![subject(&name)],
-            None if operation.route == Route::SchemaById => by_id(operation),
-            None => vec![Lesson::Scope(Scope::Subject(operation.subject.clone()))],
-        },
-        Route::Versions | Route::VersionText | Route::ReferencedBy => {
-            vec![Lesson::Scope(Scope::Subject(operation.subject.clone()))]
-        }
-        Route::SchemaTextById | Route::SubjectsById | Route::VersionsById => by_id(operation),
-        Route::IdsByGuid => {
-            let places: Vec<Placed> = serde_json::from_slice(&answer.body).unwrap_or_default();
-            places.into_iter().map(|placed| Lesson::Id(Context::named(&placed.context), placed.id)).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn by_id(operation: &Operation) -> Vec<Lesson> {
-    let context = QualifiedSubject::parse(operation.query.get("subject").unwrap_or_default()).context;
-    crate::protocol::target::java_int(operation.name()).map(|id| Lesson::Id(context, id)).into_iter().collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Response};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::Proxy;
 use super::answer::form_for;
@@ -47,6 +47,9 @@ impl Proxy {
             && let Some(known) = self.already_registered(operation, &ask, false)
         {
             return Ok(known);
+        }
+        if operation.effect == Effect::Write && !self.parties.store.is_writable() {
+            return Err(Failure::Store(ask.media));
         }
         // A client that goes away must not keep what the primary has done from the replica.
         let proxy = self.clone();
@@ -93,10 +96,10 @@ impl Proxy {
             Ok(answer) if is_write && answer.status.is_success() => {
                 if !is_whole(operation.route, &answer) {
                     tracing::error!(route = ?operation.route, status = %answer.status, "the primary's answer to a write cannot be understood");
-                    self.bring_up(effects, None).await;
+                    self.bring_up(effects, None, ask.write_deadline).await;
                     return Err(Failure::Garbled(ask.media));
                 }
-                self.bring_up(effects, Some(&answer)).await;
+                self.bring_up(effects, Some(&answer), ask.write_deadline).await;
                 Ok(relay(&answer, &ask))
             }
             Ok(answer) => Ok(relay(&answer, &ask)),
@@ -126,13 +129,14 @@ impl Proxy {
             Sent::No => Err(Failure::Away(Box::new(failure), ask.media)),
             Sent::Maybe if operation.route == Route::Register => {
                 let found = self.resolve(operation, &ask).await;
-                self.bring_up(effects, found.as_ref().map(|(answer, _)| answer)).await;
+                let answer = found.as_ref().map(|(answer, _)| answer);
+                self.bring_up(effects, answer, ask.write_deadline).await;
                 let Some((_, found)) = found else { return Err(Failure::Unknown(Box::new(failure), ask.media)) };
                 let body = registered(&found.version, form_for(&self.parties.replica.snapshot(), &ask), Record::Asked);
                 Ok(self.own(&Rendered { generation: 0, status: 200, body: body.into() }, &ask))
             }
             Sent::Maybe => {
-                self.bring_up(effects, None).await;
+                self.bring_up(effects, None, ask.write_deadline).await;
                 Err(Failure::Unknown(Box::new(failure), ask.media))
             }
         }
@@ -160,10 +164,10 @@ impl Proxy {
     /// Brings the replica up to a write before it is acknowledged, or after nobody knows what became of
     /// it. Nothing that fails here takes the acknowledgement back (C1): what could not be read again is in
     /// doubt from now on.
-    async fn bring_up(&self, effects: Effects, answer: Option<&Answer>) {
+    async fn bring_up(&self, effects: Effects, answer: Option<&Answer>, deadline: Instant) {
         let proven = answer.and_then(|answer| effects.proven(answer));
         let unproven = match proven {
-            Some(changes) => match self.parties.replica.apply_write(changes, effects.asked).await {
+            Some(changes) => match self.parties.replica.apply_answer(changes, effects.asked).await {
                 Ok(applied) if applied.conflicts.is_empty() && applied.overtaken.is_empty() => Vec::new(),
                 Ok(_) => effects.scopes(),
                 Err(failure) => {
@@ -173,32 +177,25 @@ impl Proxy {
             },
             None => effects.scopes(),
         };
-        self.purge(&effects, answer.filter(|_| !unproven.is_empty())).await;
+        let is_wide = |scope: &Scope| matches!(scope, Scope::All | Scope::Context(_));
+        let is_promised = answer.is_some();
+        // Before it is read again: a reading that began earlier must not pass for a later one.
+        for scope in &unproven {
+            let doubt = if is_promised || is_wide(scope) { Doubt::Unsure } else { Doubt::Undecided };
+            let purged = answer.map(|answer| effects.purged(answer, scope)).unwrap_or_default();
+            self.distrust(scope.clone(), doubt, purged).await;
+        }
         for scope in unproven {
-            let is_wide = matches!(scope, Scope::All | Scope::Context(_));
-            let is_promised = answer.is_some();
-            // Before it is read again: a reading that began earlier must not pass for a later one.
-            self.distrust(scope.clone(), if is_promised || is_wide { Doubt::Unsure } else { Doubt::Undecided }).await;
-            if is_promised && !is_wide {
-                let read = self.parties.reread.reread(scope, Urgency::Write).await;
-                read.unwrap_or_else(|failure| log(&failure));
+            if is_promised && !is_wide(&scope) {
+                let reading = self.parties.reread.reread(scope, Urgency::Write);
+                if let Ok(Err(failure)) = timeout_at(deadline, reading).await {
+                    log(&failure);
+                }
             } else {
                 let reread = self.parties.reread.clone();
-                let read = async move { reread.reread(scope, Urgency::Background).await };
-                tokio::spawn(async move { read.await.unwrap_or_else(|failure| log(&failure)) });
+                let reading = async move { reread.reread(scope, Urgency::Background).await };
+                tokio::spawn(async move { reading.await.unwrap_or_else(|failure| log(&failure)) });
             }
-        }
-    }
-
-    /// An id that is gone must not be read any more, although all else is in doubt.
-    async fn purge(&self, effects: &Effects, answer: Option<&Answer>) {
-        let purged = answer.map(|answer| effects.purged(answer)).unwrap_or_default();
-        if purged.is_empty() {
-            return;
-        }
-        let replica = &self.parties.replica;
-        if let Err(failure) = replica.apply_write(purged, replica.ticket()).await {
-            tracing::error!(error = %failure, "an acknowledged deletion could not be kept");
         }
     }
 }

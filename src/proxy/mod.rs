@@ -9,6 +9,7 @@ mod apply;
 mod ask;
 mod forward;
 mod headers;
+mod learn;
 mod metrics;
 mod refuse;
 mod respond;
@@ -29,6 +30,7 @@ use crate::protocol::operation::Operation;
 use crate::replica::{RenderedAnswers, Replica, Reread};
 use crate::routing::{Contexts, Destination, Modes};
 use crate::server::{Limits, examine};
+use crate::store::Store;
 use crate::upstream::Registry;
 
 pub use metrics::Metrics;
@@ -42,6 +44,8 @@ use refuse::Failure;
 pub struct Parties {
     /// Our copy.
     pub replica: Arc<Replica>,
+    /// Where our copy is kept; what cannot be kept is not forwarded.
+    pub store: Store,
     /// The registry that owns the schemas.
     pub primary: Arc<Registry>,
     /// Whoever can read parts of the primary again.

@@ -45,6 +45,9 @@ pub(super) enum Failure {
     /// The primary said 2xx, but with a body that cannot be what it says.
     #[error("the primary registry's answer cannot be understood")]
     Garbled(HeaderValue),
+    /// Not forwarded, because its effect could not be kept here.
+    #[error("the state directory cannot be written")]
+    Store(HeaderValue),
     #[error("too many requests at once")]
     Overloaded,
     #[error("the request took too long")]
@@ -144,6 +147,10 @@ fn said(failure: &Failure) -> Said {
             .retry_after(cause.retry_after.unwrap_or(SOON)),
         Failure::Unknown(_, media) | Failure::Garbled(media) => {
             Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50002, UNKNOWN).typed(media)
+        }
+        Failure::Store(media) => {
+            let message = "Error while writing to the store of this outpost; the request was not forwarded";
+            Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50001, message).typed(media).retry_after(SOON)
         }
         Failure::Overloaded => {
             Said::plain(StatusCode::SERVICE_UNAVAILABLE, "Too many requests at once; try again").retry_after(SOON)

@@ -91,6 +91,7 @@ fn note(failure: &Failure, visit: &Visit, method: &Method) {
         Failure::Away(..)
         | Failure::Unknown(..)
         | Failure::Garbled(_)
+        | Failure::Store(_)
         | Failure::Loop
         | Failure::Late
         | Failure::Ending { .. }

@@ -54,10 +54,10 @@ pub struct Ticket(u64);
 enum Occasion {
     /// The primary was read, from then on.
     Reading(Ticket),
-    /// The primary acknowledged a write that was sent after then.
-    Write(Ticket),
-    /// Something is not known any more.
-    Doubt,
+    /// The primary answered a write that was sent after then.
+    Answer(Ticket),
+    /// It is known to be so now.
+    Now,
 }
 
 /// What became of a list of changes.
@@ -111,21 +111,21 @@ impl Replica {
         self.apply(changes, Occasion::Reading(ticket)).await
     }
 
-    /// Takes over what an acknowledged write changed, all of it or nothing. Ends when it is durable and visible.
-    ///
-    /// Nothing is taken over where something else was since the write was sent, with `asked` taken before:
-    /// in which order the primary did the two is not known then.
-    pub async fn apply_write(self: &Arc<Self>, changes: Vec<Change>, asked: Ticket) -> Result<Applied, NotKept> {
-        let applied = self.apply(changes, Occasion::Write(asked)).await;
+    /// Takes over what is so from now on. Ends when it is durable and visible.
+    pub async fn apply_write(self: &Arc<Self>, changes: Vec<Change>) -> Result<Applied, NotKept> {
+        let applied = self.apply(changes, Occasion::Now).await;
         self.writes.fetch_add(1, Ordering::Release);
         applied
     }
 
-    /// Doubts a scope from now on; what was being read before does not settle it.
-    pub async fn doubt(self: &Arc<Self>, scope: Scope, doubt: Doubt) -> Result<(), NotKept> {
-        let doubted = self.apply(vec![Change::Doubt(scope, Some(doubt))], Occasion::Doubt).await;
+    /// Takes over what the answer to a write proves, all of it or nothing. Ends when it is durable and visible.
+    ///
+    /// Nothing is taken over where something else was since the write was sent, with `asked` taken before:
+    /// in which order the primary did the two is not known then.
+    pub async fn apply_answer(self: &Arc<Self>, changes: Vec<Change>, asked: Ticket) -> Result<Applied, NotKept> {
+        let applied = self.apply(changes, Occasion::Answer(asked)).await;
         self.writes.fetch_add(1, Ordering::Release);
-        doubted.map(drop)
+        applied
     }
 
     /// In a task of its own: whoever asked for it may be gone before it ends, and half an application
@@ -144,19 +144,20 @@ impl Replica {
         let mut outcome = Applied::default();
         let Ticket(number) = match occasion {
             Occasion::Reading(ticket) => ticket,
-            Occasion::Write(Ticket(asked)) => {
+            Occasion::Answer(Ticket(asked)) => {
                 let later = |scope: &Scope| applied.get(scope).is_some_and(|last| *last > asked);
                 outcome.overtaken = changes.iter().filter_map(Change::scope).filter(later).collect();
                 if !outcome.overtaken.is_empty() {
                     return Ok(outcome);
                 }
-                // It counts from now on: every reading that began before is overtaken.
                 self.ticket()
             }
-            Occasion::Doubt => self.ticket(),
+            // A write counts from now on: every reading that began before it is overtaken.
+            Occasion::Now => self.ticket(),
         };
         let mut scopes = Vec::new();
         let mut draft = change::Draft::of(&self.current.load(), texts);
+        let only_doubts = changes.iter().all(|change| matches!(change, Change::Doubt(_, Some(_))));
         for change in changes {
             if let Some(scope) = change.scope() {
                 if applied.get(&scope).is_some_and(|last| *last > number) {
@@ -172,6 +173,11 @@ impl Replica {
             && let Err(failure) = self.keep.keep(entries).await
         {
             texts.forget(&fresh);
+            // A doubt counts even if it cannot be kept: who reads now must not believe what is held.
+            if let Some(next) = next.filter(|_| only_doubts) {
+                applied.extend(scopes.into_iter().map(|scope| (scope, number)));
+                self.current.store(Arc::new(next));
+            }
             return Err(failure);
         }
         applied.extend(scopes.into_iter().map(|scope| (scope, number)));

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -91,7 +91,8 @@ pub(super) async fn serve<S>(
     let Some(certificate) = certificate else {
         return converse(tcp, Protocol::H1, peer, service).await;
     };
-    let handshake = timeout(service.place.limits().handshake, certificate.acceptor().accept(tcp));
+    // In boxes, so that plain connections do not carry the room for it about with them.
+    let handshake = Box::pin(timeout(service.place.limits().handshake, certificate.acceptor().accept(tcp)));
     let stream = match service.ending.abort.run_until_cancelled(handshake).await {
         Some(Ok(Ok(stream))) => stream,
         Some(Ok(Err(error))) => {
@@ -110,7 +111,7 @@ pub(super) async fn serve<S>(
     let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::H2 } else { Protocol::H1 };
     peer.tls = true;
     peer.certificates = session.peer_certificates().unwrap_or_default().iter().cloned().collect();
-    converse(stream, protocol, peer, service).await;
+    Box::pin(converse(stream, protocol, peer, service)).await;
 }
 
 /// What a connection needs besides its socket.
@@ -149,11 +150,11 @@ where
         match protocol {
             Protocol::H1 => {
                 let connection = http1(place.limits()).serve_connection(io, service);
-                drive(connection, &clock, &ending.drain).await
+                drive(Box::pin(connection), &clock, &ending.drain).await
             }
             Protocol::H2 => {
                 let connection = http2(place.limits(), ending.clone()).serve_connection(io, service);
-                drive(connection, &clock, &ending.drain).await
+                drive(Box::pin(connection), &clock, &ending.drain).await
             }
         }
     };
@@ -220,8 +221,11 @@ enum Outcome<E> {
 }
 
 /// Polls a connection until it ends or its clock says that it has to.
-async fn drive<C: GracefulConnection>(connection: C, clock: &Clock, drain: &CancellationToken) -> Outcome<C::Error> {
-    let mut connection = pin!(connection);
+async fn drive<C: GracefulConnection>(
+    mut connection: Pin<Box<C>>,
+    clock: &Clock,
+    drain: &CancellationToken,
+) -> Outcome<C::Error> {
     let mut drain = pin!(drain.cancelled());
     let mut draining = false;
     let mut alarm = pin!(sleep_until(Instant::now()));
@@ -289,7 +293,13 @@ mod tests {
         let place = gate.admit(gate.room().await);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let peer = Peer { address, tls: false, connection: place.connection, certificates: Arc::from(Vec::new()) };
-        tokio::spawn(converse(server, Protocol::H1, peer, Visit { service, place, ending }));
+        let connection = converse(server, Protocol::H1, peer, Visit { service, place, ending });
+        assert!(
+            size_of_val(&connection) < 4096,
+            "{} bytes for a connection that does nothing",
+            size_of_val(&connection)
+        );
+        tokio::spawn(connection);
         client
     }
 

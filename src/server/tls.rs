@@ -212,3 +212,47 @@ fn authorities(pem: &[u8], path: &Path) -> Result<RootCertStore, TlsError> {
     }
     Ok(roots)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(files: &TlsConfig, certificate: &str, key: &str) {
+        std::fs::write(&files.certificate, certificate).expect("written");
+        std::fs::write(&files.key, key).expect("written");
+    }
+
+    fn renew(files: &TlsConfig) {
+        let new = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        write(files, &new.cert.pem(), &new.signing_key.serialize_pem());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changed_files_are_noticed_and_broken_ones_are_waited_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = TlsConfig {
+            certificate: folder.path().join("tls.crt"),
+            key: folder.path().join("tls.key"),
+            client_ca: None,
+        };
+        renew(&files);
+        let certificate = Arc::new(Certificate::load(&files, &Metrics::default()).expect("a good pair"));
+        tokio::spawn(Arc::clone(&certificate).keep_current());
+        let look = || async {
+            tokio::time::sleep(LOOK_EVERY + Duration::from_secs(1)).await;
+            certificate.current.load_full()
+        };
+
+        let first = look().await;
+        assert!(Arc::ptr_eq(&first, &look().await), "nothing has changed");
+        renew(&files);
+        let second = look().await;
+        assert!(!Arc::ptr_eq(&first, &second), "the new one is in use");
+        write(&files, "nonsense", "nonsense");
+        assert!(Arc::ptr_eq(&second, &look().await), "the old one is kept");
+        std::fs::remove_file(&files.key).expect("it was there");
+        assert!(Arc::ptr_eq(&second, &look().await), "the old one is kept");
+        renew(&files);
+        assert!(!Arc::ptr_eq(&second, &look().await), "the new one is in use");
+    }
+}

@@ -45,9 +45,9 @@ pub fn init(config: &Config) -> Result<(), LogError> {
 }
 
 fn panicked(panic: &PanicHookInfo<'_>) {
-    let message = panic.payload_as_str().unwrap_or("no message");
+    let reason = panic.payload_as_str().unwrap_or("unknown");
     let place = panic.location().map(ToString::to_string);
-    tracing::error!(message, place, "panicked");
+    tracing::error!(reason, place, "panicked");
 }
 
 /// Reads a level or a filter, and refuses what the filter's own grammar would take for the name of a module.

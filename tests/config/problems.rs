@@ -121,6 +121,9 @@ fn settings_that_contradict_each_other_are_refused() {
     let with = |more: &str| format!("{MINIMAL}{more}");
     for (content, expected) in [
         ("primary: { urls: [] }".to_owned(), "primary.urls: expected the URL"),
+        ("primary:\n".to_owned(), "primary: expected settings of its own below it"),
+        (with("limits: []"), "limits: expected settings of its own below it"),
+        (with("listeners: { bind: '127.0.0.1:1' }"), "listeners: expected a list"),
         ("listeners: []\n".to_owned() + MINIMAL, "listeners: expected at least one listener"),
         (with("admin: { bind: '127.0.0.1:8081' }"), "listeners.0.bind: the same address as admin.bind"),
         (with("listeners: [{ bind: '0.0.0.0:8082' }]"), "listeners.0.bind: the same address as admin.bind"),

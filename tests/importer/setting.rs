@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use schema_outpost::importer::{Config, Importer};
+use schema_outpost::importer::{Config, Importer, Report};
 use schema_outpost::protocol::schema::Version;
 use schema_outpost::protocol::subject::QualifiedSubject;
 use schema_outpost::replica::{Forgetful, Replica, Snapshot};
@@ -12,7 +12,7 @@ use small_registry::{Fault, SmallRegistry};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub struct Setting {
-    pub registry: SmallRegistry,
+    pub registry: Arc<SmallRegistry>,
     pub replica: Arc<Replica>,
     pub importer: Importer,
     running: Option<DropGuard>,
@@ -45,7 +45,7 @@ impl Setting {
         let primary = Arc::new(Registry::new(&primary, "primary").expect("it can be called"));
         let replica = Arc::new(Replica::empty(Forgetful));
         let importer = Importer::new(primary, Arc::clone(&replica), &config, profile);
-        Self { registry, replica, importer, running: None }
+        Self { registry: Arc::new(registry), replica, importer, running: None }
     }
 
     pub fn run(&self) -> DropGuard {
@@ -62,10 +62,46 @@ impl Setting {
     }
 
     pub fn register(&self, subject: &str, schema: &str) {
-        let body = serde_json::json!({ "schema": schema }).to_string();
+        self.post(subject, &serde_json::json!({ "schema": schema }));
+    }
+
+    /// Registers a record that refers to version 1 of another subject, a record by its own name.
+    pub fn register_with_reference(&self, subject: &str, target: &str) {
+        let schema = format!(r#"{{"type":"record","name":"{subject}","fields":[{{"name":"f","type":"{target}"}}]}}"#);
+        let references = serde_json::json!([{ "name": target, "subject": target, "version": 1 }]);
+        self.post(subject, &serde_json::json!({ "schema": schema, "references": references }));
+    }
+
+    fn post(&self, subject: &str, body: &serde_json::Value) {
         let target = format!("/subjects/{}/versions", subject.replace('/', "%2F"));
-        let answer = self.ask("POST", &target, Some(&body));
+        let answer = self.ask("POST", &target, Some(&body.to_string()));
         assert_eq!(answer.0, 200, "{subject}: {}", answer.1);
+    }
+
+    /// Deletes a subject for good.
+    pub fn purge(&self, subject: &str) {
+        for query in ["", "?permanent=true"] {
+            let answer = self.ask("DELETE", &format!("/subjects/{subject}{query}"), None);
+            assert_eq!(answer.0, 200, "{subject}: {}", answer.1);
+        }
+    }
+
+    /// What the registry lists.
+    pub fn listing(&self) -> Vec<serde_json::Value> {
+        let listing = self.ask("GET", "/schemas?subjectPrefix=:*:&deleted=true&limit=1000", None).1;
+        serde_json::from_str(&listing).expect("a list")
+    }
+
+    /// Lets the listing be this one.
+    pub fn list(&self, items: &[serde_json::Value]) {
+        self.answer("/schemas?subjectPrefix=:*:&deleted=true", &serde_json::json!(items).to_string());
+    }
+
+    /// A whole pass that is expected to end well.
+    pub async fn pass(&self) -> Report {
+        let report = self.importer.full_pass_now(false).await;
+        assert!(report.ok, "{:?}", report.error);
+        report
     }
 
     /// Lets questions that start so be answered with this list.

@@ -1,5 +1,7 @@
 //! Heads that no server may act on, and bodies that are not what they seem.
 
+use bytesize::ByteSize;
+use schema_outpost::server::Limits;
 use tokio::io::AsyncWriteExt;
 
 use crate::house::{generous, house, status, until, until_closed};
@@ -20,6 +22,9 @@ async fn a_head_that_no_server_may_act_on_is_refused() {
         ("TRACE /x HTTP/1.1\r\nHost: a", &[405]),
         ("get /x HTTP/1.1\r\nHost: a", &[405]),
         ("PROPFIND /x HTTP/1.1\r\nHost: a", &[405]),
+        ("POSTX /x HTTP/1.1\r\nHost: a", &[405]),
+        ("GET /x HTTP/2.0\r\nHost: a", &[400, 505]),
+        ("GET /x\r\nHost: a", &[400]),
         ("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked", &[400, 501]),
         ("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: ,chunked", &[400, 501]),
         ("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked", &[400, 501]),
@@ -62,6 +67,49 @@ async fn a_head_that_is_too_large_is_refused() {
     }
     let largest = format!("GET /fits HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}\r\n", lines(98));
     assert_eq!(status(&house.exchange(largest).await), Some(200));
+    house.is_alive().await;
+}
+
+#[tokio::test]
+async fn the_limit_of_a_head_is_held_to_the_byte() {
+    let house = house(&Limits { head: ByteSize::kib(8), ..generous() }, None);
+    let head = |length: usize| {
+        let begin = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: ";
+        format!("{begin}{}\r\n\r\n", "x".repeat(length - begin.len() - 4))
+    };
+    assert_eq!(status(&house.exchange(head(8 << 10)).await), Some(200));
+    assert_eq!(status(&house.exchange(head((8 << 10) + 1)).await), Some(431));
+}
+
+#[tokio::test]
+async fn lines_that_end_without_a_carriage_return_are_one_request_or_none() {
+    let house = house(&generous(), None);
+    let answer = house.exchange("GET /x HTTP/1.1\nHost: a\nConnection: close\n\n").await;
+    assert!(status(&answer) == Some(400) || answer.ends_with("path=/x"), "{answer}");
+    assert!(house.seen().len() <= 1, "{:?}", house.seen());
+}
+
+#[tokio::test]
+async fn a_broken_chunk_ends_the_body_as_broken_and_the_connection_with_it() {
+    let house = house(&generous(), None);
+    let extension = format!("1;{}\r\nx\r\n", "e".repeat(17 << 10));
+    let trailers = format!("0\r\n{}\r\n", "T: t\r\n".repeat(2000));
+    for chunks in [
+        "0x1\r\nx\r\n",
+        "-1\r\nx\r\n",
+        "0_2e\r\n",
+        "ffffffffffffffff1\r\n",
+        "1\nx\n0\n\n",
+        "2\r\nx\r\n0\r\n\r\n",
+        &extension,
+        &trailers,
+    ] {
+        let request = format!("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+        let answer = house.exchange(format!("{request}GET /inner HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        let chunks = &chunks[..chunks.len().min(20)];
+        assert!(matches!(status(&answer), None | Some(400 | 408)), "{chunks:?} was answered {answer:?}");
+        assert!(!house.seen().iter().any(|seen| seen.contains("inner")), "{chunks:?} let the next request in");
+    }
     house.is_alive().await;
 }
 

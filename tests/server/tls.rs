@@ -10,11 +10,11 @@ use schema_outpost::body::Body;
 use schema_outpost::server::TlsConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::house::{House, generous, house, status, tight, until_closed};
+use crate::house::{House, PATIENCE, generous, house, status, tight, until_closed};
 
 /// A certificate authority with files for a listener.
 struct Authority {
@@ -189,6 +189,17 @@ async fn every_shape_of_a_broken_handshake_is_cut_at_its_limit() {
         until_closed(&mut socket).await;
         assert!(start.elapsed() < Duration::from_secs(5), "{shape} was cut after {:?}", start.elapsed());
     }
+    let mut socket = house.connect().await;
+    let mut drips = tokio::time::interval(Duration::from_millis(20));
+    let dripped = timeout(PATIENCE, async {
+        for byte in hello.iter().cycle() {
+            drips.tick().await;
+            if socket.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+        }
+    });
+    dripped.await.expect("a handshake may not drip for ever");
     let plain = self::house(&tight(), None);
     let answer = plain.exchange(hello).await;
     assert_eq!(status(&answer), Some(400), "TLS on a plain port was answered {answer:?}");

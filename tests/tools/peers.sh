@@ -13,6 +13,8 @@ tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$tools/../.." && pwd)
 real=${REAL_DIR:-$root/target/real}
 outpost=${OUTPOST_BIN:-$root/target/debug/outpost}
+# The sidecar would take it for a setting.
+unset OUTPOST_BIN
 mkdir -p "$real/run"
 real=$(cd "$real" && pwd)
 export REAL_DIR=$real
@@ -30,11 +32,13 @@ trap stop_all EXIT
 
 # Runs a program of checks, shows what it has to say and adds up its last line.
 checks() {
-  local title=$1 log=$real/run/checks.log result=0 sum
+  local title=$1 log result=0 sum
   shift
+  log=$STATE_DIR/${title//[^a-z]/-}.log
   echo "-- $title"
   "$@" >"$log" 2>&1 </dev/null || result=$?
-  grep -vE '^ok (GET|seed)|^[0-9]+ passed' "$log" || true
+  # A cause often has a hundred effects; the log keeps them all.
+  grep -vE '^ok (GET|seed)|^[0-9]+ passed' "$log" | head -n 60 || true
   sum=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1 || true)
   if [ -z "$sum" ]; then
     failed=$((failed + 1))
@@ -205,6 +209,7 @@ round() {
   echo "== $kind"
   folder=$(mktemp -d "$real/run/$kind.XXXXXX")
   export STATE_DIR=$folder/clients
+  mkdir -p "$STATE_DIR"
   mapfile -t settings < <(apicurio_settings "$kind" "$secure")
   apicurio_port=$port
   "$tools/apicurio.sh" start "$port" ${settings[@]+"${settings[@]}"}

@@ -14,6 +14,7 @@ pub(crate) use mode::Mode;
 
 use crate::associations::Association;
 use crate::failure::{Failure, Outcome};
+use crate::keys::Keys;
 use crate::model::Stored;
 
 pub(crate) type Versions = BTreeMap<i32, Stored>;
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) configs: HashMap<String, Config>,
     pub(crate) modes: HashMap<String, Mode>,
     pub(crate) associations: Vec<Association>,
+    pub(crate) keys: Keys,
     clock: i64,
 }
 

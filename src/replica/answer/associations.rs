@@ -32,7 +32,9 @@ pub(super) fn associations(operation: &Operation, snapshot: &Snapshot) -> Answer
                 && lifecycle.is_none_or(|lifecycle| association.lifecycle == lifecycle)
         })
         .collect();
-    found.sort_by(|one, other| compare(&one.subject, &other.subject));
+    found.sort_by(|one, other| {
+        compare(&one.resource_name, &other.resource_name).then_with(|| compare(&one.subject, &other.subject))
+    });
     let mut out = Vec::new();
     push_array(&mut out, page(found, window, CAPPED)?, |out, association| {
         let printed = association.printed.as_deref().map_or("{}", |raw| raw.get());

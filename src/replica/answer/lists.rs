@@ -100,6 +100,10 @@ pub(super) fn schemas(operation: &Operation, snapshot: &Snapshot, form: Form) ->
     if query.flag("aliases") || by_others.iter().any(|name| query.get(name).is_some_and(|value| !value.is_empty())) {
         return Err(PRIMARY_ONLY);
     }
+    if snapshot.remembered("/schemas").is_some() {
+        // The primary's own list shows something else than versions of subjects, or is not there.
+        return Err(PRIMARY_ONLY);
+    }
     let prefix = SubjectPrefix::parse(query.get("subjectPrefix").unwrap_or_default());
     let (deleted, latest_only) = (query.flag("deleted"), query.flag("latestOnly"));
     let named = sorted(selected(snapshot, &prefix));

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -42,6 +43,17 @@ pub struct Asked {
     schema_tags_to_remove: Option<Box<RawValue>>,
     #[serde(default)]
     propagate_schema_tags: Option<bool>,
+    // Some clients send back a whole answer; the registry reads nothing of the rest of it.
+    #[serde(default, rename = "subject")]
+    _subject: IgnoredAny,
+    #[serde(default, rename = "guid")]
+    _guid: IgnoredAny,
+    #[serde(default, rename = "ts")]
+    _ts: IgnoredAny,
+    #[serde(default, rename = "deleted")]
+    _deleted: IgnoredAny,
+    #[serde(default, rename = "schemaTags")]
+    _schema_tags: IgnoredAny,
 }
 
 /// Which versions may be found.

@@ -104,10 +104,6 @@ func online(client *sr.Client) {
 	}
 	steps.Expect("compatible", true, compatible(second))
 	steps.Expect("incompatible", false, compatible(broken))
-	steps.Expect("mode", sr.ModeReadWrite, func() (sr.Mode, error) {
-		result := client.Mode(ctx)[0]
-		return result.Mode, result.Err
-	})
 	steps.Expect("second version", 2, func() (int, error) {
 		found, err := client.CreateSchema(ctx, subject, second)
 		return found.Version, err

@@ -1,0 +1,148 @@
+//! Associations between topics and subjects (WIRE.md § 1.22).
+
+mod batch;
+mod change;
+
+use schema_outpost::protocol::json::{Object, push_array};
+use schema_outpost::protocol::order;
+use schema_outpost::protocol::subject::QualifiedSubject;
+
+use crate::call::{Call, Reply};
+use crate::failure::{Failure, Outcome};
+use crate::state::State;
+
+pub(crate) use batch::{batch_get, batch_mutate};
+pub(crate) use change::{create, delete, update};
+
+/// An association.
+#[derive(Clone, Debug)]
+pub(crate) struct Association {
+    pub(crate) subject: String,
+    guid: String,
+    resource: Resource,
+    /// `key` or `value`.
+    pub(crate) kind: String,
+    /// `STRONG` or `WEAK`.
+    pub(crate) lifecycle: String,
+    frozen: bool,
+    created: i64,
+    updated: i64,
+}
+
+/// What a subject is associated with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Resource {
+    name: Option<String>,
+    namespace: Option<String>,
+    id: Option<String>,
+    kind: Option<String>,
+}
+
+const TOPIC: &str = "topic";
+
+impl Resource {
+    fn print(&self, object: &mut Object<'_>) {
+        object.text("resourceName", self.name.as_deref()).text("resourceNamespace", self.namespace.as_deref());
+        object.text("resourceId", self.id.as_deref()).text("resourceType", self.kind.as_deref());
+    }
+}
+
+fn invalid(property: &str, detail: &str) -> Failure {
+    let message = format!("The association specified an invalid value for property: '{property}', detail: {detail}");
+    Failure::new(422, 42212, message)
+}
+
+/// Which associations a list asks for.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    kinds: Vec<String>,
+    lifecycles: Vec<String>,
+    resource_type: String,
+    /// Whether the request says anything about associations at all.
+    pub(crate) is_asked: bool,
+}
+
+impl Filter {
+    pub(crate) fn read(call: &Call<'_>) -> Outcome<Self> {
+        let query = &call.operation.query;
+        let all = |name| query.all(name).filter(|value| !value.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        let (kinds, lifecycles) = (all("associationType"), all("lifecycle"));
+        if lifecycles.iter().any(|lifecycle| !matches!(lifecycle.as_str(), "NONE" | "STRONG" | "WEAK")) {
+            return Err(Failure::not_found());
+        }
+        let is_asked = query.get("resourceType").is_some() || !kinds.is_empty() || !lifecycles.is_empty();
+        let resource_type = query.get("resourceType").unwrap_or(TOPIC).to_owned();
+        Ok(Self { kinds, lifecycles, resource_type, is_asked })
+    }
+
+    /// The associations of a subject that are asked for, printed; nothing when the subject is not asked for.
+    /// `NONE` asks for subjects without any.
+    pub(crate) fn of(&self, state: &State, subject: &str) -> Option<Vec<u8>> {
+        let own = state.associations.iter().filter(|association| association.subject == subject);
+        if self.lifecycles.iter().any(|lifecycle| lifecycle == "NONE") {
+            return own.into_iter().next().is_none().then(Vec::new);
+        }
+        let own: Vec<&Association> = own.filter(|association| self.takes(association)).collect();
+        (!own.is_empty()).then(|| printed(own))
+    }
+
+    fn takes(&self, association: &Association) -> bool {
+        (self.lifecycles.is_empty() || self.lifecycles.contains(&association.lifecycle))
+            && (self.kinds.is_empty() || self.kinds.contains(&association.kind))
+            && association.resource.kind.as_ref() == Some(&self.resource_type)
+    }
+}
+
+fn list(state: &State, call: &Call<'_>, wanted: impl Fn(&Association) -> bool) -> Outcome<Reply> {
+    let filter = Filter::read(call)?;
+    let found = state.associations.iter().filter(|association| wanted(association) && filter.takes(association));
+    let mut found: Vec<&Association> = found.collect();
+    found.sort_by(|left, right| {
+        let key = |own: &Association| (own.resource.name.clone().unwrap_or_default(), own.subject.clone());
+        let ((name, subject), (other, other_subject)) = (key(left), key(right));
+        order::compare(&name, &other).then_with(|| order::compare(&subject, &other_subject))
+    });
+    Ok(Reply::ok(printed(call.page(found, 1000)?)))
+}
+
+fn printed(associations: Vec<&Association>) -> Vec<u8> {
+    let mut out = Vec::new();
+    push_array(&mut out, associations, |out, association| {
+        let mut object = Object::open(out);
+        object.text("subject", Some(&association.subject)).text("guid", Some(&association.guid));
+        association.resource.print(&mut object);
+        object.text("associationType", Some(&association.kind)).text("lifecycle", Some(&association.lifecycle));
+        object.flag("frozen", Some(association.frozen));
+        object.number("createTs", Some(association.created)).number("updateTs", Some(association.updated));
+        object.close();
+    });
+    out
+}
+
+/// `GET /associations/subjects/{s}`
+pub(crate) fn by_subject(state: &State, call: &Call<'_>) -> Outcome<Reply> {
+    let subject = call.subject(state).to_string();
+    list(state, call, |association| association.subject == subject)
+}
+
+/// `GET /associations/resources/{resource}`
+pub(crate) fn by_resource(state: &State, call: &Call<'_>) -> Outcome<Reply> {
+    list(state, call, |association| association.resource.id.as_deref() == Some(call.operation.name()))
+}
+
+/// `GET /associations/resources/{namespace}/{name}`; a dash stands for any.
+pub(crate) fn by_name(state: &State, call: &Call<'_>) -> Outcome<Reply> {
+    let names = &call.operation.names;
+    let fits = |wanted: Option<&String>, own: &Option<String>| {
+        wanted.is_none_or(|name| name == "-" || Some(name) == own.as_ref())
+    };
+    list(state, call, |association| {
+        fits(names.first(), &association.resource.namespace) && fits(names.get(1), &association.resource.name)
+    })
+}
+
+fn qualified(state: &State, call: &Call<'_>, subject: &str) -> QualifiedSubject {
+    let context = QualifiedSubject::parse(call.parameter("context")).context;
+    let subject = QualifiedSubject::parse_in(subject, &context);
+    state.behind_alias(&subject).unwrap_or(subject)
+}
