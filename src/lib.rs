@@ -32,7 +32,7 @@
 //! 4. [`routing::Contexts::address`] → [`routing::Addressed`]
 //! 5. [`routing::Modes::route`] → [`routing::Routed`]
 //! 6. A read asks [`replica::answer::answer`], and the primary for what that does not know; a write
-//!    goes through [`upstream::Registry::send`], is applied by [`replica::Replica::apply_answer`], and
+//!    goes through [`upstream::Registry::send`], is applied by [`replica::Replica::apply_write`], and
 //!    is acknowledged then.
 //!
 //! # The way of a change made elsewhere

@@ -4,6 +4,7 @@
 //! sent without normalisation (by request or by configuration) with the text that came back, and schemas
 //! as printed with their GUIDs.
 
+use proptest::prelude::*;
 use schema_outpost::protocol::identity::{Canonical, canonical, guid};
 use schema_outpost::protocol::schema::{Reference, SchemaType};
 use serde::Deserialize;
@@ -29,6 +30,26 @@ struct Printed {
     references: Vec<Reference>,
     metadata: Option<Box<RawValue>>,
     rule_set: Option<Box<RawValue>>,
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_too_odd_to_be_looked_at(text in ".{0,60}|[{}\\[\\]\",:a-z0-9.eE\\\\ -]{0,60}") {
+        for schema_type in [SchemaType::Avro, SchemaType::Json] {
+            if let Canonical::Certain(printed) = canonical(&schema_type, &text, &[]) {
+                prop_assert_eq!(canonical(&schema_type, &printed, &[]), Canonical::Certain(printed.clone()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_json_schema_says_the_same_before_and_after(title in ".{0,20}", limit in -1_000_000..1_000_000_i64, nested in ".{0,8}") {
+        let sent = serde_json::json!({ "title": title, "properties": { nested: { "minimum": limit } } });
+        let Canonical::Certain(printed) = canonical(&SchemaType::Json, &format!("{sent:#}"), &[]) else {
+            return Err(TestCaseError::fail("an ordinary schema is certain"));
+        };
+        prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).expect("it is JSON"), sent);
+    }
 }
 
 fn lines<T: for<'de> Deserialize<'de>>(corpus: &str) -> Vec<T> {

@@ -16,6 +16,8 @@ pub enum Fault {
     CutAfterAct,
     /// The request is carried out; the head and half of the body are sent, then the connection is closed.
     HalfAnswer,
+    /// The same, but then nothing: the connection stays open, and the rest never comes.
+    Stall,
     /// This is answered, and nothing is done.
     Status {
         /// The status.

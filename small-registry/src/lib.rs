@@ -1,6 +1,6 @@
 //! A small in-memory Schema Registry on a real socket.
 //!
-//! It answers as Confluent Schema Registry 8.3 does, as far as `tests/transcripts.rs` says, and misbehaves on
+//! It answers as Confluent Schema Registry 8.3 does, as far as `tests/transcripts` says, and misbehaves on
 //! demand. Tests, benches and examples start it; it never ships.
 //!
 //! ```no_run
@@ -18,7 +18,7 @@
 //!
 //! # What it does less than the real one
 //!
-//! * No gzip, no HTTP/2, no HTML error pages; a malformed target is 400 with an empty body.
+//! * Gzip without compression, no HTTP/2, no HTML error pages; a malformed target is 400 with an empty body.
 //! * JSON and Protobuf schemas are compared by a few rules; what those do not find is compatible.
 //! * The DEK registry has no KMS; associations know their common cases only.
 //! * Nothing is kept on disk: a restart keeps the state because the process does.
@@ -34,6 +34,7 @@ mod configs;
 mod contexts;
 mod failure;
 mod faults;
+mod gzip;
 mod keys;
 mod metadata;
 mod model;

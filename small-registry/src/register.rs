@@ -92,7 +92,7 @@ pub(crate) fn look_up(state: &State, call: &Call<'_>) -> Outcome<Reply> {
             continue;
         }
         if let Some(hit) = find_inheriting(state, &place, &asked.sent, (how, filter))? {
-            let format = schema::formatted(state, &place, &hit.stored.content, call.parameter("format"));
+            let format = schema::formatted(state, &place, &hit.stored.content, call.parameter("format"))?;
             let extras = Extras { text: format.as_deref(), ..hit.extras() };
             return Ok(Reply::ok(print::schema(&hit.stored, &extras, call.shape)));
         }
@@ -154,7 +154,7 @@ pub(crate) fn register(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
         asked.sent.rule_set = None;
     }
     let (stored, from_store) = put(state, call, &subject, asked)?;
-    let format = schema::formatted(state, &subject, &stored.content, call.parameter("format"));
+    let format = schema::formatted(state, &subject, &stored.content, call.parameter("format"))?;
     let extras = if from_store { Extras::of(&stored) } else { Extras::default() };
     let extras = Extras { text: format.as_deref(), ..extras };
     Ok(Reply::ok(print::registered(&stored, &extras, call.shape)))

@@ -1,7 +1,7 @@
 //! From a request to its answer: routing, negotiation, the handler, and the answer's head.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use schema_outpost::protocol::endpoints::Route;
 use schema_outpost::protocol::media::{self, Unacceptable};
@@ -30,12 +30,21 @@ pub(crate) fn answer(state: &mut State, profile: Profile, now: i64, asked: &Aske
     if profile == Profile::Poor && response.body() == "[]" {
         *response.body_mut() = Bytes::from_static(b"null");
     }
+    if response.extensions_mut().remove::<Unhandled>().is_some() {
+        return response;
+    }
     let headers = response.headers_mut();
-    if matches!(*asked.method, Method::GET | Method::POST) {
+    let is_page = headers.contains_key(CACHE_CONTROL);
+    if matches!(*asked.method, Method::GET | Method::POST) && !is_page && !is_incompressible(asked.path) {
         headers.insert("Vary", HeaderValue::from_static("Accept-Encoding"));
     }
     headers.insert("X-Request-ID", request_id(asked.headers));
     response
+}
+
+/// What would be compressed already, to judge by its name, is not negotiated about.
+fn is_incompressible(path: &str) -> bool {
+    [".ico", ".png", ".gif", ".jpg", ".zip", ".gz"].iter().any(|extension| path.ends_with(extension))
 }
 
 fn request_id(headers: &HeaderMap) -> HeaderValue {
@@ -125,9 +134,18 @@ fn unacceptable(why: Unacceptable, asked: &Asked<'_>) -> Response<Bytes> {
             if is_readable(asked.headers) && matches!(*asked.method, Method::GET | Method::POST) =>
         {
             let json = HeaderValue::from_static("application/json");
-            refusal(&Failure::bad_request(why.to_string()), Some(json))
+            let mut response = refusal(&Failure::bad_request(why.to_string()), Some(json));
+            response.headers_mut().insert(CACHE_CONTROL, NEVER);
+            response
         }
-        Unacceptable::Unparseable => empty(StatusCode::BAD_REQUEST),
+        Unacceptable::Unparseable => {
+            let mut response = empty(StatusCode::BAD_REQUEST);
+            // Only what is read or posted gets the page's headers; the page itself is empty either way.
+            if !matches!(*asked.method, Method::GET | Method::POST) {
+                response.headers_mut().remove(CACHE_CONTROL);
+            }
+            response
+        }
     }
 }
 
@@ -139,20 +157,39 @@ fn is_readable(headers: &HeaderMap) -> bool {
         && weight.is_none_or(|weight| weight.starts_with(|first: char| first.is_ascii_digit() || first == '.'))
 }
 
+/// An answer of Jetty's own error page, for clients that accept neither HTML nor JSON.
 fn empty(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
+    response.headers_mut().insert(CACHE_CONTROL, NEVER);
     response
 }
 
+const NEVER: HeaderValue = HeaderValue::from_static("must-revalidate,no-cache,no-store");
+
+/// Marks an answer that Jetty gives before any of the handlers that add headers.
+#[derive(Clone, Copy)]
+struct Unhandled;
+
 fn misdirection(misdirected: &Misdirected, asked: &Asked<'_>) -> Response<Bytes> {
     match misdirected {
-        Misdirected::Malformed(_) => empty(StatusCode::BAD_REQUEST),
+        Misdirected::Malformed(_) => {
+            let mut response = empty(StatusCode::BAD_REQUEST);
+            response.extensions_mut().insert(Unhandled);
+            response
+        }
         Misdirected::Context(_) => refusal(&Failure::bad_request(misdirected.to_string()), None),
         Misdirected::NotFound => refusal(&Failure::not_found(), None),
+        Misdirected::Method if !is_known(asked) => refusal(&Failure::not_found(), None),
         Misdirected::Method => refusal(&Failure::new(405, 405, misdirected.to_string()), None),
         Misdirected::Options(methods) => options(methods, asked),
     }
+}
+
+/// Whether the path has any method at all.
+fn is_known(asked: &Asked<'_>) -> bool {
+    let read = Operation::classify(&Method::GET, asked.path, asked.query);
+    !read.is_ok_and(|operation| operation.route == Route::UnknownRead)
 }
 
 fn options(methods: &str, asked: &Asked<'_>) -> Response<Bytes> {

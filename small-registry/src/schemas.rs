@@ -77,7 +77,7 @@ pub(crate) fn by_id(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let id = id(call)?;
     let key = resolve(state, call, id).ok_or_else(|| Failure::named_schema_not_found(&id.to_string()))?;
     let stored = stored(state, &key).ok_or_else(Failure::internal)?;
-    let text = schema::formatted(state, &key.subject, &stored.content, call.parameter("format"));
+    let text = schema::formatted(state, &key.subject, &stored.content, call.parameter("format"))?;
     let references = subjects::qualified(call, &key.subject, &stored.content.references);
     let tags = tags::found(&stored.content, call);
     let max = state.spaces.get(key.subject.context.as_str()).map(|space| space.ids.max);
@@ -99,7 +99,7 @@ pub(crate) fn text_by_id(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     if stored.content.text.is_empty() {
         return Err(Failure::named_schema_not_found(call.operation.name()));
     }
-    let text = schema::formatted(state, &key.subject, &stored.content, call.parameter("format"));
+    let text = schema::formatted(state, &key.subject, &stored.content, call.parameter("format"))?;
     Ok(subjects::raw(text.as_deref().unwrap_or(&stored.content.text)))
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn by_guid(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     // A content that nobody holds any more makes the registry stumble.
     let key = holder(state, &context, id, None).ok_or_else(Failure::internal)?;
     let stored = stored(state, &key).ok_or_else(Failure::internal)?;
-    let text = schema::formatted(state, &key.subject, &stored.content, call.parameter("format"));
+    let text = schema::formatted(state, &key.subject, &stored.content, call.parameter("format"))?;
     let extras = Extras { text: text.as_deref(), ..Extras::of(stored) };
     Ok(Reply::ok(print::schema_string(&stored.content, None, &extras, call.shape)))
 }

@@ -22,6 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::faults::{Fault, Faults};
+use crate::gzip;
 use crate::profile::Profile;
 use crate::router::{self, Asked};
 use crate::seen::{Log, Seen};
@@ -150,7 +151,10 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     if matches!(fault, Some(Fault::Unauthorized)) || !shared.may(&seen.headers) {
         return Ok(whole(&seen.method, unauthorized()));
     }
-    let act = || shared.answer(&seen.method, &seen.target, &seen.headers, has_body.then_some(&seen.body[..]));
+    let act = || {
+        let body = has_body.then_some(&seen.body[..]);
+        gzip::encode(&seen.method, &seen.headers, shared.answer(&seen.method, &seen.target, &seen.headers, body))
+    };
     match fault {
         None | Some(Fault::Unauthorized) => Ok(whole(&seen.method, act())),
         Some(Fault::BlackHole) => std::future::pending().await,
@@ -159,7 +163,8 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
             act();
             Err(Cut)
         }
-        Some(Fault::HalfAnswer) => Ok(half(act())),
+        Some(Fault::HalfAnswer) => Ok(half(act(), After::Cut)),
+        Some(Fault::Stall) => Ok(half(act(), After::Silence)),
         Some(Fault::Status { status, headers, body }) => Ok(whole(&seen.method, made_up(status, &headers, body))),
         Some(Fault::SlowAnswer(time)) => {
             let answer = act();
@@ -207,11 +212,11 @@ fn whole(method: &Method, response: Response<Bytes>) -> Response<Answer> {
     Response::from_parts(parts, Answer { rest: Some(body), sized, ..Answer::default() })
 }
 
-fn half(response: Response<Bytes>) -> Response<Answer> {
+fn half(response: Response<Bytes>, after: After) -> Response<Answer> {
     let (mut parts, body) = response.into_parts();
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let first = body.slice(..body.len() / 2);
-    Response::from_parts(parts, Answer { rest: Some(first), breaks: true, ..Answer::default() })
+    Response::from_parts(parts, Answer { rest: Some(first), after, ..Answer::default() })
 }
 
 /// A body that may be cut in the middle.
@@ -219,8 +224,20 @@ fn half(response: Response<Bytes>) -> Response<Answer> {
 struct Answer {
     rest: Option<Bytes>,
     sized: bool,
-    breaks: bool,
+    after: After,
     paused: bool,
+}
+
+/// What comes after the bytes of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum After {
+    /// Its end.
+    #[default]
+    End,
+    /// The end of the connection.
+    Cut,
+    /// Nothing, for ever.
+    Silence,
 }
 
 impl Body for Answer {
@@ -230,25 +247,26 @@ impl Body for Answer {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.rest.take() {
             Some(rest) if !rest.is_empty() => Poll::Ready(Some(Ok(Frame::data(rest)))),
-            _ if self.breaks && !self.paused => {
+            _ if self.after == After::Silence => Poll::Pending,
+            _ if self.after == After::Cut && !self.paused => {
                 // One turn without anything to send, in which what was sent so far is flushed.
                 self.paused = true;
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            _ if self.breaks => Poll::Ready(Some(Err(Cut))),
+            _ if self.after == After::Cut => Poll::Ready(Some(Err(Cut))),
             _ => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        !self.breaks && self.rest.as_ref().is_none_or(Bytes::is_empty)
+        self.after == After::End && self.rest.as_ref().is_none_or(Bytes::is_empty)
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.rest {
             Some(rest) if self.sized => SizeHint::with_exact(rest.len() as u64),
-            None if !self.breaks => SizeHint::with_exact(0),
+            None if self.after == After::End => SizeHint::with_exact(0),
             _ => SizeHint::default(),
         }
     }

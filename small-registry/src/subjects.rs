@@ -89,7 +89,7 @@ fn find<'a>(state: &'a State, call: &Call<'_>, filter: Filter, anywhere: bool) -
 pub(crate) fn version(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let stored = find(state, call, Filter::of(call.flag("deleted")), true)?;
     let place = QualifiedSubject::parse(&stored.subject);
-    let text = schema::formatted(state, &place, &stored.content, call.parameter("format"));
+    let text = schema::formatted(state, &place, &stored.content, call.parameter("format"))?;
     let references = qualified(call, &place, &stored.content.references);
     let tags = tags::found(&stored.content, call);
     let mut extras = Extras { text: text.as_deref(), tags: tags.as_deref(), ..Extras::of(stored) };
@@ -120,7 +120,7 @@ pub(crate) fn qualified(call: &Call<'_>, place: &QualifiedSubject, references: &
 pub(crate) fn version_text(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let stored = find(state, call, Filter::of(call.flag("deleted")), true)?;
     let place = QualifiedSubject::parse(&stored.subject);
-    let text = schema::formatted(state, &place, &stored.content, call.parameter("format"));
+    let text = schema::formatted(state, &place, &stored.content, call.parameter("format"))?;
     Ok(raw(text.as_deref().unwrap_or(&stored.content.text)))
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn latest_with_metadata(state: &State, call: &Call<'_>) -> Outcome<Re
     };
     match state.versions(&subject).rev().find(matches) {
         Some(stored) => {
-            let text = schema::formatted(state, &subject, &stored.content, call.parameter("format"));
+            let text = schema::formatted(state, &subject, &stored.content, call.parameter("format"))?;
             let extras = Extras { text: text.as_deref(), ..Extras::of(stored) };
             Ok(Reply::ok(print::schema(stored, &extras, call.shape)))
         }

@@ -167,7 +167,7 @@ impl Proxy {
     async fn bring_up(&self, effects: Effects, answer: Option<&Answer>, deadline: Instant) {
         let proven = answer.and_then(|answer| effects.proven(answer));
         let unproven = match proven {
-            Some(changes) => match self.parties.replica.apply_answer(changes, effects.asked).await {
+            Some(changes) => match self.parties.replica.apply_write(changes, effects.asked).await {
                 Ok(applied) if applied.conflicts.is_empty() && applied.overtaken.is_empty() => Vec::new(),
                 Ok(_) => effects.scopes(),
                 Err(failure) => {
@@ -188,6 +188,7 @@ impl Proxy {
         for scope in unproven {
             if is_promised && !is_wide(&scope) {
                 let reading = self.parties.reread.reread(scope, Urgency::Write);
+                // Who waits longer than this is told what the primary said; the doubt stays.
                 if let Ok(Err(failure)) = timeout_at(deadline, reading).await {
                     log(&failure);
                 }

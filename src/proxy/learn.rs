@@ -86,13 +86,9 @@ impl Proxy {
     /// Marks a scope as not to be believed until it has been read again, and takes from it what is
     /// certainly gone: an id that was deleted for good must not be read, however doubtful all else is.
     pub(super) async fn distrust(&self, scope: Scope, doubt: Doubt, gone: Vec<Change>) {
-        let doubted = Change::Doubt(scope, Some(doubt));
-        let changes = gone.into_iter().chain([doubted.clone()]).collect();
-        let replica = &self.parties.replica;
-        let Err(failure) = replica.apply_write(changes).await else { return };
-        tracing::error!(error = %failure, "a doubt could not be kept");
-        // Alone it counts all the same, for as long as the process lives.
-        let _ = replica.apply_write(vec![doubted]).await;
+        if let Err(failure) = self.parties.replica.doubt(scope, doubt, gone).await {
+            tracing::error!(error = %failure, "a doubt could not be kept");
+        }
     }
 }
 
@@ -125,8 +121,9 @@ fn lessons(operation: &Operation, answer: &Answer, snapshot: &Snapshot) -> Vec<L
         Route::IdsByGuid => ids_of_guid(answer, snapshot),
         Route::Schemas => {
             let listed = read::<Vec<Shown>>(answer).unwrap_or_default();
-            let mut found: Vec<Lesson> =
-                listed.iter().filter_map(|shown| news(shown, &operation.subject, snapshot)).collect();
+            // Some registries list schemas without saying of which subject.
+            let named = listed.iter().filter(|shown| shown.subject.is_some());
+            let mut found: Vec<Lesson> = named.filter_map(|shown| news(shown, &operation.subject, snapshot)).collect();
             found.dedup();
             found
         }

@@ -54,10 +54,10 @@ pub struct Ticket(u64);
 enum Occasion {
     /// The primary was read, from then on.
     Reading(Ticket),
-    /// The primary answered a write that was sent after then.
-    Answer(Ticket),
-    /// It is known to be so now.
-    Now,
+    /// The primary acknowledged a write that was sent after then.
+    Write(Ticket),
+    /// Something is not known any more.
+    Doubt,
 }
 
 /// What became of a list of changes.
@@ -111,21 +111,27 @@ impl Replica {
         self.apply(changes, Occasion::Reading(ticket)).await
     }
 
-    /// Takes over what is so from now on. Ends when it is durable and visible.
-    pub async fn apply_write(self: &Arc<Self>, changes: Vec<Change>) -> Result<Applied, NotKept> {
-        let applied = self.apply(changes, Occasion::Now).await;
+    /// Takes over what an acknowledged write changed, all of it or nothing. Ends when it is durable and visible.
+    ///
+    /// Nothing is taken over where something else was since the write was sent, with `asked` taken before:
+    /// in which order the primary did the two is not known then.
+    pub async fn apply_write(self: &Arc<Self>, changes: Vec<Change>, asked: Ticket) -> Result<Applied, NotKept> {
+        let applied = self.apply(changes, Occasion::Write(asked)).await;
         self.writes.fetch_add(1, Ordering::Release);
         applied
     }
 
-    /// Takes over what the answer to a write proves, all of it or nothing. Ends when it is durable and visible.
-    ///
-    /// Nothing is taken over where something else was since the write was sent, with `asked` taken before:
-    /// in which order the primary did the two is not known then.
-    pub async fn apply_answer(self: &Arc<Self>, changes: Vec<Change>, asked: Ticket) -> Result<Applied, NotKept> {
-        let applied = self.apply(changes, Occasion::Answer(asked)).await;
+    /// Doubts a scope from now on, and takes from it what is `gone` for certain; what was being read before
+    /// does not settle it. The doubt counts even if it cannot be kept.
+    pub async fn doubt(self: &Arc<Self>, scope: Scope, doubt: Doubt, gone: Vec<Change>) -> Result<(), NotKept> {
+        let doubted = Change::Doubt(scope, Some(doubt));
+        let both = gone.into_iter().chain([doubted.clone()]).collect();
+        let outcome = match self.apply(both, Occasion::Doubt).await {
+            Ok(_) => Ok(()),
+            Err(_) => self.apply(vec![doubted], Occasion::Doubt).await.map(drop),
+        };
         self.writes.fetch_add(1, Ordering::Release);
-        applied
+        outcome
     }
 
     /// In a task of its own: whoever asked for it may be gone before it ends, and half an application
@@ -144,16 +150,16 @@ impl Replica {
         let mut outcome = Applied::default();
         let Ticket(number) = match occasion {
             Occasion::Reading(ticket) => ticket,
-            Occasion::Answer(Ticket(asked)) => {
+            Occasion::Write(Ticket(asked)) => {
                 let later = |scope: &Scope| applied.get(scope).is_some_and(|last| *last > asked);
                 outcome.overtaken = changes.iter().filter_map(Change::scope).filter(later).collect();
                 if !outcome.overtaken.is_empty() {
                     return Ok(outcome);
                 }
+                // It counts from now on: every reading that began before is overtaken.
                 self.ticket()
             }
-            // A write counts from now on: every reading that began before it is overtaken.
-            Occasion::Now => self.ticket(),
+            Occasion::Doubt => self.ticket(),
         };
         let mut scopes = Vec::new();
         let mut draft = change::Draft::of(&self.current.load(), texts);

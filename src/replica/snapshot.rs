@@ -213,6 +213,12 @@ impl Snapshot {
         self.doubts.iter().map(|(scope, doubt)| (scope, *doubt))
     }
 
+    /// Whether the primary has lists of its own making: its `/schemas` could not be taken over, so
+    /// neither are its filters known, nor does it show everything that it lists (REAL-REGISTRIES.md § 4).
+    pub fn lists_its_own_way(&self) -> bool {
+        self.remembered("/schemas").is_some()
+    }
+
     /// Whether nothing at all is in doubt; nearly always so.
     pub fn is_sure(&self) -> bool {
         self.doubts.is_empty()

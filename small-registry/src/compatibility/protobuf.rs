@@ -44,7 +44,7 @@ impl Comparison {
     fn messages(&mut self, new: &Message, old: &Message, path: &str) {
         for field in fields(new) {
             let Some(written) = fields(old).find(|written| written.tag == field.tag) else { continue };
-            let (read, written) = (group(&field.kind), group(&written.kind));
+            let (read, written) = (group(field), group(written));
             if read == written {
                 continue;
             }
@@ -88,8 +88,8 @@ enum Group {
     Named(String),
 }
 
-fn group(kind: &str) -> Group {
-    match kind {
+fn group(field: &Field) -> Group {
+    match field.kind.as_str() {
         "int32" | "int64" | "uint32" | "uint64" | "bool" => Group::Number,
         "sint32" | "sint64" => Group::Zigzag,
         "string" | "bytes" => Group::Bytes,
@@ -97,6 +97,8 @@ fn group(kind: &str) -> Group {
         "fixed64" | "sfixed64" => Group::Fixed64,
         "float" => Group::Float,
         "double" => Group::Double,
+        // A map is a list of entries, whose type a descriptor names.
+        map if map.starts_with("map<") => Group::Named(format!("{}Entry", field.name)),
         named => Group::Named(named.rsplit('.').next().unwrap_or(named).to_owned()),
     }
 }

@@ -204,7 +204,7 @@ pub(crate) fn same(state: &State, subject: &QualifiedSubject, content: &Content,
     if old.schema_type != SchemaType::Avro || !content.references.is_empty() {
         return false;
     }
-    let inlined = super::formatted(state, subject, old, "resolved");
+    let inlined = super::formatted(state, subject, old, "resolved").ok().flatten();
     inlined.is_some_and(|inlined| alike(&content.text, &inlined))
 }
 

@@ -213,13 +213,24 @@ fn collect(
 }
 
 /// The text in another form, when the type knows the form.
-pub(crate) fn formatted(state: &State, subject: &QualifiedSubject, content: &Content, format: &str) -> Option<String> {
-    let resolved = || dependencies(state, subject, &content.references, Filter::All).ok();
-    match (&content.schema_type, format.to_ascii_lowercase().as_str()) {
+pub(crate) fn formatted(
+    state: &State,
+    subject: &QualifiedSubject,
+    content: &Content,
+    format: &str,
+) -> Outcome<Option<String>> {
+    let resolved = || {
+        let found = dependencies(state, subject, &content.references, Filter::All);
+        found.map_err(|_| Failure::internal())
+    };
+    Ok(match (&content.schema_type, format.to_ascii_lowercase().as_str()) {
         (SchemaType::Avro, "resolved") => avro::resolved(&content.text, &resolved()?),
+        (SchemaType::Protobuf, "serialized") if protobuf::is_clashing(&content.text) => {
+            return Err(Failure::internal());
+        }
         (SchemaType::Protobuf, "ignore_extensions" | "serialized") => {
-            protobuf::formatted(&content.text, &format.to_ascii_lowercase())
+            protobuf::formatted(&content.text, &resolved()?, &format.to_ascii_lowercase())
         }
         _ => None,
-    }
+    })
 }

@@ -1,11 +1,17 @@
 //! Protobuf schemas: read as Square's Wire reads them, printed in the registry's own layout (WIRE.md § 7.1).
 
+mod decode;
+mod encode;
 mod normal;
 mod parse;
 mod print;
+mod wire;
 mod words;
 
 use std::collections::HashSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use super::{Referenced, Unreadable};
 
@@ -140,7 +146,7 @@ pub(crate) enum Value {
 }
 
 pub(super) fn canonical(text: &str, references: &[Referenced], normalize: bool) -> Result<String, Unreadable> {
-    let mut file = read(text).map_err(Unreadable::Parser)?;
+    let mut file = read_any(text).map_err(Unreadable::Parser)?;
     let known = Types::of(&file, references);
     known.check(&file).map_err(Unreadable::Invalid)?;
     if normalize {
@@ -154,12 +160,36 @@ pub(crate) fn read(text: &str) -> Result<File, String> {
     parse::parse(text).map_err(|error| format!("Could not parse Protobuf - {error}"))
 }
 
-/// The text in another form; only dropping the extensions is known here.
-pub(super) fn formatted(text: &str, format: &str) -> Option<String> {
-    if format != "ignore_extensions" {
-        return None;
+/// Reads a file that is a text or the base64 of a descriptor; the error is that of the text.
+fn read_any(text: &str) -> Result<File, String> {
+    read(text).or_else(|error| {
+        let bytes = STANDARD.decode(text.trim()).ok();
+        bytes.and_then(|bytes| decode::decode(&bytes)).ok_or(error)
+    })
+}
+
+/// Whether a message has two fields of one number or name, or one of number zero: such a text is stored, but makes
+/// no descriptor.
+pub(super) fn is_clashing(text: &str) -> bool {
+    fn clashes(one: &Type) -> bool {
+        let Type::Message(message) = one else { return false };
+        let mut seen = HashSet::new();
+        let fields = message.fields.iter().chain(message.oneofs.iter().flat_map(|oneof| &oneof.fields));
+        let mut fields = fields.map(|field| {
+            field.tag > 0 && seen.insert(field.tag.to_string()) && seen.insert(format!("name {}", field.name))
+        });
+        fields.any(|is_new| !is_new) || message.nested.iter().any(clashes)
     }
+    read(text).is_ok_and(|file| file.types.iter().any(clashes))
+}
+
+/// The text in another form: without its extensions, or as the base64 of a descriptor.
+pub(super) fn formatted(text: &str, references: &[Referenced], format: &str) -> Option<String> {
     let mut file = read(text).ok()?;
+    if format == "serialized" {
+        let types = Types::of(&file, references);
+        return Some(STANDARD.encode(encode::encode(&file, &types)));
+    }
     file.extends.clear();
     file.types.iter_mut().for_each(without_extensions);
     Some(print::print(&file))
@@ -175,8 +205,9 @@ fn without_extensions(one: &mut Type) {
 /// The names of all types that a file may use, each with a leading dot.
 pub(crate) struct Types {
     names: HashSet<String>,
-    /// Packages whose types are not at hand: those that come with every compiler.
+    enums: HashSet<String>,
     package: String,
+    is_proto3: bool,
 }
 
 const SCALARS: [&str; 15] = [
@@ -189,14 +220,19 @@ const BUILT_IN: [&str; 4] = ["google.protobuf.", "google.type.", "confluent.type
 
 impl Types {
     fn of(file: &File, references: &[Referenced]) -> Self {
-        let mut names = HashSet::new();
+        let (mut names, mut enums) = (HashSet::new(), HashSet::new());
         let package = |file: &File| file.package.as_ref().map_or(String::new(), |package| format!(".{package}"));
         let own = package(file);
         for other in references.iter().filter_map(|reference| read(&reference.text).ok()) {
-            learn(&mut names, &package(&other), &other.types);
+            learn((&mut names, &mut enums), &package(&other), &other.types);
         }
-        learn(&mut names, &own, &file.types);
-        Self { names, package: own }
+        learn((&mut names, &mut enums), &own, &file.types);
+        Self { names, enums, package: own, is_proto3: file.syntax.as_deref() == Some("proto3") }
+    }
+
+    /// Whether a name stands for an enum.
+    fn is_enum(&self, name: &str, scope: &str) -> bool {
+        self.resolve(name, scope).is_some_and(|full| self.enums.contains(&full))
     }
 
     /// The full name of a type as it is meant inside a scope: the innermost scope that has it wins.
@@ -242,12 +278,15 @@ impl Types {
     }
 }
 
-fn learn(names: &mut HashSet<String>, scope: &str, types: &[Type]) {
+fn learn((names, enums): (&mut HashSet<String>, &mut HashSet<String>), scope: &str, types: &[Type]) {
     for one in types {
         let full = format!("{scope}.{}", one.name());
         if let Type::Message(message) = one {
-            learn(names, &full, &message.nested);
+            learn((&mut *names, &mut *enums), &full, &message.nested);
             names.extend(message.groups.iter().map(|group| format!("{full}.{}", group.name)));
+        }
+        if matches!(one, Type::Enum(_)) {
+            enums.insert(full.clone());
         }
         names.insert(full);
     }

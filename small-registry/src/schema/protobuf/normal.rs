@@ -37,6 +37,7 @@ fn of_message(message: &mut Message, scope: &str, known: &Types) {
     split(&mut message.reserved);
     split(&mut message.extensions);
     settings(&mut message.options);
+    fold_entries(message);
     fields(&mut message.fields, &scope, known);
     for oneof in &mut message.oneofs {
         settings(&mut oneof.options);
@@ -44,6 +45,29 @@ fn of_message(message: &mut Message, scope: &str, known: &Types) {
     }
     message.groups.iter_mut().for_each(|group| fields(&mut group.fields, &scope, known));
     message.nested.iter_mut().for_each(|nested| of_type(nested, &scope, known));
+}
+
+/// Turns fields of map entries, as descriptors have them, into maps.
+fn fold_entries(message: &mut Message) {
+    let is_entry = |nested: &Type| match nested {
+        Type::Message(inner) => inner.options.iter().any(|option| option.name == "map_entry"),
+        Type::Enum(_) => false,
+    };
+    let entries: Vec<Message> = message
+        .nested
+        .extract_if(.., |nested| is_entry(nested))
+        .filter_map(|entry| match entry {
+            Type::Message(inner) => Some(inner),
+            Type::Enum(_) => None,
+        })
+        .collect();
+    for field in &mut message.fields {
+        let entry = entries.iter().find(|entry| field.kind.rsplit('.').next() == Some(&entry.name));
+        if let Some([key, value]) = entry.map(|entry| entry.fields.as_slice()) {
+            field.kind = format!("map<{}, {}>", key.kind, value.kind);
+            field.label = None;
+        }
+    }
 }
 
 fn of_enum(choice: &mut Enum) {

@@ -71,6 +71,21 @@ async fn half_an_answer_promises_more_than_it_holds() {
 }
 
 #[tokio::test]
+async fn a_stalled_answer_begins_and_never_ends() {
+    let registry = SmallRegistry::start().await;
+    registry.fault_times(1, Fault::Stall);
+    let mut stream = TcpStream::connect(registry.address()).await.expect("it is reachable");
+    stream.write_all(b"GET /config HTTP/1.1\r\nHost: registry\r\n\r\n").await.expect("it reads");
+    let mut heard = String::new();
+    while !heard.ends_with("{\"compatibilityL") {
+        let byte = stream.read_u8().await.expect("half of the body comes");
+        heard.push(char::from(byte));
+    }
+    assert!(heard.to_lowercase().contains("content-length: 33"), "{heard}");
+    assert!(tokio::time::timeout(Duration::from_millis(50), stream.read_u8()).await.is_err());
+}
+
+#[tokio::test]
 async fn made_up_answers_come_as_often_as_was_said() {
     let registry = SmallRegistry::start().await;
     registry.fault_times(2, Fault::too_many_requests(7));

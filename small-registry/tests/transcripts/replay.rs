@@ -4,84 +4,21 @@
 //! folders up in `shared/transcripts`, or where `TRANSCRIPTS` says) all of it is played. The exchanges that are
 //! known to be answered differently are listed in `tests/known-differences.json`, and the list may only shrink:
 //! both a difference outside it and a listed exchange that agrees are failures. `SHRINK=1` strikes the latter out.
+//!
+//! Why those that are left are there:
+//! * `04-references` 414: the real one had the parsed schema in a cache although its reference was gone.
+//! * `08-contexts` 168: a plus in the subject parameter of `/schemas/ids` is a plus there, and a blank here.
+//! * `08-contexts`: `/contexts/../…` is a context named `..` there; here raw dots are refused with the path.
+//! * `13-negotiation` 232 to 241: `NaN` and half a surrogate pair in a body, which Java can hold and Rust cannot.
+//! * `13-negotiation` from 357 on: Jetty's HTML pages for what is no HTTP, mostly below the reach of any handler.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::recording::{Known, Line, Request, header, known_differences, manifest, scenarios, whole};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
 use serde_json::Value;
 use small_registry::SmallRegistry;
-
-#[derive(Deserialize)]
-struct Line {
-    #[serde(default)]
-    n: u32,
-    request: Option<Request>,
-    response: Option<Recorded>,
-    #[serde(default)]
-    volatile: Vec<String>,
-    #[serde(default)]
-    unordered: bool,
-}
-
-#[derive(Deserialize)]
-struct Request {
-    method: String,
-    target: String,
-    #[serde(default)]
-    headers: Vec<(String, String)>,
-    body: Option<String>,
-    body_base64: Option<String>,
-}
-
-impl Request {
-    fn bytes(&self) -> Option<Vec<u8>> {
-        let encoded = self.body_base64.as_ref();
-        let decoded = encoded.map(|text| STANDARD.decode(text).expect("the recording is base64 where it says so"));
-        decoded.or_else(|| self.body.as_ref().map(|text| text.clone().into_bytes()))
-    }
-}
-
-#[derive(Deserialize)]
-struct Recorded {
-    status: u16,
-    #[serde(default)]
-    headers: Vec<(String, String)>,
-    body: Option<String>,
-    body_gunzipped: Option<String>,
-}
-
-type Known = BTreeMap<String, BTreeSet<u32>>;
-
-fn manifest(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-fn recording() -> Option<PathBuf> {
-    let given = std::env::var_os("TRANSCRIPTS").map(PathBuf::from);
-    let near = ["../../shared", "../../../shared"].map(|shared| manifest(shared).join("transcripts/confluent-8.3"));
-    given.into_iter().chain(near).find(|folder| folder.is_dir())
-}
-
-fn scenarios(folder: &Path) -> Vec<(String, String)> {
-    let entries = std::fs::read_dir(folder).expect("the folder is there");
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("it can be listed").path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
-    files.sort();
-    let read = |file: &PathBuf| {
-        let name = file.file_stem().expect("it has a name").to_string_lossy().into_owned();
-        (name, std::fs::read_to_string(file).expect("it can be read"))
-    };
-    files.iter().map(read).collect()
-}
-
-fn known_differences() -> Known {
-    let text = std::fs::read_to_string(manifest("tests/known-differences.json")).expect("the list is checked in");
-    serde_json::from_str(&text).expect("the list is JSON")
-}
 
 /// Blanks out what may differ from run to run.
 fn mask(value: &mut Value, pointer: &[&str]) {
@@ -116,10 +53,6 @@ fn comparable(body: &str, line: &Line) -> String {
         mask(&mut value, &pointer.split('/').skip(1).collect::<Vec<_>>());
     }
     value.to_string()
-}
-
-fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
 /// Plays a scenario and returns the exchanges that were answered differently, each with an explanation.
@@ -212,7 +145,7 @@ async fn the_sample_is_answered_as_recorded() {
 
 #[tokio::test]
 async fn the_whole_recording_is_answered_as_recorded() {
-    match recording() {
+    match whole() {
         Some(folder) => hold(&folder, true).await,
         None => println!("the whole recording is not at hand"),
     }

@@ -1,0 +1,6 @@
+//! The small registry, held to what a real one answered, and to what it says about itself.
+
+mod recording;
+mod replay;
+mod socket;
+mod wire;
