@@ -80,9 +80,9 @@ impl Effects {
         }
     }
 
-    /// What is certainly gone for good, even where the rest of the subject is not known.
-    pub(super) fn purged(&self, answer: &Answer) -> Vec<Change> {
-        if !self.permanent {
+    /// What of a scope is certainly gone for good, even where the rest of it is not known.
+    pub(super) fn purged(&self, answer: &Answer, scope: &Scope) -> Vec<Change> {
+        if !self.permanent || *scope != Scope::Subject(self.subject.clone()) {
             return Vec::new();
         }
         let one = |body: &Bytes| serde_json::from_slice::<i32>(body).ok().map(|number| vec![number]);

@@ -129,7 +129,8 @@ impl Proxy {
             Sent::No => Err(Failure::Away(Box::new(failure), ask.media)),
             Sent::Maybe if operation.route == Route::Register => {
                 let found = self.resolve(operation, &ask).await;
-                self.bring_up(effects, found.as_ref().map(|(answer, _)| answer), ask.write_deadline).await;
+                let answer = found.as_ref().map(|(answer, _)| answer);
+                self.bring_up(effects, answer, ask.write_deadline).await;
                 let Some((_, found)) = found else { return Err(Failure::Unknown(Box::new(failure), ask.media)) };
                 let body = registered(&found.version, form_for(&self.parties.replica.snapshot(), &ask), Record::Asked);
                 Ok(self.own(&Rendered { generation: 0, status: 200, body: body.into() }, &ask))
@@ -177,35 +178,26 @@ impl Proxy {
             },
             None => effects.scopes(),
         };
-        self.purge(&effects, answer.filter(|_| !unproven.is_empty())).await;
+        let is_wide = |scope: &Scope| matches!(scope, Scope::All | Scope::Context(_));
+        let is_promised = answer.is_some();
+        // Before it is read again: a reading that began earlier must not pass for a later one.
+        for scope in &unproven {
+            let doubt = if is_promised { Doubt::Unsure } else { Doubt::Undecided };
+            let purged = answer.map(|answer| effects.purged(answer, scope)).unwrap_or_default();
+            self.distrust(scope.clone(), doubt, purged).await;
+        }
         for scope in unproven {
-            let is_wide = matches!(scope, Scope::All | Scope::Context(_));
-            let is_promised = answer.is_some();
-            // Before it is read again: a reading that began earlier must not pass for a later one.
-            self.distrust(scope.clone(), if is_promised { Doubt::Unsure } else { Doubt::Undecided }).await;
-            if is_promised && !is_wide {
+            if is_promised && !is_wide(&scope) {
+                let reading = self.parties.reread.reread(scope, Urgency::Write);
                 // Who waits longer than this is told what the primary said; the doubt stays.
-                if let Ok(Err(failure)) = timeout_at(deadline, self.parties.reread.reread(scope, Urgency::Write)).await
-                {
+                if let Ok(Err(failure)) = timeout_at(deadline, reading).await {
                     log(&failure);
                 }
             } else {
                 let reread = self.parties.reread.clone();
-                let read = async move { reread.reread(scope, Urgency::Background).await };
-                tokio::spawn(async move { read.await.unwrap_or_else(|failure| log(&failure)) });
+                let reading = async move { reread.reread(scope, Urgency::Background).await };
+                tokio::spawn(async move { reading.await.unwrap_or_else(|failure| log(&failure)) });
             }
-        }
-    }
-
-    /// An id that is gone must not be read any more, although all else is in doubt.
-    async fn purge(&self, effects: &Effects, answer: Option<&Answer>) {
-        let purged = answer.map(|answer| effects.purged(answer)).unwrap_or_default();
-        if purged.is_empty() {
-            return;
-        }
-        let replica = &self.parties.replica;
-        if let Err(failure) = replica.apply_write(purged, replica.ticket()).await {
-            tracing::error!(error = %failure, "an acknowledged deletion could not be kept");
         }
     }
 }

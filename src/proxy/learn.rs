@@ -10,7 +10,7 @@ use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::protocol::target::java_int;
-use crate::replica::{Doubt, Scope, Snapshot, Ticket, Urgency};
+use crate::replica::{Change, Doubt, Scope, Snapshot, Ticket, Urgency};
 use crate::upstream::Answer;
 
 /// Subjects that are read again one by one; when more are new, everything is.
@@ -64,7 +64,7 @@ impl Proxy {
         }
         let lessons = lessons(operation, answer, &replica.snapshot());
         if lessons.len() > ONE_BY_ONE {
-            return self.distrust(Scope::All, Doubt::Unsure).await;
+            return self.distrust(Scope::All, Doubt::Unsure, Vec::new()).await;
         }
         for lesson in lessons {
             let reread = &self.parties.reread;
@@ -76,16 +76,17 @@ impl Proxy {
                 Ok(Ok(())) => {}
                 Ok(Err(failure)) => {
                     tracing::warn!(scope = %failure.scope, error = %failure.cause, "could not take over what the primary showed");
-                    self.distrust(lesson.scope(), Doubt::Unsure).await;
+                    self.distrust(lesson.scope(), Doubt::Unsure, Vec::new()).await;
                 }
-                Err(_) => self.distrust(lesson.scope(), Doubt::Unsure).await,
+                Err(_) => self.distrust(lesson.scope(), Doubt::Unsure, Vec::new()).await,
             }
         }
     }
 
-    /// Marks a scope as not to be believed until it has been read again.
-    pub(super) async fn distrust(&self, scope: Scope, doubt: Doubt) {
-        if let Err(failure) = self.parties.replica.doubt(scope, doubt).await {
+    /// Marks a scope as not to be believed until it has been read again, and takes from it what is
+    /// certainly gone: an id that was deleted for good must not be read, however doubtful all else is.
+    pub(super) async fn distrust(&self, scope: Scope, doubt: Doubt, gone: Vec<Change>) {
+        if let Err(failure) = self.parties.replica.doubt(scope, doubt, gone).await {
             tracing::error!(error = %failure, "a doubt could not be kept");
         }
     }

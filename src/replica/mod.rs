@@ -121,11 +121,17 @@ impl Replica {
         applied
     }
 
-    /// Doubts a scope from now on; what was being read before does not settle it.
-    pub async fn doubt(self: &Arc<Self>, scope: Scope, doubt: Doubt) -> Result<(), NotKept> {
-        let doubted = self.apply(vec![Change::Doubt(scope, Some(doubt))], Occasion::Doubt).await;
+    /// Doubts a scope from now on, and takes from it what is `gone` for certain; what was being read before
+    /// does not settle it. The doubt counts even if it cannot be kept.
+    pub async fn doubt(self: &Arc<Self>, scope: Scope, doubt: Doubt, gone: Vec<Change>) -> Result<(), NotKept> {
+        let doubted = Change::Doubt(scope, Some(doubt));
+        let both = gone.into_iter().chain([doubted.clone()]).collect();
+        let outcome = match self.apply(both, Occasion::Doubt).await {
+            Ok(_) => Ok(()),
+            Err(_) => self.apply(vec![doubted], Occasion::Doubt).await.map(drop),
+        };
         self.writes.fetch_add(1, Ordering::Release);
-        doubted.map(drop)
+        outcome
     }
 
     /// In a task of its own: whoever asked for it may be gone before it ends, and half an application
@@ -175,6 +181,7 @@ impl Replica {
             texts.forget(&fresh);
             // A doubt counts even if it cannot be kept: who reads now must not believe what is held.
             if let Some(next) = next.filter(|_| only_doubts) {
+                applied.extend(scopes.into_iter().map(|scope| (scope, number)));
                 self.current.store(Arc::new(next));
             }
             return Err(failure);

@@ -75,20 +75,9 @@ impl Scribe {
         let start = Instant::now();
         let heard = send(self.address, method, &target, &[("Content-Type", "application/json")], Some(&body)).await;
         let end = Instant::now();
-        let event = self.event(key, what, start, end, &heard);
+        let event = event(key, what, (start, end), &heard);
         self.events.lock().expect("nothing panics").push(event.clone());
         event
-    }
-
-    fn event(&self, key: &str, what: What, start: Instant, end: Instant, heard: &Heard) -> Event {
-        let shown: serde_json::Value = serde_json::from_str(&heard.body).unwrap_or_default();
-        let id = match what {
-            What::Id(id) => Some(id).filter(|_| heard.status == 200),
-            _ => shown["id"].as_i64(),
-        };
-        let schema = shown["schema"].as_str().map(str::to_owned).filter(|_| heard.status == 200);
-        let code = shown["error_code"].as_i64().unwrap_or_default();
-        Event { start, end, key: key.to_owned(), what, status: heard.status, code, id, schema }
     }
 
     fn acknowledged(&self) -> usize {
@@ -99,6 +88,17 @@ impl Scribe {
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
+}
+
+fn event(key: &str, what: What, (start, end): (Instant, Instant), heard: &Heard) -> Event {
+    let shown: serde_json::Value = serde_json::from_str(&heard.body).unwrap_or_default();
+    let id = match what {
+        What::Id(id) => Some(id).filter(|_| heard.status == 200),
+        _ => shown["id"].as_i64(),
+    };
+    let schema = shown["schema"].as_str().map(str::to_owned).filter(|_| heard.status == 200);
+    let code = shown["error_code"].as_i64().unwrap_or_default();
+    Event { start, end, key: key.to_owned(), what, status: heard.status, code, id, schema }
 }
 
 /// Subjects that only ever grow, and subjects that are deleted again and again.
@@ -188,8 +188,7 @@ async fn recorded(house: &Arc<House>, seed: u64) -> Vec<Event> {
         task.await.expect("no panic");
     }
     house.primary.clear_faults();
-    let events = scribe.events.lock().expect("nothing panics").clone();
-    events
+    std::mem::take(&mut *scribe.events.lock().expect("nothing panics"))
 }
 
 /// C2, C5: of two reads that do not overlap the later one shows no older state, nor does one after an acknowledgement.

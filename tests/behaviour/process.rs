@@ -77,7 +77,19 @@ struct Running {
 
 impl Running {
     async fn start(config: &Path) -> Self {
-        let mut child = command(&["run"], config).spawn().expect("it starts");
+        Self::watch(command(&["run"], config).spawn().expect("it starts")).await
+    }
+
+    /// Starts it where no file may grow beyond a number of blocks of 512 bytes, as on a disk that is full.
+    async fn start_with_little_room(config: &Path, blocks: u64) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" run --config \"$1\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_outpost")]).arg(config).env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        Self::watch(command.spawn().expect("a shell")).await
+    }
+
+    async fn watch(mut child: Child) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
         let (ring, bell) = watch::channel(0);
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
@@ -256,6 +268,51 @@ async fn a_state_directory_that_cannot_be_one_is_refused_and_nothing_is_overwrit
         assert!(!refused.status.success() && said(&refused).contains("state"), "{}", said(&refused));
     }
     std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o700)).expect("set");
+}
+
+/// D-04.
+#[tokio::test]
+async fn a_full_disk_costs_no_read_and_no_write_is_forwarded_that_cannot_be_kept() {
+    let primary = SmallRegistry::start().await;
+    let place = Place::new();
+    let config = place.configure(&primary.url(), "");
+    let running = Running::start(&config).await;
+    running.operator("POST", "/import").await;
+    running.signal("TERM").await;
+    assert_eq!(running.ended().await.0, Some(0));
+    let size: u64 = std::fs::read_dir(place.path("state"))
+        .expect("a folder")
+        .map(|entry| entry.and_then(|entry| entry.metadata()).map_or(0, |file| file.len()))
+        .sum();
+    // Shells count in blocks of 512 bytes or of 1,024.
+    let running = Running::start_with_little_room(&config, (size + (2 << 20)) / 512).await;
+    let mut acknowledged = Vec::new();
+    let refused = loop {
+        let number = acknowledged.len();
+        assert!(number < 300, "the disk is never full");
+        let body = registration(&format!("{number} {}", "x".repeat(100_000)));
+        let answer = running.ask("POST", &format!("/subjects/s{number}/versions"), &body).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        acknowledged.push(answer.json()["id"].as_i64().expect("an id"));
+    };
+    assert_eq!((refused.status, refused.code()), (500, 50001), "{}", refused.body);
+    assert!(!acknowledged.is_empty());
+    assert_eq!(primary.count(is_register), acknowledged.len(), "refused before it was forwarded");
+    for (number, id) in acknowledged.iter().enumerate() {
+        let heard = running.get(&format!("/schemas/ids/{id}")).await;
+        assert_eq!(heard.status, 200, "{}", heard.body);
+        assert_eq!(running.get(&format!("/subjects/s{number}/versions")).await.body, "[1]");
+    }
+    running.killed().await;
+    primary.stop().await;
+    let again = Running::start(&config).await;
+    // The disk was found full by the last one, after the primary had it: that one alone may be unknown.
+    for id in &acknowledged[..acknowledged.len() - 1] {
+        assert_eq!(again.get(&format!("/schemas/ids/{id}")).await.status, 200);
+    }
+    again.killed().await;
 }
 
 ///
