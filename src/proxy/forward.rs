@@ -200,7 +200,8 @@ impl Proxy {
         effects.scopes().into_iter().for_each(|scope| self.reread_later(scope));
     }
 
-    fn reread_later(&self, scope: Scope) {
+    /// Has a scope read again while nobody waits for it.
+    pub(super) fn reread_later(&self, scope: Scope) {
         let reread = self.parties.reread.clone();
         let urgency = crate::replica::Urgency::Background;
         tokio::spawn(async move { reread.reread(scope, urgency).await.map_err(|failure| log(&failure)) });

@@ -162,3 +162,19 @@ async fn an_outpost_that_has_read_nothing_yet_lists_nothing_as_absent() {
     house.primary.stop().await;
     assert_eq!(house.get("/subjects").await.code(), 50003);
 }
+
+#[tokio::test]
+async fn much_news_in_a_relayed_list_is_read_at_once_and_not_at_the_next_pass() {
+    let house = House::open().await;
+    for n in 0..20 {
+        let body = crate::house::registration(&n.to_string());
+        house.primary.ask("POST", &format!("/subjects/s{n}/versions"), Some(&body));
+    }
+    assert_eq!(house.get("/subjects?strange=1").await.status, 200);
+    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    while house.status().await["replica"]["unsure"] != serde_json::json!([]) {
+        assert!(tokio::time::Instant::now() < patience, "it stays in doubt: {}", house.status().await);
+    }
+    house.primary.stop().await;
+    assert_eq!(house.get("/subjects/s19/versions").await.status, 200);
+}
