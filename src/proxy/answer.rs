@@ -97,10 +97,17 @@ impl Proxy {
     }
 
     fn judge(&self, operation: &Operation, ask: &Ask, snapshot: &Snapshot, form: Form) -> Verdict {
+        use Route as R;
         match operation.route {
-            Route::Lookup => self.look_up(operation, ask, snapshot, false),
-            Route::RootPost if ask.body.is_empty() || &ask.body[..] == b"{}" => {
+            R::Lookup => self.look_up(operation, ask, snapshot, false),
+            R::RootPost if ask.body.is_empty() || &ask.body[..] == b"{}" => {
                 Verdict::Known(200, bytes::Bytes::from_static(b"{}"))
+            }
+            // What a list lacks is said to be absent, which is not known before a first pass has ended.
+            R::Subjects | R::Schemas | R::SubjectsById | R::VersionsById | R::IdsByGuid | R::ReferencedBy
+                if !snapshot.is_whole() =>
+            {
+                Verdict::Unknown(Why::Absent)
             }
             _ => answer(operation, snapshot, form),
         }
