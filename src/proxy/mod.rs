@@ -1,6 +1,6 @@
 //! The way of a request.
 //!
-//! [`Proxy::answer`] is the whole of it: six steps, each of which takes the proof of the one before.
+//! `Proxy::answer` is the whole of it: six steps, each of which takes the proof of the one before.
 //! What is the same for any HTTP service (request id, in-flight limit, deadline, the log line) lies
 //! around it in `stack`; what a failure sounds like is said in `refuse` and nowhere else.
 
