@@ -1,6 +1,6 @@
 //! The canonical text of a JSON schema: Jackson's tree, printed compactly (WIRE.md § 7.1).
 
-use super::tree::{Duplicates, Fractions, Tree};
+use super::tree::{Duplicates, Fractions, Tree, is_blank};
 
 /// Reprints a schema as the registry stores it; `None` when that is not certain.
 ///
@@ -9,7 +9,7 @@ pub fn canonical(text: &str) -> Option<String> {
     let (tree, rest) = Tree::read(text, Duplicates::LastWins)?;
     match tree {
         Tree::Object(_) => {}
-        Tree::Bool(_) if rest.trim().is_empty() => {}
+        Tree::Bool(_) if is_blank(rest) => {}
         _ => return None,
     }
     let mut out = String::with_capacity(text.len());
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn what_is_neither_object_nor_truth_value_is_no_schema() {
-        for text in ["[]", "12", "\"object\"", "null", "", "true x", "{not json"] {
+        for text in ["[]", "12", "\"object\"", "null", "", "true x", "true\u{a0}", "{not json"] {
             assert_eq!(canonical(text), None, "{text}");
         }
     }

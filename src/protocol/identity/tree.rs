@@ -109,6 +109,11 @@ impl Tree {
     }
 }
 
+/// Whether a text is nothing but what JSON takes for blanks.
+pub fn is_blank(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+}
+
 /// Appends a JSON string as Jackson writes it into text: unlike on the wire, nothing beyond ASCII is escaped.
 pub fn push_text(out: &mut String, text: &str) {
     out.push('"');
