@@ -72,6 +72,18 @@ impl Tree {
         }
     }
 
+    /// Whether every number in the value is one that a double can come close to.
+    ///
+    /// Releases of Jackson before 2.15 print any other as `"Infinity"`.
+    pub fn is_finite(&self) -> bool {
+        match self {
+            Self::Number(raw) => number::is_integer(raw) || raw.parse().is_ok_and(f64::is_finite),
+            Self::Array(items) => items.iter().all(Self::is_finite),
+            Self::Object(members) => members.iter().all(|(_, value)| value.is_finite()),
+            Self::Null | Self::Bool(_) | Self::Text(_) => true,
+        }
+    }
+
     /// Prints the value compactly, as Jackson does; `None` for a number whose text is not certain.
     pub fn print(&self, out: &mut String, fractions: Fractions) -> Option<()> {
         match self {

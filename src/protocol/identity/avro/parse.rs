@@ -253,6 +253,7 @@ fn aliases(tree: &Tree, name: &Name) -> Result<Vec<Name>, Refused> {
     let mut aliases = Vec::new();
     for alias in texts(tree, "aliases")?.unwrap_or_default() {
         let alias = split(&alias, name.space.as_deref())?;
+        checked(&alias.name)?;
         if aliases.contains(&alias) {
             return Err(Refused::Unsure);
         }
