@@ -105,13 +105,17 @@ impl App {
             upkeep: Vec::new(),
             store,
         };
-        let stack = Stack::around(proxy);
+        let last_call = CancellationToken::new();
+        let stack = Stack::around(proxy, last_call.clone());
         app.serving.extend(listeners.into_iter().map(|one| tokio::spawn(one.serve(stack.clone(), stop.clone()))));
         app.upkeep.push(upkeep.spawn(run_importer(importer, stop.clone())));
         // The admin port goes on while the data port drains: a probe must hear that it does.
         let closing = CancellationToken::new();
         app.upkeep.push(upkeep.spawn(admin_listener.serve(admin::Service(admin), closing.clone())));
-        app.upkeep.push(upkeep.spawn(close_with_the_rest(stop, closing, config.limits.drain)));
+        // Whoever still waits for the primary then is told so, rather than cut off.
+        app.upkeep.push(upkeep.spawn(cancel_after(stop.clone(), last_call, config.limits.drain.mul_f64(0.8))));
+        // Usually the process has ended before.
+        app.upkeep.push(upkeep.spawn(cancel_after(stop, closing, config.limits.drain)));
         Ok(app)
     }
 
@@ -155,11 +159,10 @@ async fn run_importer(importer: Arc<Importer>, stop: CancellationToken) {
     importer.run(stop).await;
 }
 
-/// The admin port closes when the drain is certainly over; usually the process has ended before.
-async fn close_with_the_rest(stop: CancellationToken, closing: CancellationToken, drain: Duration) {
+async fn cancel_after(stop: CancellationToken, end: CancellationToken, grace: Duration) {
     stop.cancelled().await;
-    tokio::time::sleep(drain).await;
-    closing.cancel();
+    tokio::time::sleep(grace).await;
+    end.cancel();
 }
 
 /// Few connections, small bodies: whoever asks is an operator or a probe.

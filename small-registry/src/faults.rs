@@ -27,8 +27,10 @@ pub enum Fault {
         /// The body.
         body: String,
     },
-    /// The request is carried out and answered after this time, by tokio's clock.
+    /// The request is carried out after this time, by tokio's clock, and then answered.
     Delay(Duration),
+    /// The request is carried out at once, and answered after this time, by tokio's clock.
+    SlowAnswer(Duration),
     /// 401 as if the credentials were wrong.
     Unauthorized,
 }

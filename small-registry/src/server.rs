@@ -166,6 +166,11 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         Some(Fault::HalfAnswer) => Ok(half(act(), After::Cut)),
         Some(Fault::Stall) => Ok(half(act(), After::Silence)),
         Some(Fault::Status { status, headers, body }) => Ok(whole(&seen.method, made_up(status, &headers, body))),
+        Some(Fault::SlowAnswer(time)) => {
+            let answer = act();
+            tokio::time::sleep(time).await;
+            Ok(whole(&seen.method, answer))
+        }
         Some(Fault::Delay(time)) => {
             tokio::time::sleep(time).await;
             Ok(whole(&seen.method, act()))

@@ -102,6 +102,7 @@ impl Admin {
             "generation": snapshot.generation(),
             "idConflicts": self.parties.replica.id_conflicts(),
             "unsure": doubts(Doubt::Unsure).collect::<Vec<_>>(),
+            "undecided": doubts(Doubt::Undecided).collect::<Vec<_>>(),
             "incomplete": doubts(Doubt::Incomplete).count(),
             "renderedBytes": self.parties.proxy.rendered_bytes(),
         })

@@ -307,7 +307,7 @@ mod tests {
             subject: QualifiedSubject::parse(subject),
             versions: (1..=*count).map(|number| version(i32::try_from(number).expect("few"), &[])).collect(),
         });
-        replica.apply_write(changes.collect()).await.expect("kept");
+        replica.apply_write(changes.collect(), replica.ticket()).await.expect("kept");
         replica
     }
 
@@ -362,7 +362,7 @@ mod tests {
         for (subject, doubt) in [("incomplete", Doubt::Incomplete), ("unsure", Doubt::Unsure), ("gone", Doubt::Unsure)]
         {
             let doubt = Change::Doubt(Scope::Subject(QualifiedSubject::parse(subject)), Some(doubt));
-            replica.apply_write(vec![doubt]).await.expect("kept");
+            replica.apply_write(vec![doubt], replica.ticket()).await.expect("kept");
         }
         let held = replica.snapshot();
         let known = |subject: &str| {

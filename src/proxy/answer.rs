@@ -29,6 +29,9 @@ pub(super) type Flights = Cache<String, Arc<Answer>>;
 /// A remembered "not found" lives no longer than this (C4b).
 const MOMENT: Duration = Duration::from_millis(500);
 
+/// How often a read waits for what is in doubt before it is the primary's to answer.
+const MOST_TRIES: usize = 3;
+
 pub(super) fn flights() -> Flights {
     let weight = |_: &String, answer: &Arc<Answer>| u32::try_from(answer.body.len() + 512).unwrap_or(u32::MAX);
     Cache::builder().time_to_live(MOMENT).max_capacity(16 << 20).weigher(weight).build()
@@ -167,29 +170,37 @@ impl Proxy {
     }
 
     /// Settles what is in doubt of what the operation is about.
-    async fn settle(&self, operation: &Operation, snapshot: Arc<Snapshot>) -> Settled {
-        if snapshot.is_sure() {
-            return Settled::Sure(snapshot);
-        }
-        let doubts: Vec<(Scope, Doubt)> = snapshot
-            .doubts()
-            .filter(|(scope, _)| concerns(scope, operation))
-            .map(|(scope, doubt)| (scope.clone(), doubt))
-            .collect();
-        for (scope, doubt) in doubts {
-            let is_wide = matches!(scope, Scope::All | Scope::Context(_));
-            if is_wide {
-                return Settled::AskPrimary;
+    async fn settle(&self, operation: &Operation, mut snapshot: Arc<Snapshot>) -> Settled {
+        for _ in 0..MOST_TRIES {
+            if snapshot.is_sure() {
+                return Settled::Sure(snapshot);
             }
-            let away = self.parties.primary.reachability().unreachable_since.is_some();
-            if away && doubt == Doubt::Incomplete {
-                continue;
+            for (scope, doubt) in self.doubts(operation, &snapshot) {
+                let is_wide = matches!(scope, Scope::All | Scope::Context(_));
+                if is_wide {
+                    return Settled::AskPrimary;
+                }
+                if self.parties.reread.reread(scope, Urgency::Read).await.is_err() && doubt == Doubt::Unsure {
+                    return Settled::AskPrimary;
+                }
             }
-            if self.parties.reread.reread(scope, Urgency::Read).await.is_err() && doubt == Doubt::Unsure {
-                return Settled::AskPrimary;
+            snapshot = self.parties.replica.snapshot();
+            // While one doubt was settled, an acknowledged write may have brought another one.
+            if self.doubts(operation, &snapshot).iter().all(|(_, doubt)| *doubt < Doubt::Unsure) {
+                return Settled::Sure(snapshot);
             }
         }
-        Settled::Sure(self.parties.replica.snapshot())
+        Settled::AskPrimary
+    }
+
+    /// What must not be answered before it is settled.
+    fn doubts(&self, operation: &Operation, snapshot: &Snapshot) -> Vec<(Scope, Doubt)> {
+        let away = self.parties.primary.reachability().unreachable_since.is_some();
+        // What an id stands for never changes (C8), whatever else became of its subjects.
+        let is_for_ever = matches!(operation.route, Route::SchemaById | Route::SchemaTextById | Route::SchemaByGuid);
+        let is_borne = |doubt: Doubt| away && (is_for_ever || doubt < Doubt::Unsure);
+        let doubts = snapshot.doubts().filter(|(scope, doubt)| !is_borne(*doubt) && concerns(scope, operation));
+        doubts.map(|(scope, doubt)| (scope.clone(), doubt)).collect()
     }
 }
 

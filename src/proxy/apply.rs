@@ -14,12 +14,14 @@ use crate::protocol::operation::Operation;
 use crate::protocol::schema::Listed;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::answer::Asked;
-use crate::replica::{Change, Remembered, Scope, Snapshot, config_key, served_subject};
+use crate::replica::{Change, Remembered, Replica, Scope, Snapshot, Ticket, config_key, served_subject};
 use crate::upstream::Answer;
 
 /// What a write may have changed, worked out before it is sent.
 #[derive(Debug)]
 pub(super) struct Effects {
+    /// From before the write is sent.
+    pub(super) asked: Ticket,
     route: Route,
     subject: QualifiedSubject,
     permanent: bool,
@@ -31,7 +33,9 @@ pub(super) struct Effects {
 }
 
 impl Effects {
-    pub(super) fn of(operation: &Operation, body: &Bytes, snapshot: &Snapshot) -> Self {
+    pub(super) fn of(operation: &Operation, body: &Bytes, replica: &Replica) -> Self {
+        let asked = replica.ticket();
+        let snapshot = &*replica.snapshot();
         let subject = served_subject(snapshot, operation);
         let versions = snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject));
         let before = versions
@@ -49,7 +53,7 @@ impl Effects {
             };
         let scopes = touched(operation, &subject, body, snapshot);
         let permanent = operation.query.flag("permanent");
-        Self { route: operation.route, subject, permanent, provable, scopes, before: before.unwrap_or_default() }
+        Self { asked, route: operation.route, subject, permanent, provable, scopes, before: before.unwrap_or_default() }
     }
 
     /// The scopes that a write like this can have changed.
@@ -76,17 +80,34 @@ impl Effects {
         }
     }
 
+    /// What is certainly gone for good, even where the rest of the subject is not known.
+    pub(super) fn purged(&self, answer: &Answer) -> Vec<Change> {
+        if !self.permanent {
+            return Vec::new();
+        }
+        let one = |body: &Bytes| serde_json::from_slice::<i32>(body).ok().map(|number| vec![number]);
+        let numbers = match self.route {
+            Route::DeleteSubject => serde_json::from_slice(&answer.body).ok(),
+            Route::DeleteVersion => one(&answer.body),
+            _ => None,
+        };
+        let purge = |version| Change::Purge { subject: self.subject.clone(), version };
+        numbers.unwrap_or_default().into_iter().map(purge).collect()
+    }
+
     /// The answer of 8.x shows the whole version; one that says only the id proves too little.
     fn registered(&self, answer: &Answer) -> Option<Vec<Change>> {
         let listed: Listed = serde_json::from_slice(&answer.body).ok()?;
         let version = listed.version;
+        // A lookup that stands in for a lost answer names the subject, which an alias may have led to.
+        let is_ours = listed.subject.is_none_or(|name| QualifiedSubject::parse(&name) == self.subject);
         // Registering a soft-deleted schema again buries the old version with its id (WIRE.md § 6).
         let buries = self.before.iter().any(|(_, id, deleted)| *deleted && *id == version.id);
         // The next number can only be another one if somebody else wrote, or deleted for good.
         let highest = self.before.iter().map(|(number, ..)| *number).max().unwrap_or(0);
         let is_known = self.before.iter().any(|(number, id, _)| (*number, *id) == (version.version, version.id));
         let follows = version.version == highest + 1 || is_known;
-        (!buries && follows && !version.text.is_empty())
+        (is_ours && !buries && follows && !version.text.is_empty())
             .then(|| vec![Change::Version { subject: self.subject.clone(), version }])
     }
 

@@ -20,7 +20,7 @@ use crate::protocol::operation::Operation;
 use crate::protocol::schema::Listed;
 use crate::protocol::shape::{Record, registered};
 use crate::replica::answer::{Asked, MatchScope};
-use crate::replica::{Rendered, Scope};
+use crate::replica::{Doubt, NotReread, Rendered, Scope, Urgency};
 use crate::routing::Routed;
 use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent};
 
@@ -69,8 +69,9 @@ impl Proxy {
             Scope::All => true,
             Scope::Remembered(_) | Scope::Contexts | Scope::Associations => false,
         };
-        let unsure = |doubt| doubt == crate::replica::Doubt::Unsure;
-        if snapshot.doubts().any(|(scope, doubt)| unsure(doubt) && in_doubt(scope)) {
+        // What may have been deleted is not there for certain, unless there is nobody to ask.
+        let bearable = if trusting { Doubt::Undecided } else { Doubt::Incomplete };
+        if snapshot.doubts().any(|(scope, doubt)| doubt > bearable && in_doubt(scope)) {
             return None;
         }
         let found = asked.find(&snapshot, operation, MatchScope::Live, trusting)?;
@@ -90,7 +91,7 @@ impl Proxy {
             call.deadline = ask.write_deadline;
         }
         self.parties.metrics.answered(operation.route, Source::Primary);
-        let effects = Effects::of(operation, &ask.body, &self.parties.replica.snapshot());
+        let effects = Effects::of(operation, &ask.body, &self.parties.replica);
         match self.parties.primary.send(call).await {
             Ok(answer) if is_write && answer.status.is_success() => {
                 if !is_whole(operation.route, &answer) {
@@ -127,11 +128,11 @@ impl Proxy {
             _ if !is_write => Err(Failure::Away(Box::new(failure), ask.media)),
             Sent::No => Err(Failure::Away(Box::new(failure), ask.media)),
             Sent::Maybe if operation.route == Route::Register => {
-                let resolved = self.resolve(operation, &ask).await;
-                self.bring_up(effects, None, ask.write_deadline).await;
-                resolved
-                    .map(|answer| self.own(&answer, &ask))
-                    .ok_or_else(|| Failure::Unknown(Box::new(failure), ask.media))
+                let found = self.resolve(operation, &ask).await;
+                self.bring_up(effects, found.as_ref().map(|(answer, _)| answer), ask.write_deadline).await;
+                let Some((_, found)) = found else { return Err(Failure::Unknown(Box::new(failure), ask.media)) };
+                let body = registered(&found.version, form_for(&self.parties.replica.snapshot(), &ask), Record::Asked);
+                Ok(self.own(&Rendered { generation: 0, status: 200, body: body.into() }, &ask))
             }
             Sent::Maybe => {
                 self.bring_up(effects, None, ask.write_deadline).await;
@@ -141,7 +142,7 @@ impl Proxy {
     }
 
     /// Finds out by one lookup whether a registration took effect (C10).
-    async fn resolve(&self, operation: &Operation, ask: &Ask) -> Option<Rendered> {
+    async fn resolve(&self, operation: &Operation, ask: &Ask) -> Option<(Answer, Listed)> {
         let (path, query) = operation.target.split_once('?').unwrap_or((&operation.target, ""));
         let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
         let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
@@ -155,18 +156,18 @@ impl Proxy {
         };
         let answer =
             self.parties.primary.send(lookup).await.ok().filter(|answer| answer.status == http::StatusCode::OK)?;
-        let found: Listed = serde_json::from_slice(&answer.body).ok()?;
-        let body = registered(&found.version, form_for(&self.parties.replica.snapshot(), ask), Record::Asked);
-        Some(Rendered { generation: 0, status: 200, body: body.into() })
+        let found = serde_json::from_slice(&answer.body).ok()?;
+        Some((answer, found))
     }
 
-    /// Brings the replica up to a write before it is acknowledged. Nothing that fails here takes the
-    /// acknowledgement back (C1): what could not be read again is in doubt from now on.
+    /// Brings the replica up to a write before it is acknowledged, or after nobody knows what became of
+    /// it. Nothing that fails here takes the acknowledgement back (C1): what could not be read again is in
+    /// doubt from now on.
     async fn bring_up(&self, effects: Effects, answer: Option<&Answer>, deadline: Instant) {
         let proven = answer.and_then(|answer| effects.proven(answer));
         let unproven = match proven {
-            Some(changes) => match self.parties.replica.apply_write(changes).await {
-                Ok(applied) if applied.conflicts.is_empty() => Vec::new(),
+            Some(changes) => match self.parties.replica.apply_write(changes, effects.asked).await {
+                Ok(applied) if applied.conflicts.is_empty() && applied.overtaken.is_empty() => Vec::new(),
                 Ok(_) => effects.scopes(),
                 Err(failure) => {
                     tracing::error!(error = %failure, "an acknowledged write could not be kept");
@@ -175,25 +176,39 @@ impl Proxy {
             },
             None => effects.scopes(),
         };
+        self.purge(&effects, answer.filter(|_| !unproven.is_empty())).await;
         for scope in unproven {
+            let is_wide = matches!(scope, Scope::All | Scope::Context(_));
+            let is_promised = answer.is_some();
             // Before it is read again: a reading that began earlier must not pass for a later one.
-            self.distrust(scope.clone()).await;
-            let wide = matches!(scope, Scope::All | Scope::Context(_));
-            let urgency = if answer.is_some() && !wide {
-                crate::replica::Urgency::Write
+            self.distrust(scope.clone(), if is_promised || is_wide { Doubt::Unsure } else { Doubt::Undecided }).await;
+            if is_promised && !is_wide {
+                // Who waits longer than this is told what the primary said; the doubt stays.
+                if let Ok(Err(failure)) = timeout_at(deadline, self.parties.reread.reread(scope, Urgency::Write)).await
+                {
+                    log(&failure);
+                }
             } else {
-                crate::replica::Urgency::Background
-            };
-            if urgency == crate::replica::Urgency::Background {
                 let reread = self.parties.reread.clone();
-                tokio::spawn(async move { reread.reread(scope, urgency).await.map_err(|failure| log(&failure)) });
-            } else if let Ok(Err(failure)) = timeout_at(deadline, self.parties.reread.reread(scope, urgency)).await {
-                log(&failure);
+                let read = async move { reread.reread(scope, Urgency::Background).await };
+                tokio::spawn(async move { read.await.unwrap_or_else(|failure| log(&failure)) });
             }
+        }
+    }
+
+    /// An id that is gone must not be read any more, although all else is in doubt.
+    async fn purge(&self, effects: &Effects, answer: Option<&Answer>) {
+        let purged = answer.map(|answer| effects.purged(answer)).unwrap_or_default();
+        if purged.is_empty() {
+            return;
+        }
+        let replica = &self.parties.replica;
+        if let Err(failure) = replica.apply_write(purged, replica.ticket()).await {
+            tracing::error!(error = %failure, "an acknowledged deletion could not be kept");
         }
     }
 }
 
-fn log(failure: &crate::replica::NotReread) {
+fn log(failure: &NotReread) {
     tracing::warn!(scope = %failure.scope, error = %failure.cause, "could not read again after a write; the scope is in doubt");
 }

@@ -10,7 +10,7 @@ use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::protocol::target::java_int;
-use crate::replica::{Change, Doubt, Scope, Snapshot, Ticket, Urgency};
+use crate::replica::{Doubt, Scope, Snapshot, Ticket, Urgency};
 use crate::upstream::Answer;
 
 /// Subjects that are read again one by one; when more are new, everything is.
@@ -64,7 +64,7 @@ impl Proxy {
         }
         let lessons = lessons(operation, answer, &replica.snapshot());
         if lessons.len() > ONE_BY_ONE {
-            return self.distrust(Scope::All).await;
+            return self.distrust(Scope::All, Doubt::Unsure).await;
         }
         for lesson in lessons {
             let reread = &self.parties.reread;
@@ -76,17 +76,16 @@ impl Proxy {
                 Ok(Ok(())) => {}
                 Ok(Err(failure)) => {
                     tracing::warn!(scope = %failure.scope, error = %failure.cause, "could not take over what the primary showed");
-                    self.distrust(lesson.scope()).await;
+                    self.distrust(lesson.scope(), Doubt::Unsure).await;
                 }
-                Err(_) => self.distrust(lesson.scope()).await,
+                Err(_) => self.distrust(lesson.scope(), Doubt::Unsure).await,
             }
         }
     }
 
-    /// Marks a scope as behind what a client has seen.
-    pub(super) async fn distrust(&self, scope: Scope) {
-        let change = Change::Doubt(scope, Some(Doubt::Unsure));
-        if let Err(failure) = self.parties.replica.apply_write(vec![change]).await {
+    /// Marks a scope as not to be believed until it has been read again.
+    pub(super) async fn distrust(&self, scope: Scope, doubt: Doubt) {
+        if let Err(failure) = self.parties.replica.doubt(scope, doubt).await {
             tracing::error!(error = %failure, "a doubt could not be kept");
         }
     }
@@ -121,8 +120,9 @@ fn lessons(operation: &Operation, answer: &Answer, snapshot: &Snapshot) -> Vec<L
         Route::IdsByGuid => ids_of_guid(answer, snapshot),
         Route::Schemas => {
             let listed = read::<Vec<Shown>>(answer).unwrap_or_default();
-            let mut found: Vec<Lesson> =
-                listed.iter().filter_map(|shown| news(shown, &operation.subject, snapshot)).collect();
+            // Some registries list schemas without saying of which subject.
+            let named = listed.iter().filter(|shown| shown.subject.is_some());
+            let mut found: Vec<Lesson> = named.filter_map(|shown| news(shown, &operation.subject, snapshot)).collect();
             found.dedup();
             found
         }

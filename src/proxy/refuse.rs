@@ -52,6 +52,9 @@ pub(super) enum Failure {
     Overloaded,
     #[error("the request took too long")]
     Late,
+    /// The process ends; a write may be on its way.
+    #[error("the drain is over before the primary has answered")]
+    Ending { wrote: bool },
     #[error("a step of the request failed")]
     Internal,
 }
@@ -106,6 +109,8 @@ impl Said {
     }
 }
 
+const AWAY: &str = "Error while forwarding the request to the primary: it cannot be reached";
+const UNKNOWN: &str = "The primary did not answer in time; whether the request took effect is not known";
 const SOON: Duration = Duration::from_secs(1);
 
 fn said(failure: &Failure) -> Said {
@@ -137,15 +142,11 @@ fn said(failure: &Failure) -> Said {
             .typed(&HeaderValue::from_static("application/json")),
         Failure::Intake(error) => intake(error),
         Failure::Refused(refusal, media) => Said::new(refusal.status, refusal.code, &refusal.message).typed(media),
-        Failure::Away(cause, media) => {
-            let message = "Error while forwarding the request to the primary: it cannot be reached";
-            Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50003, message)
-                .typed(media)
-                .retry_after(cause.retry_after.unwrap_or(SOON))
-        }
+        Failure::Away(cause, media) => Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50003, AWAY)
+            .typed(media)
+            .retry_after(cause.retry_after.unwrap_or(SOON)),
         Failure::Unknown(_, media) | Failure::Garbled(media) => {
-            let message = "The primary did not answer in time; whether the request took effect is not known";
-            Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50002, message).typed(media)
+            Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50002, UNKNOWN).typed(media)
         }
         Failure::Store(media) => {
             let message = "Error while writing to the store of this outpost; the request was not forwarded";
@@ -154,6 +155,8 @@ fn said(failure: &Failure) -> Said {
         Failure::Overloaded => {
             Said::plain(StatusCode::SERVICE_UNAVAILABLE, "Too many requests at once; try again").retry_after(SOON)
         }
+        Failure::Ending { wrote: true } => Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50002, UNKNOWN),
+        Failure::Ending { wrote: false } => Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50003, AWAY).retry_after(SOON),
         Failure::Late => Said::plain(StatusCode::GATEWAY_TIMEOUT, "Request timed out"),
         Failure::Internal => Said::plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
     }

@@ -10,6 +10,7 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::headers::request_id;
 use super::refuse::{Failure, response};
@@ -22,13 +23,14 @@ use crate::server::Peer;
 pub struct Stack {
     proxy: Arc<Proxy>,
     in_flight: Arc<Semaphore>,
+    last_call: CancellationToken,
 }
 
 impl Stack {
-    /// Puts the limits around a proxy.
-    pub fn around(proxy: Arc<Proxy>) -> Self {
+    /// Puts the limits around a proxy. After `last_call` nobody waits for the primary any more.
+    pub fn around(proxy: Arc<Proxy>, last_call: CancellationToken) -> Self {
         let in_flight = Arc::new(Semaphore::new(proxy.limits.in_flight));
-        Self { proxy, in_flight }
+        Self { proxy, in_flight, last_call }
     }
 
     async fn serve(self, request: Request<Incoming>) -> Response<Body> {
@@ -54,8 +56,12 @@ impl Stack {
         // Longer than any step's own limit: it catches what no step thought of.
         let limits = &self.proxy.limits;
         let limit = limits.body_time + limits.read.max(limits.write) + limits.read;
-        let outcome = tokio::time::timeout(limit, self.proxy.answer(&head, body, &visit)).await;
-        let answer = match outcome.unwrap_or(Err(Failure::Late)) {
+        let answered = tokio::time::timeout(limit, self.proxy.answer(&head, body, &visit));
+        let outcome = match self.last_call.run_until_cancelled(answered).await {
+            Some(outcome) => outcome.unwrap_or(Err(Failure::Late)),
+            None => Err(Failure::Ending { wrote: visit.seen.get().is_some_and(|seen| seen.is_write) }),
+        };
+        let answer = match outcome {
             Ok(answer) => answer,
             Err(failure) => {
                 note(&failure, &visit, &method);
@@ -88,6 +94,7 @@ fn note(failure: &Failure, visit: &Visit, method: &Method) {
         | Failure::Store(_)
         | Failure::Loop
         | Failure::Late
+        | Failure::Ending { .. }
         | Failure::Internal => {
             tracing::warn!(request_id = ?visit.request_id, %method, error = %crate::telemetry::Chain(failure), "request failed");
         }

@@ -73,7 +73,9 @@ impl Change {
             Self::Remember { key, .. } => Some(Scope::Remembered(key.clone())),
             Self::Contexts(_) => Some(Scope::Contexts),
             Self::Associations(_) => Some(Scope::Associations),
-            Self::MaxId(..) | Self::Doubt(..) | Self::Profile(_) => None,
+            // A reading that began before a doubt came up neither settles it nor passes for an answer to it.
+            Self::Doubt(scope, _) => Some(scope.clone()),
+            Self::MaxId(..) | Self::Profile(_) => None,
         }
     }
 }
@@ -380,16 +382,15 @@ impl<'a> Draft<'a> {
     }
 
     fn doubt(&mut self, scope: Scope, doubt: Option<Doubt>) {
-        // An unsure scope stays unsure when a later write to it is merely incomplete.
+        // A lesser doubt does not take the place of a greater one.
         let known = self.next.doubts.get(&scope).copied();
-        if known == doubt || (known == Some(Doubt::Unsure) && doubt == Some(Doubt::Incomplete)) {
+        if known == doubt || (doubt.is_some() && known > doubt) {
             return;
         }
         let key = scope.to_string();
         match doubt {
             Some(doubt) => {
-                let value = if doubt == Doubt::Unsure { "unsure" } else { "incomplete" };
-                self.entries.push(Entry::put(Table::Doubts, key, value.as_bytes().to_vec()));
+                self.entries.push(Entry::put(Table::Doubts, key, doubt.as_str().as_bytes().to_vec()));
                 self.next.doubts.insert_mut(scope, doubt);
             }
             None => {

@@ -108,8 +108,7 @@ impl Loading {
             }
             Table::Doubts => {
                 let scope = Scope::parse(key).ok_or_else(|| unreadable(&"no scope"))?;
-                let doubt = if text == "unsure" { Doubt::Unsure } else { Doubt::Incomplete };
-                self.rest.push(Change::Doubt(scope, Some(doubt)));
+                self.rest.push(Change::Doubt(scope, Some(Doubt::parse(text))));
             }
             Table::Meta => self.rest.extend(fact(key, text).map_err(|why| unreadable(&why))?),
         }

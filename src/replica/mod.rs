@@ -49,6 +49,17 @@ struct Writer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
+/// Why something changes.
+#[derive(Clone, Copy)]
+enum Occasion {
+    /// The primary was read, from then on.
+    Reading(Ticket),
+    /// The primary acknowledged a write that was sent after then.
+    Write(Ticket),
+    /// Something is not known any more.
+    Doubt,
+}
+
 /// What became of a list of changes.
 #[derive(Debug, Default)]
 pub struct Applied {
@@ -97,32 +108,53 @@ impl Replica {
     /// Takes over what a reading of the primary showed, except where something newer is there.
     /// Ends when it is durable and visible.
     pub async fn apply_reading(self: &Arc<Self>, changes: Vec<Change>, ticket: Ticket) -> Result<Applied, NotKept> {
-        self.apply(changes, Some(ticket)).await
+        self.apply(changes, Occasion::Reading(ticket)).await
     }
 
-    /// Takes over what an acknowledged write changed. Ends when it is durable and visible.
-    pub async fn apply_write(self: &Arc<Self>, changes: Vec<Change>) -> Result<Applied, NotKept> {
-        let applied = self.apply(changes, None).await;
+    /// Takes over what an acknowledged write changed, all of it or nothing. Ends when it is durable and visible.
+    ///
+    /// Nothing is taken over where something else was since the write was sent, with `asked` taken before:
+    /// in which order the primary did the two is not known then.
+    pub async fn apply_write(self: &Arc<Self>, changes: Vec<Change>, asked: Ticket) -> Result<Applied, NotKept> {
+        let applied = self.apply(changes, Occasion::Write(asked)).await;
         self.writes.fetch_add(1, Ordering::Release);
         applied
     }
 
+    /// Doubts a scope from now on; what was being read before does not settle it.
+    pub async fn doubt(self: &Arc<Self>, scope: Scope, doubt: Doubt) -> Result<(), NotKept> {
+        let doubted = self.apply(vec![Change::Doubt(scope, Some(doubt))], Occasion::Doubt).await;
+        self.writes.fetch_add(1, Ordering::Release);
+        doubted.map(drop)
+    }
+
     /// In a task of its own: whoever asked for it may be gone before it ends, and half an application
     /// would leave on disk what memory does not show.
-    async fn apply(self: &Arc<Self>, changes: Vec<Change>, ticket: Option<Ticket>) -> Result<Applied, NotKept> {
+    async fn apply(self: &Arc<Self>, changes: Vec<Change>, occasion: Occasion) -> Result<Applied, NotKept> {
         let replica = self.clone();
-        match tokio::spawn(async move { replica.apply_whole(changes, ticket).await }).await {
+        match tokio::spawn(async move { replica.apply_whole(changes, occasion).await }).await {
             Ok(applied) => applied,
             Err(failure) => Err(NotKept(Box::new(failure))),
         }
     }
 
-    async fn apply_whole(&self, changes: Vec<Change>, ticket: Option<Ticket>) -> Result<Applied, NotKept> {
+    async fn apply_whole(&self, changes: Vec<Change>, occasion: Occasion) -> Result<Applied, NotKept> {
         let mut writer = self.writer.lock().await;
         let Writer { texts, applied } = &mut *writer;
-        // A write counts from now on: every reading that began before it is overtaken.
-        let Ticket(number) = ticket.unwrap_or_else(|| self.ticket());
         let mut outcome = Applied::default();
+        let Ticket(number) = match occasion {
+            Occasion::Reading(ticket) => ticket,
+            Occasion::Write(Ticket(asked)) => {
+                let later = |scope: &Scope| applied.get(scope).is_some_and(|last| *last > asked);
+                outcome.overtaken = changes.iter().filter_map(Change::scope).filter(later).collect();
+                if !outcome.overtaken.is_empty() {
+                    return Ok(outcome);
+                }
+                // It counts from now on: every reading that began before is overtaken.
+                self.ticket()
+            }
+            Occasion::Doubt => self.ticket(),
+        };
         let mut scopes = Vec::new();
         let mut draft = change::Draft::of(&self.current.load(), texts);
         let only_doubts = changes.iter().all(|change| matches!(change, Change::Doubt(_, Some(_))));

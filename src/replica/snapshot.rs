@@ -124,12 +124,34 @@ impl Scope {
 }
 
 /// How far what the replica holds of a scope can be trusted after a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doubt {
     /// Right, but for what the answer to a write does not say: the time of its record.
     Incomplete,
+    /// Possibly behind a write of which nobody knows what became: nobody was promised to see it, so
+    /// what is held is shown while the primary cannot be asked.
+    Undecided,
     /// Possibly behind an acknowledged write: only the primary may be believed.
     Unsure,
+}
+
+impl Doubt {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Incomplete => "incomplete",
+            Self::Undecided => "undecided",
+            Self::Unsure => "unsure",
+        }
+    }
+
+    /// What cannot be read is as bad as can be.
+    pub(super) fn parse(text: &str) -> Self {
+        match text {
+            "incomplete" => Self::Incomplete,
+            "undecided" => Self::Undecided,
+            _ => Self::Unsure,
+        }
+    }
 }
 
 impl Snapshot {
@@ -189,6 +211,12 @@ impl Snapshot {
     /// What is in doubt.
     pub fn doubts(&self) -> impl Iterator<Item = (&Scope, Doubt)> {
         self.doubts.iter().map(|(scope, doubt)| (scope, *doubt))
+    }
+
+    /// Whether the primary has lists of its own making: its `/schemas` could not be taken over, so
+    /// neither are its filters known, nor does it show everything that it lists (REAL-REGISTRIES.md § 4).
+    pub fn lists_its_own_way(&self) -> bool {
+        self.remembered("/schemas").is_some()
     }
 
     /// Whether nothing at all is in doubt; nearly always so.

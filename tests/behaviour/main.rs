@@ -3,8 +3,13 @@
 //! One binary, a file a behaviour; a test is named by the sentence that it holds the outpost to.
 
 mod consistency;
+mod exchanges;
+mod faults;
+mod fresh;
 mod house;
+mod linear;
 mod offline;
+mod process;
 mod transcripts;
 mod wire;
 mod writes;

@@ -164,7 +164,7 @@ async fn a_slow_pass_does_not_undo_what_was_written_after_it_began() {
             Change::Purge { subject: QualifiedSubject::parse("s01"), version: 1 },
             Change::SoftDelete { subject: QualifiedSubject::parse("s02"), versions: vec![1] },
         ];
-        setting.replica.apply_write(changes).await.expect("kept");
+        setting.replica.apply_write(changes, setting.replica.ticket()).await.expect("kept");
     })
     .await;
     let snapshot = setting.replica.snapshot();
@@ -181,7 +181,7 @@ async fn a_slow_pass_does_not_settle_a_doubt_that_came_up_after_it_began() {
         setting.register("fresh", r#""int""#);
         let doubts = ["s00", "fresh"].map(|name| Scope::Subject(QualifiedSubject::parse(name)));
         let doubts = doubts.map(|scope| Change::Doubt(scope, Some(Doubt::Unsure)));
-        setting.replica.apply_write(doubts.into()).await.expect("kept");
+        setting.replica.apply_write(doubts.into(), setting.replica.ticket()).await.expect("kept");
     })
     .await;
     let snapshot = setting.replica.snapshot();

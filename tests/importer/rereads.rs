@@ -15,7 +15,11 @@ fn subject(name: &str) -> Scope {
 }
 
 async fn doubt(setting: &Setting, scope: Scope) {
-    setting.replica.apply_write(vec![Change::Doubt(scope, Some(Doubt::Unsure))]).await.expect("kept");
+    setting
+        .replica
+        .apply_write(vec![Change::Doubt(scope, Some(Doubt::Unsure))], setting.replica.ticket())
+        .await
+        .expect("kept");
     assert!(!setting.replica.snapshot().is_sure());
 }
 
@@ -137,7 +141,7 @@ async fn a_reading_that_a_write_has_overtaken_is_made_again() {
     let target = "/subjects/a/versions/3";
     let version = serde_json::from_str::<Listed>(&setting.ask("GET", target, None).1).expect("a version").version;
     let written = Change::Version { subject: QualifiedSubject::parse("a"), version };
-    setting.replica.apply_write(vec![written]).await.expect("kept");
+    setting.replica.apply_write(vec![written], setting.replica.ticket()).await.expect("kept");
     reread.await.expect("read");
     let snapshot = setting.replica.snapshot();
     assert!((1..=3).all(|number| holds(&snapshot, "a", number).is_some()));

@@ -61,6 +61,9 @@ pub(super) fn subjects(operation: &Operation, snapshot: &Snapshot) -> Answer {
         Some(_) => !only,
         None => only || deleted,
     };
+    if snapshot.lists_its_own_way() && (deleted || only || operation.query.get("subjectPrefix").is_some()) {
+        return Err(PRIMARY_ONLY);
+    }
     let selected = selected(snapshot, &prefix).filter(|(_, state)| shown(state));
     let names = sorted(selected).into_iter().map(|(name, _)| name);
     let mut out = Vec::new();
@@ -100,8 +103,7 @@ pub(super) fn schemas(operation: &Operation, snapshot: &Snapshot, form: Form) ->
     if query.flag("aliases") || by_others.iter().any(|name| query.get(name).is_some_and(|value| !value.is_empty())) {
         return Err(PRIMARY_ONLY);
     }
-    if snapshot.remembered("/schemas").is_some() {
-        // The primary's own list shows something else than versions of subjects, or is not there.
+    if snapshot.lists_its_own_way() {
         return Err(PRIMARY_ONLY);
     }
     let prefix = SubjectPrefix::parse(query.get("subjectPrefix").unwrap_or_default());

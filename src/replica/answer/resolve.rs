@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{ABSENT, Verdict};
 use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
-use crate::protocol::order::map_order;
+use crate::protocol::order::{compare, map_order};
 use crate::protocol::schema::{SchemaType, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::protocol::target::java_int;
@@ -100,10 +100,16 @@ fn is_new(format: &str) -> bool {
 }
 
 /// The holders of an id, in the order in which the registry lists them.
-pub(super) fn holders(context: &Context, state: &ContextState, id: i32) -> Vec<Holder> {
+pub(super) fn holders(snapshot: &Snapshot, context: &Context, state: &ContextState, id: i32) -> Vec<Holder> {
     let inserted = state.holders(id);
     if inserted.len() < 2 {
         return inserted.to_vec();
+    }
+    if snapshot.lists_its_own_way() {
+        // Registries that are not Java's hash tables list by name (seen: Apicurio).
+        let mut named = inserted.to_vec();
+        named.sort_by(|one, other| compare(&one.subject, &other.subject));
+        return named;
     }
     let names: Vec<String> =
         inserted.iter().map(|holder| QualifiedSubject::new(context.clone(), &holder.subject).to_string()).collect();
@@ -145,7 +151,7 @@ fn held_by(snapshot: &Snapshot, subject: &QualifiedSubject, id: i32) -> Option<H
 /// The first holder of an id in a context.
 pub(super) fn first_holder(snapshot: &Snapshot, context: &Context, id: i32) -> Option<Holding> {
     let state = snapshot.context(context)?;
-    let holder = holders(context, state, id).into_iter().next()?;
+    let holder = holders(snapshot, context, state, id).into_iter().next()?;
     let version = state.held(&holder)?.clone();
     Some(Holding { subject: QualifiedSubject::new(context.clone(), &holder.subject), version })
 }

@@ -72,7 +72,7 @@ fn listed_holders(
     let name = &found.subject.context;
     let context = snapshot.context(name).ok_or(ABSENT)?;
     let deleted = operation.query.flag("deleted");
-    let shown = holders(name, context, id).into_iter().filter_map(|holder| {
+    let shown = holders(snapshot, name, context, id).into_iter().filter_map(|holder| {
         let version = context.held(&holder)?;
         (deleted || !version.deleted).then(|| (QualifiedSubject::new(name.clone(), &holder.subject), version.clone()))
     });

@@ -25,6 +25,9 @@ pub(super) fn versions(operation: &Operation, snapshot: &Snapshot) -> Answer {
         snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject)).ok_or(ABSENT)?;
     let (deleted, only) = (operation.query.flag("deleted"), operation.query.flag("deletedOnly"));
     let negative = operation.query.flag("deletedAsNegative");
+    if snapshot.lists_its_own_way() && (deleted || only || negative) {
+        return Err(PRIMARY_ONLY);
+    }
     if state.latest().is_none() && !deleted && !only {
         return Err(ABSENT);
     }
