@@ -151,7 +151,8 @@ impl Proxy {
             path_and_query: normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")),
             headers: to_primary(ask, &self.pseudonym, true),
             body: ask.body.clone(),
-            priority: Priority::Miss,
+            // It belongs to a write: a pause that holds misses back must not leave its fate unknown.
+            priority: Priority::Write,
             deadline: ask.write_deadline,
         };
         let answer =
@@ -181,7 +182,7 @@ impl Proxy {
             let is_wide = matches!(scope, Scope::All | Scope::Context(_));
             let is_promised = answer.is_some();
             // Before it is read again: a reading that began earlier must not pass for a later one.
-            self.distrust(scope.clone(), if is_promised || is_wide { Doubt::Unsure } else { Doubt::Undecided }).await;
+            self.distrust(scope.clone(), if is_promised { Doubt::Unsure } else { Doubt::Undecided }).await;
             if is_promised && !is_wide {
                 // Who waits longer than this is told what the primary said; the doubt stays.
                 if let Ok(Err(failure)) = timeout_at(deadline, self.parties.reread.reread(scope, Urgency::Write)).await
