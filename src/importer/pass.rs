@@ -102,6 +102,9 @@ impl Core {
         begun.count(facts)?;
         let swept = self.sweep(&begun.poll).await;
         begun.count(swept)?;
+        // An answer given while the primary is away tells its age by this, also after a restart.
+        let read_at = u64::try_from(begun.started_at.as_second()).unwrap_or_default();
+        self.replica.apply_reading(vec![Change::ReadAt(read_at)], self.replica.ticket()).await?;
         // Last: what the pass replaced or removed leaves texts that nothing refers to.
         self.replica.sweep().await?;
         Ok(())

@@ -62,7 +62,9 @@ impl Operation {
     pub fn classify(method: &Method, path: &str, query: &str) -> Result<Self, Misdirected> {
         let segments = split(path)?;
         let target = passable(path, query, &segments)?;
-        let mut query = Query::parse(query);
+        // Behind the registry's alias filter a plus in the subject of an id is no blank any more.
+        let is_by_id = segments.windows(2).any(|pair| pair[0].raw == "schemas" && pair[1].raw == "ids");
+        let mut query = Query::parse_keeping_plus(query, |name| is_by_id && name == "subject");
         let folded = fold(segments, method, &mut query)?;
         if let Some((_, route)) =
             folded.first().and_then(|first| CONTROL_ROOTS.iter().find(|(word, _)| *word == first.raw))
@@ -380,6 +382,14 @@ mod tests {
         assert_eq!(understood(Method::GET, "/contexts/.c/contexts").expect("a route").route, Route::Contexts);
         let colon = understood(Method::GET, "/contexts/a:b/subjects");
         assert_eq!(colon.err(), Some(Misdirected::Context("a:b".to_owned())));
+    }
+
+    #[test]
+    fn a_plus_in_the_subject_of_an_id_is_no_blank() {
+        let subject =
+            |target| understood(Method::GET, target).expect("a route").query.get("subject").map(str::to_owned);
+        assert_eq!(subject("/schemas/ids/1?subject=a+b%20c").as_deref(), Some("a+b c"));
+        assert_eq!(subject("/subjects?subject=a+b").as_deref(), Some("a b"));
     }
 
     #[test]

@@ -116,13 +116,18 @@ pub struct NotANumber;
 impl Query {
     /// Reads what follows the `?`. Nothing in a query is refused: a lone `%` stands for itself.
     pub fn parse(raw: &str) -> Self {
-        let decode = |text: &str| {
-            let spaced = text.replace('+', " ");
-            percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
-        };
+        Self::parse_keeping_plus(raw, |_| false)
+    }
+
+    /// Reads a query in which some parameters have a plus that is no blank.
+    pub fn parse_keeping_plus(raw: &str, keeps_plus: impl Fn(&str) -> bool) -> Self {
+        let unescape = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let decode = |text: &str| unescape(&text.replace('+', " "));
         let pair = |part: &str| {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            (decode(name), decode(value))
+            let name = decode(name);
+            let value = if keeps_plus(&name) { unescape(value) } else { decode(value) };
+            (name, value)
         };
         Self(raw.split('&').filter(|part| !part.is_empty()).map(pair).collect())
     }

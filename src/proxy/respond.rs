@@ -43,9 +43,19 @@ impl Proxy {
     fn tell_age(&self, response: &mut Response<Body>) {
         let reachability = self.parties.primary.reachability();
         if reachability.unreachable_since.is_some() {
-            let age = reachability.last_answer.unwrap_or(self.started).elapsed();
-            response.headers_mut().insert(header::AGE, HeaderValue::from(age.as_secs()));
+            let age = match reachability.last_answer {
+                Some(last) => last.elapsed().as_secs(),
+                None => self.age_before_start(),
+            };
+            response.headers_mut().insert(header::AGE, HeaderValue::from(age));
         }
+    }
+
+    /// How old the replica is if the primary has not answered since the start.
+    fn age_before_start(&self) -> u64 {
+        let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
+        let read_at = self.parties.replica.snapshot().read_at();
+        read_at.map_or_else(|| self.started.elapsed().as_secs(), |read_at| now.saturating_sub(read_at))
     }
 
     /// The answer to `GET /mode…`, from our own table.

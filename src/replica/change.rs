@@ -60,6 +60,8 @@ pub enum Change {
     Doubt(Scope, Option<Doubt>),
     /// The shape of the primary's answers.
     Profile(Profile),
+    /// When everything was last read from the primary, in epoch seconds.
+    ReadAt(u64),
 }
 
 impl Change {
@@ -75,7 +77,7 @@ impl Change {
             Self::Associations(_) => Some(Scope::Associations),
             // A reading that began before a doubt came up neither settles it nor passes for an answer to it.
             Self::Doubt(scope, _) => Some(scope.clone()),
-            Self::MaxId(..) | Self::Profile(_) => None,
+            Self::MaxId(..) | Self::Profile(_) | Self::ReadAt(_) => None,
         }
     }
 }
@@ -193,6 +195,11 @@ impl<'a> Draft<'a> {
             Change::MaxId(context, id) => self.raise_max_id(&context, id),
             Change::Doubt(scope, doubt) => self.doubt(scope, doubt),
             Change::Profile(profile) => self.set_profile(profile),
+            Change::ReadAt(seconds) => {
+                self.entries.push(Entry::put(Table::Meta, "read at".to_owned(), seconds.to_string().into_bytes()));
+                self.next.read_at = Some(seconds);
+                self.changed = true;
+            }
         }
     }
 

@@ -145,6 +145,7 @@ fn fact(key: &str, text: &str) -> Result<Option<Change>, String> {
         "contexts" => Some(Change::Contexts(text.split('\n').map(Context::named).collect())),
         "associations" => Some(Change::Associations(Some(associations(text).map_err(|error| error.to_string())?))),
         "profile" => Profile::parse(text).map(Change::Profile),
+        "read at" => Some(Change::ReadAt(text.parse().map_err(|_| "no number")?)),
         _ => match key.strip_prefix("max id ") {
             Some(name) => Some(Change::MaxId(Context::named(name), text.parse().map_err(|_| "no number")?)),
             None => None,

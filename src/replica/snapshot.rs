@@ -24,6 +24,7 @@ pub struct Snapshot {
     pub(super) associations: Option<Arc<[Association]>>,
     pub(super) doubts: RedBlackTreeMapSync<Scope, Doubt>,
     pub(super) profile: Option<Profile>,
+    pub(super) read_at: Option<u64>,
 }
 
 /// An answer of the primary that is kept as it was: a configuration, a fact about the server, or
@@ -206,6 +207,11 @@ impl Snapshot {
     /// The shape of the primary's answers, once it is known.
     pub fn profile(&self) -> Option<Profile> {
         self.profile
+    }
+
+    /// When everything was last read from the primary, in epoch seconds; `None` if it never was.
+    pub fn read_at(&self) -> Option<u64> {
+        self.read_at
     }
 
     /// What is in doubt.

@@ -60,6 +60,7 @@ async fn an_acknowledged_write_is_there_after_a_restart_without_the_primary() {
     }
     house.primary.stop().await;
     house.restart().await;
+    house.until(reads[0], |heard| heard.header("Age").is_some()).await;
     for (target, body) in reads.iter().zip(before) {
         let heard = house.get(target).await;
         assert_eq!((heard.status, &heard.body), (200, &body), "{target}");

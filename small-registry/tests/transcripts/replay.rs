@@ -7,7 +7,6 @@
 //!
 //! Why those that are left are there:
 //! * `04-references` 414: the real one had the parsed schema in a cache although its reference was gone.
-//! * `08-contexts` 168: a plus in the subject parameter of `/schemas/ids` is a plus there, and a blank here.
 //! * `08-contexts`: `/contexts/../…` is a context named `..` there; here raw dots are refused with the path.
 //! * `13-negotiation` 232 to 241: `NaN` and half a surrogate pair in a body, which Java can hold and Rust cannot.
 //! * `13-negotiation` from 357 on: Jetty's HTML pages for what is no HTTP, mostly below the reach of any handler.
