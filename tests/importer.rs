@@ -253,6 +253,20 @@ async fn pages_that_shift_while_they_are_read_lose_nothing() {
 }
 
 #[tokio::test]
+async fn the_configuration_of_an_alias_is_known_too() {
+    let setting = Setting::start().await;
+    setting.register("orders", r#""string""#);
+    setting.ask("PUT", "/config/nick", Some(r#"{"alias":"orders"}"#));
+    setting.pass().await;
+    let remembered = setting.replica.snapshot().remembered("/config/nick").cloned().expect("it is known");
+    assert_eq!((remembered.status, &remembered.body[..]), (200, setting.ask("GET", "/config/nick", None).1.as_bytes()));
+    let aliases = |seen: &small_registry::Seen| seen.target.contains("aliases=true");
+    setting.registry.fault_where(aliases, None, Fault::error(500, 50001, "no"));
+    assert!(!setting.importer.full_pass_now(false).await.ok);
+    assert!(setting.replica.snapshot().remembered("/config/nick").is_some(), "as before");
+}
+
+#[tokio::test]
 async fn what_was_never_asked_for_is_swept_first() {
     let setting = Setting::start().await;
     setting.register("a", r#""string""#);

@@ -37,6 +37,7 @@ impl Core {
         let doubt = self.doubt(Scope::Contexts);
         let offered = poll.contexts().await?;
         let held = self.replica.snapshot();
+        believable(&offered, CONTEXTS, held.listed_contexts().is_some())?;
         let mut changes = Vec::new();
         match offered {
             Offered::Yes(contexts) => {
@@ -59,6 +60,7 @@ impl Core {
         let doubt = self.doubt(Scope::Associations);
         let offered = poll.associations().await?;
         let held = self.replica.snapshot();
+        believable(&offered, ASSOCIATIONS, held.associations().is_some())?;
         let mut changes = Vec::new();
         match offered {
             Offered::Yes(associations) => {
@@ -220,6 +222,16 @@ impl Core {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+}
+
+/// A primary that had a route has lost it only if it says so itself; anything on the way can make a page.
+fn believable<T>(offered: &Offered<T>, route: &str, was_there: bool) -> Result<(), PollError> {
+    match offered {
+        Offered::No(refusal) if was_there && !poll::is_registrys_own(&refusal.body) => {
+            Err(PollError::Refused { path: route.to_owned(), status: refusal.status })
+        }
+        _ => Ok(()),
     }
 }
 

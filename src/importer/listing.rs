@@ -11,7 +11,7 @@ use super::poll::{PAGE, Poll, PollError};
 use super::reading::{Gathering, Reading};
 use super::status::{Reason, Skipped};
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Replica, Ticket};
+use crate::replica::{Replica, Snapshot, Ticket};
 
 /// How many items of the page before are remembered, to find the place where the next one goes on.
 const ANCHORS: usize = 64;
@@ -155,8 +155,9 @@ pub(super) async fn read(
             Page::Unknown => return Ok(None),
         }
     }
-    // Some registries filter this list by a prefix that is none of theirs, and so list nothing.
-    if gathering.is_empty() && has_subjects(poll, within).await? {
+    // Some registries filter this list by a prefix that is none of theirs, and so list nothing. Where
+    // it has listed something before, an empty one is for the brake to judge (C7).
+    if gathering.is_empty() && !has_listed(&replica.snapshot()) && has_subjects(poll, within).await? {
         return Ok(None);
     }
     if !gathering.is_silent_on_deletion {
@@ -166,6 +167,11 @@ pub(super) async fn read(
     // what is deleted in between counts as deleted now.
     let live = live(poll, replica, &prefix).await?;
     Ok(live.map(|live| gathering.finish_with(&live)))
+}
+
+/// Whether what the replica holds came from the listing.
+fn has_listed(held: &Snapshot) -> bool {
+    held.remembered("/schemas").is_none() && held.contexts().any(|(_, context)| context.version_count() > 0)
 }
 
 async fn has_subjects(poll: &Poll, within: Option<&Context>) -> Result<bool, ListingError> {

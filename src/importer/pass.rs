@@ -107,7 +107,6 @@ impl Core {
         Ok(())
     }
 
-    /// Reads all subjects, or those of a context, in the way that the primary allows.
     /// Remembers whether `/schemas` is a list that we could answer for the primary.
     async fn note_listing(&self, is_usable: bool) -> Result<(), NotKept> {
         let known = self.replica.snapshot().remembered("/schemas").is_none();
@@ -119,6 +118,7 @@ impl Core {
         Ok(())
     }
 
+    /// Reads all subjects, or those of a context, in the way that the primary allows.
     pub(super) async fn read(&self, poll: &Poll, within: Option<&Context>, care: Care) -> Result<Reading, PassError> {
         if let Some(reading) = listing::read(poll, &self.replica, within).await? {
             self.state().walks = false;

@@ -182,18 +182,28 @@ impl Poll {
     /// what they stand for. Nothing where the primary has no such list.
     pub(super) async fn aliases(&self) -> Result<Vec<String>, PollError> {
         let mut names = Vec::new();
+        let mut first = Vec::new();
         for page in 0.. {
             let offset = page * PAGE;
             let path = format!("/schemas?subjectPrefix=:*:&aliases=true&latestOnly=true&offset={offset}&limit={PAGE}");
-            let answer = self.ask(&path).await?;
-            if is_unknown_route(&answer) {
-                break;
-            }
+            let answer = match self.ask(&path).await {
+                Ok(answer) if is_unknown_route(&answer) => break,
+                Ok(answer) if answer.status == StatusCode::OK => answer,
+                Ok(answer) => return Err(PollError::Refused { path, status: answer.status.as_u16() }),
+                // The listing steps over what is too large and names it; from here on aliases are not known.
+                Err(error) if error.is_too_large() => break,
+                Err(error) => return Err(error),
+            };
             // An item that cannot be read is named by the listing; here it just has no alias.
             let items = super::items::split(&answer.body).unwrap_or_default();
+            // Where paging is not known, every page is the first one.
+            if page > 0 && items.first().is_some_and(|item| *item == first) {
+                break;
+            }
+            first = items.first().map(|item| item.to_vec()).unwrap_or_default();
             let read = |item: &&[u8]| serde_json::from_slice::<AliasedAnswer>(item).ok();
             names.extend(items.iter().filter_map(read).flat_map(|item| item.aliases));
-            if items.len() < PAGE {
+            if items.len() != PAGE {
                 break;
             }
         }

@@ -12,9 +12,14 @@ use crate::replica::Snapshot;
 impl Core {
     /// Asks for all of them, those that were never asked for first.
     pub(super) async fn sweep(&self, poll: &Poll) -> Result<u64, PassError> {
-        let aliases = poll.aliases().await?;
+        let (aliases, refusal) = match poll.aliases().await {
+            Ok(aliases) => (aliases, None),
+            Err(error) if error.status().is_some() => (Vec::new(), Some(error)),
+            Err(error) => return Err(error.into()),
+        };
         let keys = keys(&self.replica.snapshot(), &aliases);
-        self.take_answers(poll, keys).await
+        let changes = self.take_answers(poll, keys).await?;
+        refusal.map_or(Ok(changes), |error| Err(error.into()))
     }
 }
 

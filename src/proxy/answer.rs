@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use http::Response;
 use moka::future::Cache;
+use tokio::time::timeout_at;
 
 use super::Proxy;
+use super::apply::is_registrys;
 use super::ask::Ask;
 use super::forward::call;
 use super::metrics::Source;
@@ -15,12 +17,12 @@ use super::respond::relay;
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
-use crate::protocol::shape::{Form, Record, schema};
+use crate::protocol::shape::{Form, Profile, Record, schema};
 use crate::protocol::subject::Context;
 use crate::replica::answer::{Asked, MatchScope, Verdict, Why, answer, has_unknown_parameters};
 use crate::replica::{Doubt, Rendered, Scope, Snapshot, Urgency, answer_key};
 use crate::routing::Routed;
-use crate::upstream::{Answer, Priority};
+use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Priority, Sent};
 
 /// Answers of the primary to misses, each for a moment: long enough for those who ask at the same
 /// time, too short to be believed later.
@@ -55,12 +57,23 @@ impl Proxy {
             self.parties.metrics.answered(operation.route, Source::Replica);
             return Ok(self.own(&hit, ask));
         }
-        let snapshot = match self.settle(operation, snapshot).await {
+        let snapshot = match self.settle(operation, ask, snapshot).await {
             Settled::Sure(snapshot) => snapshot,
-            Settled::AskPrimary => {
-                let answer = self.ask_primary(routed, ask, false).await?;
-                return Ok(relay(&answer, ask));
-            }
+            Settled::AskPrimary => match self.ask_primary(routed, ask, false).await {
+                Ok(answer) => {
+                    self.promise(operation).await;
+                    return Ok(relay(&answer, ask));
+                }
+                // Only now it is known to be away, and what nobody was promised can be borne.
+                Err(failure @ Failure::Away(..)) => {
+                    let snapshot = self.parties.replica.snapshot();
+                    if !self.doubts(operation, &snapshot).is_empty() {
+                        return Err(failure);
+                    }
+                    snapshot
+                }
+                Err(failure) => return Err(failure),
+            },
         };
         match self.judge(operation, ask, &snapshot, form) {
             Verdict::Known(status, body) => {
@@ -157,6 +170,10 @@ impl Proxy {
         // What is of no use to the replica may come in any encoding that the client takes.
         let read_here = !matches!(operation.route, Route::UnknownRead | Route::DekRead);
         let answer = self.ask_primary(routed, ask, read_here).await?;
+        if !is_registrys(operation, &answer) {
+            let unreadable = Unanswered::new(FailureKind::Unreadable, Sent::No);
+            return Err(Failure::Away(Box::new(unreadable), ask.media.clone()));
+        }
         self.learn(operation, &answer, ticket, ask.read_deadline).await;
         Ok(answer)
     }
@@ -170,7 +187,7 @@ impl Proxy {
     }
 
     /// Settles what is in doubt of what the operation is about.
-    async fn settle(&self, operation: &Operation, mut snapshot: Arc<Snapshot>) -> Settled {
+    async fn settle(&self, operation: &Operation, ask: &Ask, mut snapshot: Arc<Snapshot>) -> Settled {
         for _ in 0..MOST_TRIES {
             if snapshot.is_sure() {
                 return Settled::Sure(snapshot);
@@ -180,7 +197,9 @@ impl Proxy {
                 if is_wide {
                     return Settled::AskPrimary;
                 }
-                if self.parties.reread.reread(scope, Urgency::Read).await.is_err() && doubt == Doubt::Unsure {
+                let reading = self.parties.reread.reread(scope, Urgency::Read);
+                let is_settled = matches!(timeout_at(ask.read_deadline, reading).await, Ok(Ok(())));
+                if !is_settled && doubt == Doubt::Unsure {
                     return Settled::AskPrimary;
                 }
             }
@@ -191,6 +210,15 @@ impl Proxy {
             }
         }
         Settled::AskPrimary
+    }
+
+    /// What the primary has shown past the replica, no later read may be older than (C5).
+    async fn promise(&self, operation: &Operation) {
+        for (scope, doubt) in self.doubts(operation, &self.parties.replica.snapshot()) {
+            if doubt < Doubt::Unsure && matches!(scope, Scope::All | Scope::Context(_)) {
+                self.distrust(scope, Doubt::Unsure, Vec::new()).await;
+            }
+        }
     }
 
     /// What must not be answered before it is settled.
@@ -206,7 +234,17 @@ impl Proxy {
 
 /// The shape that this client is shown.
 pub(super) fn form_for(snapshot: &Snapshot, ask: &Ask) -> Form {
-    snapshot.profile().unwrap_or_default().form(ask.accepts_unknown())
+    profile_of(snapshot).form(ask.accepts_unknown())
+}
+
+/// Before a pass has found out the profile, a version tells: one without a GUID comes from a
+/// registry of the old shape.
+fn profile_of(snapshot: &Snapshot) -> Profile {
+    let shown = || {
+        let (_, subject) = snapshot.contexts().find_map(|(_, context)| context.subjects().next())?;
+        subject.versions.first()?.guid.is_none().then_some(Profile::Confluent7)
+    };
+    snapshot.profile().or_else(shown).unwrap_or_default()
 }
 
 enum Settled {
@@ -254,5 +292,25 @@ fn again(failure: &Arc<Failure>, ask: &Ask) -> Failure {
     match &**failure {
         Failure::Away(cause, _) => Failure::Away(Box::new(cause.for_another()), ask.media.clone()),
         _ => Failure::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::schema::Listed;
+    use crate::protocol::subject::QualifiedSubject;
+    use crate::replica::{Change, Forgetful, Replica};
+
+    #[tokio::test]
+    async fn until_the_profile_is_known_the_first_version_shows_it() {
+        let replica = Arc::new(Replica::empty(Forgetful));
+        assert_eq!(profile_of(&replica.snapshot()), Profile::Confluent8);
+        let listed = serde_json::from_str::<Listed>(r#"{"version":1,"id":1,"schema":"x"}"#).expect("a version");
+        let change = Change::Version { subject: QualifiedSubject::parse("a"), version: listed.version };
+        replica.apply_write(vec![change], replica.ticket()).await.expect("kept");
+        assert_eq!(profile_of(&replica.snapshot()), Profile::Confluent7);
+        replica.apply_write(vec![Change::Profile(Profile::Cloud)], replica.ticket()).await.expect("kept");
+        assert_eq!(profile_of(&replica.snapshot()), Profile::Cloud);
     }
 }

@@ -219,15 +219,39 @@ pub(super) fn is_whole(route: Route, answer: &Answer) -> bool {
         #[allow(dead_code, reason = "that it can be read is the point")]
         id: i32,
     }
-    if answer.status == StatusCode::NO_CONTENT {
-        return answer.body.is_empty();
-    }
+    let says_nothing = answer.status == StatusCode::NO_CONTENT && answer.body.is_empty();
     match route {
         Route::Register | Route::ModifyTags => serde_json::from_slice::<Id>(&answer.body).is_ok(),
         Route::DeleteSubject => serde_json::from_slice::<Vec<i32>>(&answer.body).is_ok(),
         Route::DeleteVersion => serde_json::from_slice::<i32>(&answer.body).is_ok(),
         Route::UnknownWrite => true,
+        _ if says_nothing => true,
         _ => serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_ok(),
+    }
+}
+
+/// Whether an answer to a read can be the registry's own. Whatever stands before it answers with a
+/// page when it cannot reach it, and "not found" on such a page is no absence (C4b).
+pub(super) fn is_registrys(operation: &Operation, answer: &Answer) -> bool {
+    if operation.method == http::Method::HEAD || answer.headers.contains_key(http::header::CONTENT_ENCODING) {
+        return true;
+    }
+    let is_text = matches!(operation.route, Route::VersionText | Route::SchemaTextById);
+    let is_everywhere = is_text
+        || matches!(
+            operation.route,
+            Route::Subjects
+                | Route::Versions
+                | Route::Version
+                | Route::Lookup
+                | Route::SchemaById
+                | Route::SubjectConfig
+        );
+    match answer.status {
+        _ if !is_everywhere => true,
+        StatusCode::NOT_FOUND => answer.error_code().is_some(),
+        StatusCode::OK if !is_text => serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_ok(),
+        _ => true,
     }
 }
 
@@ -242,8 +266,10 @@ pub(super) fn remember_config(operation: &Operation, answer: &Answer) -> Option<
         (true, false) => return None,
     };
     let unset = answer.status == StatusCode::NOT_FOUND && answer.body.windows(5).any(|code| code == b"40408");
+    // An answer to HEAD has no body, and a page of a balancer is no configuration.
+    let is_object = serde_json::from_slice::<serde_json::Map<String, Value>>(&answer.body).is_ok();
     let is_plain = !answer.headers.contains_key(http::header::CONTENT_ENCODING);
-    ((answer.status == StatusCode::OK || unset) && is_plain).then(|| Change::Remember {
+    ((answer.status == StatusCode::OK || unset) && is_plain && is_object).then(|| Change::Remember {
         key: Arc::from(key),
         answer: Some(Remembered { status: answer.status.as_u16(), body: answer.body.clone() }),
     })

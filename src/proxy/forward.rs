@@ -152,7 +152,8 @@ impl Proxy {
             path_and_query: normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")),
             headers: to_primary(ask, &self.pseudonym, true),
             body: ask.body.clone(),
-            priority: Priority::Miss,
+            // It belongs to a write: a pause that holds misses back must not leave its fate unknown.
+            priority: Priority::Write,
             deadline: ask.write_deadline,
         };
         let answer =
@@ -181,7 +182,7 @@ impl Proxy {
         let is_promised = answer.is_some();
         // Before it is read again: a reading that began earlier must not pass for a later one.
         for scope in &unproven {
-            let doubt = if is_promised || is_wide(scope) { Doubt::Unsure } else { Doubt::Undecided };
+            let doubt = if is_promised { Doubt::Unsure } else { Doubt::Undecided };
             let purged = answer.map(|answer| effects.purged(answer, scope)).unwrap_or_default();
             self.distrust(scope.clone(), doubt, purged).await;
         }

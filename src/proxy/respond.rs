@@ -55,14 +55,14 @@ impl Proxy {
     }
 }
 
-/// The primary's answer. Its own failures that are no JSON (a balancer's page, say) would not be
+/// The primary's answer. Its own failures that are no JSON (a balancer's page, or nothing) would not be
 /// understood by any client, so they keep their status and get the registry's shape.
 pub(super) fn relay(answer: &Answer, ask: &Ask) -> Response<Body> {
     let mut headers = from_primary(&answer.headers);
     let is_json =
         headers.get(header::CONTENT_TYPE).is_some_and(|media| media.as_bytes().windows(4).any(|part| part == b"json"));
     let mut body = answer.body.clone();
-    if answer.status.is_server_error() && !is_json {
+    if answer.status.is_server_error() && (!is_json || body.is_empty()) {
         let code = u32::from(answer.status.as_u16());
         body = error_body(code, &format!("The primary answered {}", answer.status)).into();
         headers.insert(header::CONTENT_TYPE, media::DEFAULT);

@@ -281,6 +281,8 @@ impl Registry {
         for name in &OURS {
             headers.remove(name);
         }
+        // Who names no coding accepts any, and what comes is read here.
+        headers.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
         headers.entry(UNKNOWN_PROPERTIES).or_insert(HeaderValue::from_static("true"));
         headers
             .entry(header::USER_AGENT)

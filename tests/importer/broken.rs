@@ -168,6 +168,18 @@ async fn a_primary_that_knows_no_paging_is_read_once_and_not_for_ever() {
 }
 
 #[tokio::test]
+async fn a_full_pass_ends_though_every_page_is_the_same() {
+    let setting = Setting::start().await;
+    // All of one subject, so that there is little to sweep.
+    let items: Vec<_> = (1..=1000)
+        .map(|number| json!({"subject": "s", "version": number, "id": number, "guid": format!("g{number}"), "schema": "{}", "ts": 1, "deleted": false}))
+        .collect();
+    setting.answer("/schemas?", &json!(items).to_string());
+    setting.pass().await;
+    assert!(holds(&setting.replica.snapshot(), "s", 1000).is_some());
+}
+
+#[tokio::test]
 async fn an_item_that_is_too_large_for_any_page_is_stepped_over() {
     let setting = Setting::start().await;
     let all = items(7);
@@ -253,4 +265,19 @@ async fn a_subject_that_is_refused_for_ever_is_named_and_asked_for_once_a_pass()
     assert_eq!(setting.registry.count(is_b), 1);
     let skipped = setting.importer.status().skipped;
     assert_eq!((skipped[0].subject.as_deref(), &skipped[0].reason), (Some("b"), &Reason::Refused(500)));
+}
+
+#[tokio::test]
+async fn a_list_that_never_listed_anything_is_not_believed_and_the_subjects_are_walked() {
+    let setting = Setting::start().await;
+    setting.register("a", r#""string""#);
+    setting.answer("/schemas?", "[]");
+    for _ in 0..2 {
+        setting.pass().await;
+        assert!(holds(&setting.replica.snapshot(), "a", 1).is_some());
+        assert!(setting.importer.status().alarm.is_none());
+    }
+    setting.registry.clear_faults();
+    setting.pass().await;
+    assert!(setting.replica.snapshot().remembered("/schemas").is_none(), "it lists now");
 }
