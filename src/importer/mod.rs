@@ -156,6 +156,11 @@ impl Importer {
     pub fn status(&self) -> Status {
         let mut status = self.core.state().status.clone();
         status.caught_up &= status.alarm.is_none() && self.core.replica.snapshot().is_sure();
+        let contradicted = status.skipped.iter().filter(|one| matches!(one.reason, Reason::IdConflict(_))).count();
+        if status.alarm.is_none() && contradicted > 0 {
+            status.alarm =
+                Some(format!("the primary shows other content under {contradicted} known ids; ours is kept"));
+        }
         status
     }
 

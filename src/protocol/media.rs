@@ -27,8 +27,23 @@ pub enum Unacceptable {
     Unparseable,
 }
 
+/// What the JDK's own client accepts when nobody tells it; most requests come with one of these. They
+/// are negotiated to [`DEFAULT`], as a test below holds.
+const USUAL: [&str; 4] = [
+    "*/*",
+    "*/*; q=0.2",
+    "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
+    "text/html, image/gif, image/jpeg, */*; q=0.2",
+];
+
 /// The media type of the answer.
 pub fn negotiate(headers: &HeaderMap) -> Result<HeaderValue, Unacceptable> {
+    let mut values = headers.get_all(ACCEPT).iter();
+    match (values.next(), values.next()) {
+        (None, _) => return Ok(DEFAULT),
+        (Some(only), None) if USUAL.iter().any(|usual| only == usual) => return Ok(DEFAULT),
+        _ => {}
+    }
     let mut accepted = String::new();
     for value in headers.get_all(ACCEPT) {
         let text = value.to_str().map_err(|_| Unacceptable::Unparseable)?;
@@ -78,6 +93,9 @@ fn best(accepted: &str) -> Result<HeaderValue, Unacceptable> {
 pub fn admit(headers: &HeaderMap) -> Result<(), Unacceptable> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let text = value.to_str().map_err(|_| Unacceptable::Unparseable)?;
+    if PRODUCED.iter().any(|(name, _)| *name == text) {
+        return Ok(());
+    }
     // One whole type, unlike in a list of what is accepted.
     if !text.contains('/') || text.split(';').next().is_some_and(|name| name.contains(',')) {
         return Err(Unacceptable::Unparseable);
@@ -173,6 +191,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         negotiate(&headers).map(|value| value.to_str().expect("ASCII").to_owned())
+    }
+
+    #[test]
+    fn what_is_usual_is_negotiated_to_the_default() {
+        for accept in USUAL {
+            assert_eq!(best(accept).as_ref(), Ok(&DEFAULT), "{accept}");
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! follow it, as the registry's own filter does (WIRE.md § 3.4), but only in what we understand:
 //! what is passed on is the target as it was sent.
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
 use http::Method;
 
 use super::endpoints::{CONTROL_ROOTS, ENDPOINTS, Effect, Endpoint, Route};
@@ -81,16 +84,22 @@ impl Operation {
         }
     }
 
-    fn of(endpoint: &'static Endpoint, segments: &[Segment], method: &Method, query: Query, target: String) -> Self {
+    fn of(
+        endpoint: &'static Endpoint,
+        segments: &[Segment<'_>],
+        method: &Method,
+        query: Query,
+        target: String,
+    ) -> Self {
         let mut operation = Self::unnamed(endpoint.route, endpoint.effect, method, query, target);
         for (word, segment) in words(endpoint.path).zip(segments) {
             match word {
                 "{subject}" => {
                     operation.subject = QualifiedSubject::parse(&segment.decoded);
-                    operation.subject_text.clone_from(&segment.decoded);
+                    operation.subject_text = segment.decoded.clone().into_owned();
                     operation.is_escaped = segment.raw.starts_with('%') && segment.decoded.starts_with(":.");
                 }
-                name if name.starts_with('{') => operation.names.push(segment.decoded.clone()),
+                name if name.starts_with('{') => operation.names.push(segment.decoded.clone().into_owned()),
                 _ => {}
             }
         }
@@ -102,7 +111,7 @@ impl Operation {
             route,
             effect,
             method: method.clone(),
-            subject: QualifiedSubject::parse(""),
+            subject: QualifiedSubject::none(),
             subject_text: String::new(),
             is_escaped: false,
             names: Vec::new(),
@@ -113,7 +122,9 @@ impl Operation {
 
     /// The parameters that the route reads, in the order of the query.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
-        let read = ENDPOINTS.iter().find(|endpoint| endpoint.route == self.route).map_or(&[][..], |row| row.parameters);
+        // Most requests have no query, and then no row needs to be looked for.
+        let mut rows = ENDPOINTS.iter().filter(|_| !self.query.is_empty());
+        let read = rows.find(|endpoint| endpoint.route == self.route).map_or(&[][..], |row| row.parameters);
         self.query.pairs().filter(move |(name, _)| read.contains(name))
     }
 
@@ -133,17 +144,34 @@ enum Found {
     Nothing,
 }
 
+/// The table, each path taken apart, by the number of its words; rows of one length stay in their order.
+static ROWS: LazyLock<Vec<Vec<Row>>> = LazyLock::new(|| {
+    let mut rows = Vec::new();
+    for endpoint in ENDPOINTS {
+        let words: Vec<&'static str> = words(endpoint.path).collect();
+        let length = words.len();
+        rows.resize_with(rows.len().max(length + 1), Vec::new);
+        rows[length].push(Row { words, endpoint });
+    }
+    rows
+});
+
+struct Row {
+    words: Vec<&'static str>,
+    endpoint: &'static Endpoint,
+}
+
 /// A fixed word beats a name, so the row with more fixed words wins: `/schemas/types` is no id.
-fn find(method: &Method, segments: &[Segment]) -> Found {
-    let fits = |endpoint: &&Endpoint| {
-        words(endpoint.path).count() == segments.len()
-            && words(endpoint.path).zip(segments).all(|(word, segment)| word.starts_with('{') || word == segment.raw)
+fn find(method: &Method, segments: &[Segment<'_>]) -> Found {
+    let fits = |row: &&Row| {
+        row.words.iter().zip(segments).all(|(word, segment)| word.starts_with('{') || *word == segment.raw)
     };
+    let rows = ROWS.get(segments.len()).map_or(&[][..], Vec::as_slice);
     let asked = if method == Method::HEAD { "GET" } else { method.as_str() };
     let mut known = Found::Nothing;
-    for endpoint in ENDPOINTS.iter().filter(fits) {
-        if endpoint.method == asked {
-            return Found::Row(endpoint);
+    for row in rows.iter().filter(fits) {
+        if row.endpoint.method == asked {
+            return Found::Row(row.endpoint);
         }
         known = Found::OtherMethods;
     }
@@ -155,11 +183,11 @@ fn find(method: &Method, segments: &[Segment]) -> Found {
 
 /// `GET /subjects/{s}` and `GET /contexts/{c}` are 405, not 404: their rows have other methods. The
 /// same holds for the extra words below a known path only where rows exist, so nothing else is here.
-fn is_known_without_methods(segments: &[Segment]) -> bool {
+fn is_known_without_methods(segments: &[Segment<'_>]) -> bool {
     matches!(segments, [contexts, _] if contexts.raw == "contexts")
 }
 
-fn allowed(segments: &[Segment]) -> String {
+fn allowed(segments: &[Segment<'_>]) -> String {
     let has = |asked: &Method| matches!(find(asked, segments), Found::Row(_));
     let (get, post) = (has(&Method::GET), has(&Method::POST));
     let (put, delete) = (has(&Method::PUT), has(&Method::DELETE));
@@ -186,12 +214,12 @@ fn allowed(segments: &[Segment]) -> String {
 
 /// The target to pass on. Raw dot segments mean something to whatever stands before the primary, so
 /// they never leave: the default context has another spelling, everything else is no route.
-fn passable(path: &str, query: &str, segments: &[Segment]) -> Result<String, Misdirected> {
+fn passable(path: &str, query: &str, segments: &[Segment<'_>]) -> Result<String, Misdirected> {
     let mut path = path.to_owned();
     for (index, segment) in segments.iter().enumerate() {
-        let dots = matches!(segment.raw.as_str(), "." | "..");
+        let dots = matches!(segment.raw, "." | "..");
         let is_context = index % 2 == 1 && segments[..index].iter().step_by(2).all(|word| word.raw == "contexts");
-        match segment.raw.as_str() {
+        match segment.raw {
             "." if is_context => path = path.replacen("/contexts/./", "/contexts/:.:/", 1),
             _ if dots => return Err(Misdirected::NotFound),
             _ => {}
@@ -205,12 +233,16 @@ fn passable(path: &str, query: &str, segments: &[Segment]) -> Result<String, Mis
 }
 
 /// Folds `contexts/{ctx}` into the names that follow (WIRE.md § 3.4).
-fn fold(mut segments: Vec<Segment>, method: &Method, query: &mut Query) -> Result<Vec<Segment>, Misdirected> {
+fn fold<'a>(
+    mut segments: Vec<Segment<'a>>,
+    method: &Method,
+    query: &mut Query,
+) -> Result<Vec<Segment<'a>>, Misdirected> {
     let mut prefix = None;
-    let mut written = String::new();
+    let mut written = "";
     while segments.len() >= 2 && segments[0].raw == "contexts" {
         let is_resource = segments.len() == 2 && prefix.is_none();
-        written.clone_from(&segments[1].raw);
+        written = segments[1].raw;
         prefix = Some(context_prefix(&segments[1])?);
         segments.drain(..2);
         if is_resource {
@@ -219,7 +251,7 @@ fn fold(mut segments: Vec<Segment>, method: &Method, query: &mut Query) -> Resul
     }
     let Some(prefix) = prefix else { return Ok(segments) };
     if segments.is_empty() {
-        return Ok(bare_context(&prefix, &written));
+        return Ok(bare_context(prefix, written));
     }
     fold_path(&mut segments, &prefix);
     fold_query(&segments, method, &prefix, query);
@@ -228,9 +260,9 @@ fn fold(mut segments: Vec<Segment>, method: &Method, query: &mut Query) -> Resul
 
 /// `:ctx:` for a named context, empty for the default one. The segment is taken as it was written:
 /// the registry's filter runs before anything is decoded, except that plain characters may be escaped.
-fn context_prefix(segment: &Segment) -> Result<String, Misdirected> {
+fn context_prefix(segment: &Segment<'_>) -> Result<String, Misdirected> {
     let encoded_colon = segment.raw.to_ascii_lowercase().contains("%3a");
-    let text = segment.decoded.as_str();
+    let text = &*segment.decoded;
     if encoded_colon {
         // `%3A.c%3A` is a context whose name has colons in it once decoded: the subject grammar then
         // ends the context at the first of them, which makes it the default one (WIRE.md § 3.4).
@@ -249,39 +281,42 @@ fn context_prefix(segment: &Segment) -> Result<String, Misdirected> {
     })
 }
 
-fn bare_context(prefix: &str, written: &str) -> Vec<Segment> {
-    let contexts = Segment { raw: "contexts".to_owned(), decoded: "contexts".to_owned() };
+/// What stands for the raw text of a name that came with the context: like no fixed word, and without escapes.
+const GIVEN: &str = ":";
+
+fn bare_context(prefix: String, written: &str) -> Vec<Segment<'static>> {
+    let contexts = Segment { raw: "contexts", decoded: Cow::Borrowed("contexts") };
     match (prefix.is_empty(), written) {
-        (false, _) => vec![contexts, Segment { raw: prefix.to_owned(), decoded: prefix.to_owned() }],
+        (false, _) => vec![contexts, Segment { raw: GIVEN, decoded: Cow::Owned(prefix) }],
         (true, ".") => Vec::new(),
         (true, _) => vec![contexts],
     }
 }
 
-fn fold_path(segments: &mut Vec<Segment>, prefix: &str) {
-    let qualify = |segment: &mut Segment| {
+fn fold_path(segments: &mut Vec<Segment<'_>>, prefix: &str) {
+    let qualify = |segment: &mut Segment<'_>| {
         if !segment.decoded.starts_with(":.") && !segment.decoded.starts_with(":*:") {
-            segment.decoded.insert_str(0, prefix);
+            segment.decoded.to_mut().insert_str(0, prefix);
         }
     };
     for index in 1..segments.len() {
-        if matches!(segments[index - 1].raw.as_str(), "subjects" | "deks") {
+        if matches!(segments[index - 1].raw, "subjects" | "deks") {
             qualify(&mut segments[index]);
         }
     }
-    if matches!(segments[0].raw.as_str(), "config" | "mode") {
+    if matches!(segments[0].raw, "config" | "mode") {
         match segments.get_mut(1) {
             Some(segment) => qualify(segment),
             None if !prefix.is_empty() => {
-                segments.push(Segment { raw: prefix.to_owned(), decoded: prefix.to_owned() });
+                segments.push(Segment { raw: GIVEN, decoded: Cow::Owned(prefix.to_owned()) });
             }
             None => {}
         }
     }
 }
 
-fn fold_query(segments: &[Segment], method: &Method, prefix: &str, query: &mut Query) {
-    let word = |index: usize| segments.get(index).map(|segment| segment.raw.as_str());
+fn fold_query(segments: &[Segment<'_>], method: &Method, prefix: &str, query: &mut Query) {
+    let word = |index: usize| segments.get(index).map(|segment| segment.raw);
     let is_qualified = |text: &str| text.starts_with(":.") || text.starts_with(":*:");
     let qualify = |text: &str| if is_qualified(text) { text.to_owned() } else { format!("{prefix}{text}") };
     if word(0) == Some("schemas") && word(1) == Some("ids") {

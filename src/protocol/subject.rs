@@ -1,7 +1,7 @@
 //! Contexts, subjects and the grammar that joins them (WIRE.md § 3.1, § 3.6).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The name of a context with its leading dot: `.` is the default one, `*` stands for all of them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,7 +10,9 @@ pub struct Context(Arc<str>);
 impl Context {
     /// The default context, whose subjects are written without a prefix.
     pub fn default_context() -> Self {
-        Self(Arc::from("."))
+        // Shared, because every request names it, if only to say that it names no other.
+        static DEFAULT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("."));
+        Self(DEFAULT.clone())
     }
 
     /// The context that carries only configuration and mode for everything (`:.__GLOBAL:`).
@@ -66,6 +68,12 @@ pub struct QualifiedSubject {
 }
 
 impl QualifiedSubject {
+    /// No subject, in the default context.
+    pub fn none() -> Self {
+        static NONE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+        Self { context: Context::default_context(), subject: NONE.clone() }
+    }
+
     /// Joins a context and a name.
     pub fn new(context: Context, subject: &str) -> Self {
         Self { context, subject: Arc::from(subject) }

@@ -26,17 +26,34 @@ pub enum Malformed {
 
 /// One segment of a path: as it was sent, less its matrix parameters, and decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Segment {
+pub struct Segment<'a> {
     /// The raw text up to the first `;`; the fixed words of a route are compared with this.
-    pub raw: String,
+    pub raw: &'a str,
     /// The text after percent-decoding; a name.
-    pub decoded: String,
+    pub decoded: Cow<'a, str>,
 }
 
+/// The bytes that must not stand raw in a path: some marks, and all that is not ASCII.
+const FORBIDDEN: [bool; 256] = {
+    let mut forbidden = [false; 256];
+    let mut byte = 128;
+    while byte < 256 {
+        forbidden[byte] = true;
+        byte += 1;
+    }
+    let marks = br#"[]{}|"<>^`\"#;
+    let mut at = 0;
+    while at < marks.len() {
+        forbidden[marks[at] as usize] = true;
+        at += 1;
+    }
+    forbidden
+};
+
 /// Splits a raw path into its segments, or says why it is refused. One trailing slash is dropped.
-pub fn split(path: &str) -> Result<Vec<Segment>, Malformed> {
+pub fn split(path: &str) -> Result<Vec<Segment<'_>>, Malformed> {
     let inner = path.strip_prefix('/').ok_or(Malformed::NotAPath)?;
-    if path.bytes().any(|byte| !byte.is_ascii() || br#"[]{}|"<>^`\"#.contains(&byte)) {
+    if path.bytes().any(|byte| FORBIDDEN[usize::from(byte)]) {
         return Err(Malformed::Character);
     }
     let inner = inner.strip_suffix('/').unwrap_or(inner);
@@ -46,13 +63,18 @@ pub fn split(path: &str) -> Result<Vec<Segment>, Malformed> {
     inner.split('/').map(segment).collect()
 }
 
-fn segment(whole: &str) -> Result<Segment, Malformed> {
+fn segment(whole: &str) -> Result<Segment<'_>, Malformed> {
     if whole.is_empty() {
         return Err(Malformed::EmptySegment);
     }
+    let needs_care = |byte: u8| matches!(byte, b'%' | b';' | b'\\' | 0..b' ' | 0x7f);
+    if !whole.bytes().any(needs_care) {
+        // Nothing to decode, to cut off or to hide behind.
+        return Ok(Segment { raw: whole, decoded: Cow::Borrowed(whole) });
+    }
     let raw = whole.split(';').next().unwrap_or_default();
     let decoded = decode(raw)?;
-    if decoded.chars().any(|character| character < ' ' || character == '\u{7f}' || character == '\\') {
+    if decoded.bytes().any(|byte| matches!(byte, 0..b' ' | 0x7f | b'\\')) {
         return Err(Malformed::Character);
     }
     let dots = |text: &str| matches!(text, "." | "..");
@@ -60,10 +82,10 @@ fn segment(whole: &str) -> Result<Segment, Malformed> {
     if hidden || (decoded.contains('/') && decoded.split('/').any(dots)) {
         return Err(Malformed::HiddenDots);
     }
-    Ok(Segment { raw: raw.to_owned(), decoded })
+    Ok(Segment { raw, decoded })
 }
 
-fn decode(raw: &str) -> Result<String, Malformed> {
+fn decode(raw: &str) -> Result<Cow<'_, str>, Malformed> {
     let bytes = raw.as_bytes();
     for (at, _) in raw.match_indices('%') {
         let digits = bytes.get(at + 1..at + 3).ok_or(Malformed::Escape)?;
@@ -71,7 +93,7 @@ fn decode(raw: &str) -> Result<String, Malformed> {
             return Err(Malformed::Escape);
         }
     }
-    percent_decode_str(raw).decode_utf8().map(Cow::into_owned).map_err(|_| Malformed::Escape)
+    percent_decode_str(raw).decode_utf8().map_err(|_| Malformed::Escape)
 }
 
 /// The parameters of a query, decoded, in their order. Of repeated ones the first counts.
@@ -103,6 +125,11 @@ impl Query {
             (decode(name), decode(value))
         };
         Self(raw.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+    }
+
+    /// Whether there are no parameters.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The first value of a parameter.
@@ -196,7 +223,7 @@ mod tests {
     use super::*;
 
     fn names(path: &str) -> Result<Vec<String>, Malformed> {
-        split(path).map(|segments| segments.into_iter().map(|segment| segment.decoded).collect())
+        split(path).map(|segments| segments.into_iter().map(|segment| segment.decoded.into_owned()).collect())
     }
 
     #[test]

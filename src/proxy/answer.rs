@@ -45,18 +45,32 @@ impl Proxy {
         let operation = routed.addressed().operation();
         let is_strange = has_unknown_parameters(operation);
         if is_strange && self.parties.primary.reachability().unreachable_since.is_none() {
-            match self.ask_and_learn(routed, ask).await {
+            match Box::pin(self.ask_and_learn(routed, ask)).await {
                 Err(Failure::Away(..)) => {}
                 outcome => return outcome.map(|answer| relay(&answer, ask)),
             }
         }
         let snapshot = self.parties.replica.snapshot();
-        let form = form_for(&snapshot, ask);
-        let key = answer_key(operation, form);
+        let key = answer_key(operation, form_for(&snapshot, ask));
         if let Some(hit) = self.rendered.get(&key, snapshot.generation()) {
             self.parties.metrics.answered(operation.route, Source::Replica);
             return Ok(self.own(&hit, ask));
         }
+        // Apart, so that a hit does not make room for what only a miss needs: the room for the whole way of
+        // a request is set aside for each, and cost a hit more than anything else.
+        Box::pin(self.read_anew(routed, ask, snapshot, &key)).await
+    }
+
+    /// Answers a read whose answer is not at hand.
+    async fn read_anew(
+        self: &Arc<Self>,
+        routed: &Routed,
+        ask: &Ask,
+        snapshot: Arc<Snapshot>,
+        key: &str,
+    ) -> Result<Response<Body>, Failure> {
+        let operation = routed.addressed().operation();
+        let form = form_for(&snapshot, ask);
         let snapshot = match self.settle(operation, ask, snapshot).await {
             Settled::Sure(snapshot) => snapshot,
             Settled::AskPrimary => match self.ask_primary(routed, ask, false).await {
@@ -79,21 +93,28 @@ impl Proxy {
             Verdict::Known(status, body) => {
                 let rendered = Rendered { generation: snapshot.generation(), status, body };
                 if operation.route != Route::Lookup && operation.route != Route::RootPost {
-                    self.rendered.put(&key, rendered.clone());
+                    self.rendered.put(key, rendered.clone());
                 }
                 self.parties.metrics.answered(operation.route, Source::Replica);
                 Ok(self.own(&rendered, ask))
             }
             Verdict::Refused(refusal) => Err(Failure::refused(refusal, ask)),
-            Verdict::Unknown(why) => self.read_through(routed, ask, &key, why).await,
+            Verdict::Unknown(why) => self.read_through(routed, ask, key, why).await,
         }
     }
 
     fn judge(&self, operation: &Operation, ask: &Ask, snapshot: &Snapshot, form: Form) -> Verdict {
+        use Route as R;
         match operation.route {
-            Route::Lookup => self.look_up(operation, ask, snapshot, false),
-            Route::RootPost if ask.body.is_empty() || &ask.body[..] == b"{}" => {
+            R::Lookup => self.look_up(operation, ask, snapshot, false),
+            R::RootPost if ask.body.is_empty() || &ask.body[..] == b"{}" => {
                 Verdict::Known(200, bytes::Bytes::from_static(b"{}"))
+            }
+            // What a list lacks is said to be absent, which is not known before a first pass has ended.
+            R::Subjects | R::Schemas | R::SubjectsById | R::VersionsById | R::IdsByGuid | R::ReferencedBy
+                if !snapshot.is_whole() =>
+            {
+                Verdict::Unknown(Why::Absent)
             }
             _ => answer(operation, snapshot, form),
         }

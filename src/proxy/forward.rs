@@ -194,11 +194,16 @@ impl Proxy {
                     log(&failure);
                 }
             } else {
-                let reread = self.parties.reread.clone();
-                let reading = async move { reread.reread(scope, Urgency::Background).await };
-                tokio::spawn(async move { reading.await.unwrap_or_else(|failure| log(&failure)) });
+                self.reread_later(scope);
             }
         }
+    }
+
+    /// Has a scope read again while nobody waits for it.
+    pub(super) fn reread_later(&self, scope: Scope) {
+        let reread = self.parties.reread.clone();
+        let read = async move { reread.reread(scope, Urgency::Background).await };
+        tokio::spawn(async move { read.await.unwrap_or_else(|failure| log(&failure)) });
     }
 }
 

@@ -125,8 +125,9 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     match (values.next(), values.next()) {
         (Some(only), None) if !only.as_bytes().iter().all(u8::is_ascii_whitespace) => only.clone(),
         _ => {
-            let fresh = uuid::Uuid::new_v4().hyphenated().to_string();
-            HeaderValue::from_str(&fresh).unwrap_or_else(|_| HeaderValue::from_static("-"))
+            let mut fresh = uuid::Uuid::encode_buffer();
+            let fresh = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut fresh);
+            HeaderValue::from_str(fresh).unwrap_or_else(|_| HeaderValue::from_static("-"))
         }
     }
 }

@@ -64,7 +64,8 @@ impl Proxy {
         }
         let lessons = lessons(operation, answer, &replica.snapshot());
         if lessons.len() > ONE_BY_ONE {
-            return self.distrust(Scope::All, Doubt::Unsure, Vec::new()).await;
+            self.distrust(Scope::All, Doubt::Unsure, Vec::new()).await;
+            return self.reread_later(Scope::All);
         }
         for lesson in lessons {
             let reread = &self.parties.reread;

@@ -1,6 +1,6 @@
 //! The way of a request.
 //!
-//! [`Proxy::answer`] is the whole of it: six steps, each of which takes the proof of the one before.
+//! `Proxy::answer` is the whole of it: six steps, each of which takes the proof of the one before.
 //! What is the same for any HTTP service (request id, in-flight limit, deadline, the log line) lies
 //! around it in `stack`; what a failure sounds like is said in `refuse` and nowhere else.
 
@@ -27,6 +27,7 @@ use crate::admission::Admission;
 use crate::body::Body;
 use crate::protocol::endpoints::Effect;
 use crate::protocol::operation::Operation;
+use crate::protocol::subject::QualifiedSubject;
 use crate::replica::{RenderedAnswers, Replica, Reread};
 use crate::routing::{Contexts, Destination, Modes};
 use crate::server::{Limits, examine};
@@ -94,7 +95,12 @@ impl Proxy {
     }
 
     /// The way of a request, from its head to its answer.
-    async fn answer(self: &Arc<Self>, head: &Parts, body: Incoming, visit: &Visit) -> Result<Response<Body>, Failure> {
+    async fn answer(
+        self: &Arc<Self>,
+        head: &mut Parts,
+        body: Incoming,
+        visit: &Visit,
+    ) -> Result<Response<Body>, Failure> {
         examine(head)?;
         self.pseudonym.refuse_loop(&head.headers)?;
         let caller = self.admission.authenticate(&head.headers, visit.peer)?;
@@ -108,7 +114,7 @@ impl Proxy {
         match routed.destination() {
             Destination::Here => self.show_mode(operation, &ask),
             Destination::Replica => self.read(&routed, &ask).await,
-            Destination::Primary => self.write(routed, ask).await,
+            Destination::Primary => Box::pin(self.write(routed, ask)).await,
         }
     }
 }
@@ -133,7 +139,7 @@ struct Visit {
 /// What the log line and the metrics say of an understood request.
 struct Seen {
     route: crate::protocol::endpoints::Route,
-    subject: String,
+    subject: QualifiedSubject,
     is_write: bool,
 }
 
@@ -141,7 +147,7 @@ impl Visit {
     fn understood(&self, operation: &Operation) {
         // A second call finds the first one's entry; both describe the same request.
         let is_write = matches!(operation.effect, Effect::Write | Effect::Control);
-        let _ = self.seen.set(Seen { route: operation.route, subject: operation.subject.to_string(), is_write });
+        let _ = self.seen.set(Seen { route: operation.route, subject: operation.subject.clone(), is_write });
     }
 
     fn deadline(&self, limit: Duration) -> Instant {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -37,26 +38,26 @@ impl Stack {
         let began = Instant::now();
         let request_id = request_id(request.headers());
         let method = request.method().clone();
-        let metrics = self.proxy.parties.metrics.clone();
+        let metrics = &self.proxy.parties.metrics;
         let Ok(permit) = self.in_flight.try_acquire_owned() else {
             metrics.shed.inc();
             return response(&Failure::Overloaded, &method, request.headers(), &request_id);
         };
         metrics.in_flight.inc();
         let permit = InFlight { _permit: permit, gauge: metrics.in_flight.clone() };
-        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = request.extensions().get::<Peer>();
         let visit = Visit {
             request_id,
-            peer: peer.as_ref().map_or_else(|| ([0, 0, 0, 0], 0).into(), |peer| peer.address),
+            peer: peer.map_or_else(|| ([0, 0, 0, 0], 0).into(), |peer| peer.address),
             tls: peer.is_some_and(|peer| peer.tls),
             began,
             seen: OnceLock::new(),
         };
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         // Longer than any step's own limit: it catches what no step thought of.
         let limits = &self.proxy.limits;
         let limit = limits.body_time + limits.read.max(limits.write) + limits.read;
-        let answered = tokio::time::timeout(limit, self.proxy.answer(&head, body, &visit));
+        let answered = tokio::time::timeout(limit, self.proxy.answer(&mut head, body, &visit));
         let outcome = match self.last_call.run_until_cancelled(answered).await {
             Some(outcome) => outcome.unwrap_or(Err(Failure::Late)),
             None => Err(Failure::Ending { wrote: visit.seen.get().is_some_and(|seen| seen.is_write) }),
@@ -68,8 +69,9 @@ impl Stack {
                 response(&failure, &method, &head.headers, &visit.request_id)
             }
         };
-        metrics.finished(answer.status().as_u16(), began.elapsed());
-        log(&answer, &visit, &method);
+        let took = began.elapsed();
+        metrics.finished(answer.status().as_u16(), took);
+        log(&answer, &visit, &method, took);
         answer.map(|body| body.guarded(permit))
     }
 }
@@ -111,9 +113,8 @@ fn note(failure: &Failure, visit: &Visit, method: &Method) {
 }
 
 /// Reads are a debug line, for there are many; a change of the registry is always worth one.
-fn log(answer: &Response<Body>, visit: &Visit, method: &Method) {
+fn log(answer: &Response<Body>, visit: &Visit, method: &Method, took: Duration) {
     let Some(seen) = visit.seen.get() else { return };
-    let took = visit.began.elapsed();
     let status = answer.status().as_u16();
     if seen.is_write {
         tracing::info!(request_id = ?visit.request_id, peer = %visit.peer, operation = seen.route.name(), subject = %seen.subject, status, ?took, "write");

@@ -224,6 +224,13 @@ impl Snapshot {
         self.doubts.is_empty()
     }
 
+    /// Whether everything has been read once: facts about the server are kept only after all that it
+    /// lists. Before that a list of ours may lack what the primary has.
+    pub fn is_whole(&self) -> bool {
+        const FACTS: [&str; 4] = ["/", "/schemas/types", "/v1/metadata/id", "/v1/metadata/version"];
+        FACTS.iter().any(|key| self.remembered(key).is_some())
+    }
+
     /// Whether the replica holds nothing.
     pub fn is_empty(&self) -> bool {
         self.contexts.values().all(|context| context.subjects.is_empty()) && self.remembered.is_empty()

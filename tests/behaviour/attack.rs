@@ -135,3 +135,46 @@ async fn a_failure_of_the_primary_without_a_body_gets_the_registrys_shape() {
     let heard = house.register("a", "1").await;
     assert_eq!((heard.status, heard.code()), (503, 503));
 }
+
+#[tokio::test]
+async fn other_content_under_a_known_id_raises_an_alarm() {
+    let house = House::open().await;
+    house.register("a", "1").await;
+    house.imported().await;
+    let other = r#"[{"subject":"a","version":1,"id":1,"schemaType":"AVRO","schema":"\"int\"","deleted":false}]"#;
+    house.primary.fault_where(|seen| seen.path() == "/schemas", None, status(200, other));
+    house.imported().await;
+    assert!(house.status().await["alarm"].is_string());
+    assert!(house.get("/schemas/ids/1").await.body.contains("record"), "the content of an id changed");
+    house.primary.clear_faults();
+    house.imported().await;
+    assert!(house.status().await["alarm"].is_null());
+}
+
+#[tokio::test]
+async fn an_outpost_that_has_read_nothing_yet_lists_nothing_as_absent() {
+    let mut house = House::with(SmallRegistry::builder().credentials("key", "secret"), |_| {}).await;
+    for target in ["/subjects", "/schemas", "/schemas/ids/1/subjects", "/subjects?subjectPrefix=:.c:"] {
+        let heard = house.get(target).await;
+        assert_eq!((heard.status, heard.code()), (500, 50003), "{target}: {}", heard.body);
+    }
+    house.restart().await;
+    house.primary.stop().await;
+    assert_eq!(house.get("/subjects").await.code(), 50003);
+}
+
+#[tokio::test]
+async fn much_news_in_a_relayed_list_is_read_at_once_and_not_at_the_next_pass() {
+    let house = House::open().await;
+    for n in 0..20 {
+        let body = crate::house::registration(&n.to_string());
+        house.primary.ask("POST", &format!("/subjects/s{n}/versions"), Some(&body));
+    }
+    assert_eq!(house.get("/subjects?strange=1").await.status, 200);
+    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    while house.status().await["replica"]["unsure"] != serde_json::json!([]) {
+        assert!(tokio::time::Instant::now() < patience, "it stays in doubt: {}", house.status().await);
+    }
+    house.primary.stop().await;
+    assert_eq!(house.get("/subjects/s19/versions").await.status, 200);
+}

@@ -137,6 +137,8 @@ async fn writes_are_refused_at_once_and_nothing_is_queued() {
     let house = full_house().await;
     let before = house.status().await["digest"].clone();
     house.primary.stop().await;
+    // A write on a connection that is just closing would be honestly unknown; a read finds it closed.
+    assert_eq!(house.get("/subjects/nosuch/versions").await.code(), 50003);
     let schema = registration("new");
     for (method, target, body) in [
         ("POST", "/subjects/a/versions", schema.as_str()),

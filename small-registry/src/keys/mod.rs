@@ -51,7 +51,7 @@ pub(crate) fn answer(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
     let path = call.operation.target.split('?').next().unwrap_or_default();
     let segments: Vec<Segment> = split(path).map_err(|_| Failure::not_found())?;
     let below = segments.iter().skip_while(|segment| segment.raw != "keks").skip(1);
-    let words: Vec<&str> = below.map(|segment| segment.raw.as_str()).collect();
+    let words: Vec<&str> = below.map(|segment| segment.raw).collect();
     let (keys, kek) = (&mut state.keys, call.operation.name().to_owned());
     let wish = match (call.operation.method.as_str(), words.last()) {
         ("DELETE", _) => Wish::Delete,

@@ -1,9 +1,7 @@
 //! JSON schemas: the text, and whether it is one at all.
 
 use schema_outpost::protocol::identity::tree::{Duplicates, Fractions, Tree};
-use schema_outpost::protocol::identity::{Canonical, canonical as printed};
 use schema_outpost::protocol::order;
-use schema_outpost::protocol::schema::SchemaType;
 
 use super::{Referenced, Unreadable};
 
@@ -18,14 +16,10 @@ pub(super) fn canonical(text: &str, references: &[Referenced], normalize: bool) 
     }
     if normalize {
         sort(&mut tree);
-        let mut out = String::new();
-        tree.print(&mut out, Fractions::Decimal).ok_or_else(invalid)?;
-        return Ok(out);
     }
-    match printed(&SchemaType::Json, text, &[]) {
-        Canonical::Certain(text) => Ok(text),
-        Canonical::Unsure => Err(invalid()),
-    }
+    let mut out = String::new();
+    tree.print(&mut out, Fractions::Decimal).ok_or_else(invalid)?;
+    Ok(out)
 }
 
 fn sort(tree: &mut Tree) {

@@ -72,6 +72,18 @@ impl Tree {
         }
     }
 
+    /// Whether every number in the value is one that a double can come close to.
+    ///
+    /// Releases of Jackson before 2.15 print any other as `"Infinity"`.
+    pub fn is_finite(&self) -> bool {
+        match self {
+            Self::Number(raw) => number::is_integer(raw) || raw.parse().is_ok_and(f64::is_finite),
+            Self::Array(items) => items.iter().all(Self::is_finite),
+            Self::Object(members) => members.iter().all(|(_, value)| value.is_finite()),
+            Self::Null | Self::Bool(_) | Self::Text(_) => true,
+        }
+    }
+
     /// Prints the value compactly, as Jackson does; `None` for a number whose text is not certain.
     pub fn print(&self, out: &mut String, fractions: Fractions) -> Option<()> {
         match self {
@@ -107,6 +119,11 @@ impl Tree {
         }
         Some(())
     }
+}
+
+/// Whether a text is nothing but what JSON takes for blanks.
+pub fn is_blank(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
 }
 
 /// Appends a JSON string as Jackson writes it into text: unlike on the wire, nothing beyond ASCII is escaped.

@@ -2,7 +2,7 @@
 
 use super::defaults;
 use super::{Enum, Field, Fixed, Kind, Known, Name, Properties, Record, Refused, Schema};
-use crate::protocol::identity::tree::{Duplicates, Fractions, Tree};
+use crate::protocol::identity::tree::{Duplicates, Fractions, Tree, is_blank};
 
 const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 const COMPLEX: [&str; 7] = ["record", "error", "enum", "array", "map", "fixed", "union"];
@@ -15,7 +15,7 @@ const RESERVED_IN_FIELDS: [&str; 6] = ["default", "doc", "name", "order", "type"
 /// Reads a schema. Names that it defines are added to the known ones.
 pub fn parse(text: &str, known: &mut Known) -> Result<Schema, Refused> {
     let (tree, rest) = Tree::read(text, Duplicates::Refuse).ok_or(Refused::NotJson)?;
-    if !rest.trim_ascii().is_empty() {
+    if !is_blank(rest) {
         return Err(Refused::Unsure);
     }
     let unresolved = |refused| match refused {
@@ -103,6 +103,10 @@ impl Parser<'_> {
 
     fn record(&mut self, tree: &Tree, error: bool, space: Option<&str>) -> Result<Record, Refused> {
         let name = self.define(tree, space)?;
+        // Releases of Avro differ in which namespace the types inside such a record lie in.
+        if name.space.is_none() && space.is_some() {
+            return Err(Refused::Unsure);
+        }
         let doc = text(tree, "doc")?;
         let Some(Tree::Array(trees)) = tree.get("fields") else { return Err(Refused::Unsure) };
         let mut fields: Vec<Field> = Vec::with_capacity(trees.len());
@@ -249,6 +253,7 @@ fn aliases(tree: &Tree, name: &Name) -> Result<Vec<Name>, Refused> {
     let mut aliases = Vec::new();
     for alias in texts(tree, "aliases")?.unwrap_or_default() {
         let alias = split(&alias, name.space.as_deref())?;
+        checked(&alias.name)?;
         if aliases.contains(&alias) {
             return Err(Refused::Unsure);
         }

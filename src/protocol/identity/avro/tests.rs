@@ -101,6 +101,8 @@ fn where_readers_could_differ_nothing_is_certain() {
         r#""string" x"#,
         r#"{"type":{"type":"string"}}"#,
         r#"{"type":"record","name":"R","namespace":"","fields":[]}"#,
+        r#"{"type":"record","name":"n.R","fields":[{"name":"a","type":{"type":"record","name":"I","namespace":"","fields":[]}}]}"#,
+        "\"string\"\u{c}",
         r#"{"type":"record","name":"R","fields":[{"name":"a","type":"double","default":1e300}]}"#,
         r#"{"type":"record","name":"R","doc":7,"fields":[]}"#,
         r#"{"type":"record","name":"Ünicode","fields":[]}"#,

@@ -1,0 +1,47 @@
+//! The ceiling: hyper with one fixed answer of the size and with the fields of ours.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+/// Serves `body` to whoever asks for anything, on a thread of its own that is given back by number.
+pub fn serve(body: Bytes) -> (SocketAddr, u32) {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+            tell.send((listener.local_addr().expect("bound"), super::outpost::thread_id())).expect("someone listens");
+            accept(listener, body).await;
+        });
+    });
+    told.recv().expect("the bare server starts")
+}
+
+async fn accept(listener: TcpListener, body: Bytes) {
+    loop {
+        let Ok((socket, _)) = listener.accept().await else { continue };
+        socket.set_nodelay(true).expect("a TCP socket");
+        let body = body.clone();
+        let service = service_fn(move |_: Request<Incoming>| {
+            let answer = fixed(body.clone());
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        let http = hyper::server::conn::http1::Builder::new();
+        tokio::spawn(http.serve_connection(TokioIo::new(socket), service));
+    }
+}
+
+fn fixed(body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    let media = HeaderValue::from_static("application/vnd.schemaregistry.v1+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    response
+}
