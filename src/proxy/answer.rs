@@ -92,7 +92,10 @@ impl Proxy {
         match self.judge(operation, ask, &snapshot, form) {
             Verdict::Known(status, body) => {
                 let rendered = Rendered { generation: snapshot.generation(), status, body };
-                if operation.route != Route::Lookup && operation.route != Route::RootPost {
+                // What is shown in spite of a doubt is for now: kept, it would be shown to those who can do better.
+                let is_certain =
+                    is_for_ever(operation) || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation));
+                if is_certain && operation.route != Route::Lookup && operation.route != Route::RootPost {
                     self.rendered.put(key, rendered.clone());
                 }
                 self.parties.metrics.answered(operation.route, Source::Replica);
@@ -245,9 +248,7 @@ impl Proxy {
     /// What must not be answered before it is settled.
     fn doubts(&self, operation: &Operation, snapshot: &Snapshot) -> Vec<(Scope, Doubt)> {
         let away = self.parties.primary.reachability().unreachable_since.is_some();
-        // What an id stands for never changes (C8), whatever else became of its subjects.
-        let is_for_ever = matches!(operation.route, Route::SchemaById | Route::SchemaTextById | Route::SchemaByGuid);
-        let is_borne = |doubt: Doubt| away && (is_for_ever || doubt < Doubt::Unsure);
+        let is_borne = |doubt: Doubt| away && (is_for_ever(operation) || doubt < Doubt::Unsure);
         let doubts = snapshot.doubts().filter(|(scope, doubt)| !is_borne(*doubt) && concerns(scope, operation));
         doubts.map(|(scope, doubt)| (scope.clone(), doubt)).collect()
     }
@@ -271,6 +272,11 @@ fn profile_of(snapshot: &Snapshot) -> Profile {
 enum Settled {
     Sure(Arc<Snapshot>),
     AskPrimary,
+}
+
+/// What an id stands for never changes (C8), whatever else became of its subjects.
+fn is_for_ever(operation: &Operation) -> bool {
+    matches!(operation.route, Route::SchemaById | Route::SchemaTextById | Route::SchemaByGuid)
 }
 
 /// Whether what is in doubt can show in the answer.

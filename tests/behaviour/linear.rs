@@ -306,7 +306,7 @@ async fn holds_with(seed: u64) {
     let lost = events.iter().find(|event| matches!(event.what, What::Id(_)) && event.status == 404);
     assert!(lost.is_none(), "an id that was shown is never absent afterwards: {lost:?}");
     eprintln!("{acknowledged} acknowledged, {refused} not, {read} reads, {unread} failed");
-    assert!(acknowledged >= 20 && refused > 0 && read >= 20, "too little happened to say anything");
+    assert!(acknowledged >= 20 && read >= 20, "too little happened to say anything");
     never_goes_back(&events);
     never_comes_back(&events);
     ids_are_for_ever(&events);
