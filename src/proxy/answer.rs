@@ -74,10 +74,17 @@ impl Proxy {
         let snapshot = match self.settle(operation, ask, snapshot).await {
             Settled::Sure(snapshot) => snapshot,
             Settled::AskPrimary => match self.ask_primary(routed, ask, false).await {
-                Ok(answer) => return Ok(relay(&answer, ask)),
+                Ok(answer) => {
+                    self.promise(operation).await;
+                    return Ok(relay(&answer, ask));
+                }
                 // Only now it is known to be away, and what nobody was promised can be borne.
-                Err(Failure::Away(..)) if self.doubts(operation, &self.parties.replica.snapshot()).is_empty() => {
-                    self.parties.replica.snapshot()
+                Err(failure @ Failure::Away(..)) => {
+                    let snapshot = self.parties.replica.snapshot();
+                    if !self.doubts(operation, &snapshot).is_empty() {
+                        return Err(failure);
+                    }
+                    snapshot
                 }
                 Err(failure) => return Err(failure),
             },
@@ -85,7 +92,10 @@ impl Proxy {
         match self.judge(operation, ask, &snapshot, form) {
             Verdict::Known(status, body) => {
                 let rendered = Rendered { generation: snapshot.generation(), status, body };
-                if operation.route != Route::Lookup && operation.route != Route::RootPost {
+                // What is shown in spite of a doubt is for now: kept, it would be shown to those who can do better.
+                let is_certain =
+                    is_for_ever(operation) || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation));
+                if is_certain && operation.route != Route::Lookup && operation.route != Route::RootPost {
                     self.rendered.put(key, rendered.clone());
                 }
                 self.parties.metrics.answered(operation.route, Source::Replica);
@@ -226,12 +236,19 @@ impl Proxy {
         Settled::AskPrimary
     }
 
+    /// What the primary has shown past the replica, no later read may be older than (C5).
+    async fn promise(&self, operation: &Operation) {
+        for (scope, doubt) in self.doubts(operation, &self.parties.replica.snapshot()) {
+            if doubt < Doubt::Unsure && matches!(scope, Scope::All | Scope::Context(_)) {
+                self.distrust(scope, Doubt::Unsure, Vec::new()).await;
+            }
+        }
+    }
+
     /// What must not be answered before it is settled.
     fn doubts(&self, operation: &Operation, snapshot: &Snapshot) -> Vec<(Scope, Doubt)> {
         let away = self.parties.primary.reachability().unreachable_since.is_some();
-        // What an id stands for never changes (C8), whatever else became of its subjects.
-        let is_for_ever = matches!(operation.route, Route::SchemaById | Route::SchemaTextById | Route::SchemaByGuid);
-        let is_borne = |doubt: Doubt| away && (is_for_ever || doubt < Doubt::Unsure);
+        let is_borne = |doubt: Doubt| away && (is_for_ever(operation) || doubt < Doubt::Unsure);
         let doubts = snapshot.doubts().filter(|(scope, doubt)| !is_borne(*doubt) && concerns(scope, operation));
         doubts.map(|(scope, doubt)| (scope.clone(), doubt)).collect()
     }
@@ -255,6 +272,11 @@ fn profile_of(snapshot: &Snapshot) -> Profile {
 enum Settled {
     Sure(Arc<Snapshot>),
     AskPrimary,
+}
+
+/// What an id stands for never changes (C8), whatever else became of its subjects.
+fn is_for_ever(operation: &Operation) -> bool {
+    matches!(operation.route, Route::SchemaById | Route::SchemaTextById | Route::SchemaByGuid)
 }
 
 /// Whether what is in doubt can show in the answer.

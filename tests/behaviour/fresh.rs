@@ -239,3 +239,25 @@ async fn a_read_that_waited_through_a_write_leaves_no_older_answer_behind() {
     house.primary.clear_faults();
     assert_eq!(house.get("/subjects/a/versions").await.body, "[1,2]");
 }
+
+/// C5: what the primary showed while the replica was in doubt is not forgotten when it goes away.
+#[tokio::test]
+async fn what_was_seen_past_the_replica_is_not_older_in_an_outage() {
+    let house = House::open().await;
+    house.register("a", "1").await;
+    house.imported().await;
+    // What such a write changes nobody knows, and nothing can be read again to find out.
+    let is_strange = |seen: &small_registry::Seen| seen.method == "PUT";
+    house.primary.fault_where(is_strange, Some(1), Fault::CutAfterAct);
+    let is_a_list = |seen: &small_registry::Seen| matches!(seen.path(), "/schemas" | "/contexts" | "/subjects");
+    house.primary.fault_where(is_a_list, None, Fault::error(503, 50301, "not now"));
+    assert_eq!(house.ask("PUT", "/something/strange", "{}").await.code(), 50002);
+    house.primary.ask("DELETE", "/subjects/a", None);
+    // A connection that broke passes for an outage until the next call is answered.
+    house.until("/subjects/a/versions", |heard| heard.status == 404).await;
+    house.primary.stop().await;
+    assert_eq!(house.register("b", "2").await.code(), 50003);
+    let heard = house.get("/subjects/a/versions").await;
+    assert_eq!((heard.status, heard.code()), (500, 50003), "{}", heard.body);
+    assert_eq!(house.get("/schemas/ids/1").await.status, 200, "an id stands for the same for ever");
+}

@@ -179,8 +179,10 @@ async fn recorded(house: &Arc<House>, seed: u64) -> Vec<Event> {
     }
     tasks.push(tokio::spawn(disturb(house.clone(), scribe.clone(), dice(seed, 1000))));
     tasks.push(tokio::spawn(import(house.clone(), scribe.clone())));
-    let patience = Instant::now() + Duration::from_secs(10);
-    while scribe.acknowledged() < 80 && Instant::now() < patience {
+    // For a while, and longer where little has happened by then.
+    let began = Instant::now();
+    let enough = || began.elapsed() > Duration::from_secs(3) && scribe.acknowledged() >= 80;
+    while !enough() && began.elapsed() < Duration::from_secs(12) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     scribe.over.store(true, Ordering::Relaxed);
@@ -306,7 +308,7 @@ async fn holds_with(seed: u64) {
     let lost = events.iter().find(|event| matches!(event.what, What::Id(_)) && event.status == 404);
     assert!(lost.is_none(), "an id that was shown is never absent afterwards: {lost:?}");
     eprintln!("{acknowledged} acknowledged, {refused} not, {read} reads, {unread} failed");
-    assert!(acknowledged >= 20 && refused > 0 && read >= 20, "too little happened to say anything");
+    assert!(acknowledged >= 20 && read >= 20, "too little happened to say anything");
     never_goes_back(&events);
     never_comes_back(&events);
     ids_are_for_ever(&events);
