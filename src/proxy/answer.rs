@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::Response;
 use moka::future::Cache;
-use tokio::time::timeout_at;
 
 use super::Proxy;
 use super::apply::is_registrys;
@@ -14,13 +13,13 @@ use super::forward::call;
 use super::metrics::Source;
 use super::refuse::Failure;
 use super::respond::relay;
+use super::settle::{Settled, concerns, is_for_ever};
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
-use crate::protocol::shape::{Form, Profile, Record, schema};
-use crate::protocol::subject::Context;
+use crate::protocol::shape::{Form, Record, schema};
 use crate::replica::answer::{Asked, MatchScope, Verdict, Why, answer, has_unknown_parameters};
-use crate::replica::{Doubt, Rendered, Scope, Snapshot, Urgency, answer_key};
+use crate::replica::{Rendered, Snapshot, answer_key};
 use crate::routing::Routed;
 use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Priority, Sent};
 
@@ -31,11 +30,9 @@ pub(super) type Flights = Cache<String, Arc<Answer>>;
 /// A remembered "not found" lives no longer than this (C4b).
 const MOMENT: Duration = Duration::from_millis(500);
 
-/// How often a read waits for what is in doubt before it is the primary's to answer.
-const MOST_TRIES: usize = 3;
-
 pub(super) fn flights() -> Flights {
-    let weight = |_: &String, answer: &Arc<Answer>| u32::try_from(answer.body.len() + 512).unwrap_or(u32::MAX);
+    let weight =
+        |key: &String, answer: &Arc<Answer>| u32::try_from(key.len() + answer.body.len() + 512).unwrap_or(u32::MAX);
     Cache::builder().time_to_live(MOMENT).max_capacity(16 << 20).weigher(weight).build()
 }
 
@@ -51,7 +48,7 @@ impl Proxy {
             }
         }
         let snapshot = self.parties.replica.snapshot();
-        let key = answer_key(operation, form_for(&snapshot, ask));
+        let key = answer_key(operation, ask.form(&snapshot));
         if let Some(hit) = self.rendered.get(&key, snapshot.generation()) {
             self.parties.metrics.answered(operation.route, Source::Replica);
             return Ok(self.own(&hit, ask));
@@ -70,7 +67,7 @@ impl Proxy {
         key: &str,
     ) -> Result<Response<Body>, Failure> {
         let operation = routed.addressed().operation();
-        let form = form_for(&snapshot, ask);
+        let form = ask.form(&snapshot);
         let snapshot = match self.settle(operation, ask, snapshot).await {
             Settled::Sure(snapshot) => snapshot,
             Settled::AskPrimary => match self.ask_primary(routed, ask, false).await {
@@ -131,7 +128,7 @@ impl Proxy {
         let asked = Asked::read(&ask.body).filter(|_| is_plain);
         match asked.and_then(|asked| asked.find(snapshot, operation, scope, trusting)) {
             Some(found) => {
-                let form = form_for(snapshot, ask);
+                let form = ask.form(snapshot);
                 let body = schema(&found.subject.to_string(), &found.version, form, Record::Asked);
                 Verdict::Known(200, body.into())
             }
@@ -209,109 +206,6 @@ impl Proxy {
         let answer = self.parties.primary.send(call).await;
         answer.map_err(|failure| Failure::Away(Box::new(failure), ask.media.clone()))
     }
-
-    /// Settles what is in doubt of what the operation is about.
-    async fn settle(&self, operation: &Operation, ask: &Ask, mut snapshot: Arc<Snapshot>) -> Settled {
-        for _ in 0..MOST_TRIES {
-            if snapshot.is_sure() {
-                return Settled::Sure(snapshot);
-            }
-            for (scope, doubt) in self.doubts(operation, &snapshot) {
-                let is_wide = matches!(scope, Scope::All | Scope::Context(_));
-                if is_wide {
-                    return Settled::AskPrimary;
-                }
-                let reading = self.parties.reread.reread(scope, Urgency::Read);
-                let is_settled = matches!(timeout_at(ask.read_deadline, reading).await, Ok(Ok(())));
-                if !is_settled && doubt == Doubt::Unsure {
-                    return Settled::AskPrimary;
-                }
-            }
-            snapshot = self.parties.replica.snapshot();
-            // While one doubt was settled, an acknowledged write may have brought another one.
-            if self.doubts(operation, &snapshot).iter().all(|(_, doubt)| *doubt < Doubt::Unsure) {
-                return Settled::Sure(snapshot);
-            }
-        }
-        Settled::AskPrimary
-    }
-
-    /// What the primary has shown past the replica, no later read may be older than (C5).
-    async fn promise(&self, operation: &Operation) {
-        for (scope, doubt) in self.doubts(operation, &self.parties.replica.snapshot()) {
-            if doubt < Doubt::Unsure && matches!(scope, Scope::All | Scope::Context(_)) {
-                self.distrust(scope, Doubt::Unsure, Vec::new()).await;
-            }
-        }
-    }
-
-    /// What must not be answered before it is settled.
-    fn doubts(&self, operation: &Operation, snapshot: &Snapshot) -> Vec<(Scope, Doubt)> {
-        let away = self.parties.primary.reachability().unreachable_since.is_some();
-        let is_borne = |doubt: Doubt| away && (is_for_ever(operation) || doubt < Doubt::Unsure);
-        let doubts = snapshot.doubts().filter(|(scope, doubt)| !is_borne(*doubt) && concerns(scope, operation));
-        doubts.map(|(scope, doubt)| (scope.clone(), doubt)).collect()
-    }
-}
-
-/// The shape that this client is shown.
-pub(super) fn form_for(snapshot: &Snapshot, ask: &Ask) -> Form {
-    profile_of(snapshot).form(ask.accepts_unknown())
-}
-
-/// Before a pass has found out the profile, a version tells: one without a GUID comes from a
-/// registry of the old shape.
-fn profile_of(snapshot: &Snapshot) -> Profile {
-    let shown = || {
-        let (_, subject) = snapshot.contexts().find_map(|(_, context)| context.subjects().next())?;
-        subject.versions.first()?.guid.is_none().then_some(Profile::Confluent7)
-    };
-    snapshot.profile().or_else(shown).unwrap_or_default()
-}
-
-enum Settled {
-    Sure(Arc<Snapshot>),
-    AskPrimary,
-}
-
-/// What an id stands for never changes (C8), whatever else became of its subjects.
-fn is_for_ever(operation: &Operation) -> bool {
-    matches!(operation.route, Route::SchemaById | Route::SchemaTextById | Route::SchemaByGuid)
-}
-
-/// Whether what is in doubt can show in the answer.
-fn concerns(scope: &Scope, operation: &Operation) -> bool {
-    use Route as R;
-    let about_one_subject = matches!(
-        operation.route,
-        R::Lookup | R::Versions | R::Version | R::VersionText | R::ReferencedBy | R::LatestWithMetadata
-    );
-    let about_schemas = about_one_subject
-        || matches!(
-            operation.route,
-            R::Schemas | R::Subjects | R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById
-        )
-        || matches!(operation.route, R::SchemaByGuid | R::IdsByGuid | R::Contexts);
-    match scope {
-        Scope::All => true,
-        Scope::Context(context) => about_schemas && (!about_one_subject || shares(context, operation)),
-        Scope::Subject(subject) if about_one_subject && operation.route != R::ReferencedBy => {
-            // An unqualified name may be answered from any context, and through an alias.
-            *subject == operation.subject || subject.subject == operation.subject.subject
-        }
-        Scope::Subject(_) => about_schemas,
-        Scope::Remembered(key) => {
-            matches!(operation.route, R::GlobalConfig | R::SubjectConfig) && key.starts_with("/config")
-        }
-        Scope::Contexts => operation.route == R::Contexts,
-        Scope::Associations => {
-            matches!(operation.route, R::AssociationsByName | R::AssociationsByResource | R::AssociationsBySubject)
-        }
-    }
-}
-
-fn shares(context: &Context, operation: &Operation) -> bool {
-    *context == operation.subject.context || operation.subject.context.is_default()
 }
 
 /// The failure of a shared flight, for each of those who waited for it.
@@ -319,25 +213,5 @@ fn again(failure: &Arc<Failure>, ask: &Ask) -> Failure {
     match &**failure {
         Failure::Away(cause, _) => Failure::Away(Box::new(cause.for_another()), ask.media.clone()),
         _ => Failure::Internal,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::schema::Listed;
-    use crate::protocol::subject::QualifiedSubject;
-    use crate::replica::{Change, Forgetful, Replica};
-
-    #[tokio::test]
-    async fn until_the_profile_is_known_the_first_version_shows_it() {
-        let replica = Arc::new(Replica::empty(Forgetful));
-        assert_eq!(profile_of(&replica.snapshot()), Profile::Confluent8);
-        let listed = serde_json::from_str::<Listed>(r#"{"version":1,"id":1,"schema":"x"}"#).expect("a version");
-        let change = Change::Version { subject: QualifiedSubject::parse("a"), version: listed.version };
-        replica.apply_write(vec![change], replica.ticket()).await.expect("kept");
-        assert_eq!(profile_of(&replica.snapshot()), Profile::Confluent7);
-        replica.apply_write(vec![Change::Profile(Profile::Cloud)], replica.ticket()).await.expect("kept");
-        assert_eq!(profile_of(&replica.snapshot()), Profile::Cloud);
     }
 }

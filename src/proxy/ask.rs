@@ -10,6 +10,8 @@ use super::refuse::Failure;
 use crate::protocol::endpoints::Route;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
+use crate::protocol::shape::{Form, Profile};
+use crate::replica::Snapshot;
 use crate::server::{Limits, read_whole};
 
 /// A request that was understood and read to its end.
@@ -71,5 +73,42 @@ impl Ask {
     /// The text of a header, if there is one and it is text.
     pub(super) fn header(&self, name: header::HeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The shape that this client is shown.
+    pub(super) fn form(&self, snapshot: &Snapshot) -> Form {
+        profile_of(snapshot).form(self.accepts_unknown())
+    }
+}
+
+/// Before a pass has found out the profile, a version tells: one without a GUID comes from a
+/// registry of the old shape.
+fn profile_of(snapshot: &Snapshot) -> Profile {
+    let shown = || {
+        let (_, subject) = snapshot.contexts().find_map(|(_, context)| context.subjects().next())?;
+        subject.versions.first()?.guid.is_none().then_some(Profile::Confluent7)
+    };
+    snapshot.profile().or_else(shown).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::protocol::schema::Listed;
+    use crate::protocol::subject::QualifiedSubject;
+    use crate::replica::{Change, Forgetful, Replica};
+
+    #[tokio::test]
+    async fn until_the_profile_is_known_the_first_version_shows_it() {
+        let replica = Arc::new(Replica::empty(Forgetful));
+        assert_eq!(profile_of(&replica.snapshot()), Profile::Confluent8);
+        let listed = serde_json::from_str::<Listed>(r#"{"version":1,"id":1,"schema":"x"}"#).expect("a version");
+        let change = Change::Version { subject: QualifiedSubject::parse("a"), version: listed.version };
+        replica.apply_write(vec![change], replica.ticket()).await.expect("kept");
+        assert_eq!(profile_of(&replica.snapshot()), Profile::Confluent7);
+        replica.apply_write(vec![Change::Profile(Profile::Cloud)], replica.ticket()).await.expect("kept");
+        assert_eq!(profile_of(&replica.snapshot()), Profile::Cloud);
     }
 }

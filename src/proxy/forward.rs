@@ -7,7 +7,6 @@ use http::{Method, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::Proxy;
-use super::answer::form_for;
 use super::apply::{Effects, is_whole};
 use super::ask::Ask;
 use super::headers::{Pseudonym, to_primary};
@@ -27,7 +26,7 @@ use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent};
 /// What of a registration's time is kept back for the lookup that resolves it.
 const TO_RESOLVE: Duration = Duration::from_secs(5);
 
-/// The call to the primary that a request becomes.
+/// The call to the primary that a request becomes. What is read here comes in no encoding.
 pub(super) fn call(routed: &Routed, ask: &Ask, pseudonym: &Pseudonym, priority: Priority, read_here: bool) -> Call {
     Call {
         method: ask.method.clone(),
@@ -75,7 +74,7 @@ impl Proxy {
             return None;
         }
         let found = asked.find(&snapshot, operation, MatchScope::Live, trusting)?;
-        let body = registered(&found.version, form_for(&snapshot, ask), Record::Asked).into();
+        let body = registered(&found.version, ask.form(&snapshot), Record::Asked).into();
         self.parties.metrics.answered(operation.route, Source::Replica);
         Some(self.own(&Rendered { generation: snapshot.generation(), status: 200, body }, ask))
     }
@@ -83,8 +82,8 @@ impl Proxy {
     async fn carry(self: Arc<Self>, routed: Routed, ask: Ask) -> Result<Response<Body>, Failure> {
         let operation = routed.addressed().operation();
         let is_write = operation.effect == Effect::Write;
-        let mut call =
-            call(&routed, &ask, &self.pseudonym, if is_write { Priority::Write } else { Priority::Miss }, is_write);
+        let priority = if is_write { Priority::Write } else { Priority::Miss };
+        let mut call = call(&routed, &ask, &self.pseudonym, priority, is_write);
         if operation.route == Route::Register {
             call.deadline -= TO_RESOLVE.min((ask.write_deadline - Instant::now()) / 4);
         } else if !is_write {
@@ -132,7 +131,7 @@ impl Proxy {
                 let answer = found.as_ref().map(|(answer, _)| answer);
                 self.bring_up(effects, answer, ask.write_deadline).await;
                 let Some((_, found)) = found else { return Err(Failure::Unknown(Box::new(failure), ask.media)) };
-                let body = registered(&found.version, form_for(&self.parties.replica.snapshot(), &ask), Record::Asked);
+                let body = registered(&found.version, ask.form(&self.parties.replica.snapshot()), Record::Asked);
                 Ok(self.own(&Rendered { generation: 0, status: 200, body: body.into() }, &ask))
             }
             Sent::Maybe => {

@@ -13,6 +13,7 @@ mod learn;
 mod metrics;
 mod refuse;
 mod respond;
+mod settle;
 mod stack;
 
 use std::sync::Arc;
