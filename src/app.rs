@@ -54,6 +54,8 @@ pub struct App {
     serving: Vec<JoinHandle<()>>,
     upkeep: Vec<JoinHandle<()>>,
     store: Store,
+    proxy: Arc<Proxy>,
+    drain: Duration,
 }
 
 impl App {
@@ -77,8 +79,7 @@ impl App {
         };
         let proxy = Proxy::new(parties, &config.limits);
         let sockets = server::Metrics::register(&mut metrics);
-        let reloads = Family::<Reload, Counter>::default();
-        metrics.room("app").register("reloads", "Times that the configuration was looked at again", reloads.clone());
+        let reloads = count_reloads(&mut metrics);
         let gate = Gate::new("data", &config.limits, &sockets);
         let listeners: Vec<Listener> =
             config.listeners.iter().map(|listener| Listener::bind(listener, &gate)).collect::<Result<_, _>>()?;
@@ -104,6 +105,8 @@ impl App {
             serving: Vec::new(),
             upkeep: Vec::new(),
             store,
+            proxy: proxy.clone(),
+            drain: config.limits.drain,
         };
         let last_call = CancellationToken::new();
         let stack = Stack::around(proxy, last_call.clone());
@@ -145,14 +148,23 @@ impl App {
 
     /// Takes nothing new, finishes what is under way, and ends.
     pub async fn stop(self) {
+        let end = tokio::time::Instant::now() + self.drain;
         self.stop.cancel();
         for serving in self.serving {
             // A task that panicked has nothing left to finish.
             let _ = serving.await;
         }
+        // A write whose client is gone has its effect all the same, and that is to be kept.
+        let _ = tokio::time::timeout_at(end, self.proxy.finish()).await;
         self.upkeep.iter().for_each(JoinHandle::abort);
         self.store.close();
     }
+}
+
+fn count_reloads(metrics: &mut telemetry::Registry) -> Family<Reload, Counter> {
+    let reloads = Family::default();
+    metrics.room("app").register("reloads", "Times that the configuration was looked at again", reloads.clone());
+    reloads
 }
 
 async fn run_importer(importer: Arc<Importer>, stop: CancellationToken) {

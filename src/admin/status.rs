@@ -37,8 +37,11 @@ impl Admin {
         match &*known {
             Some((generation, digest)) if *generation == snapshot.generation() => digest.clone(),
             _ => {
-                let digest = Arc::new(snapshot.digest());
-                *known = Some((snapshot.generation(), digest.clone()));
+                let generation = snapshot.generation();
+                // It takes its time, and this thread has probes to answer.
+                let hashing = tokio::task::spawn_blocking(move || Arc::new(snapshot.digest()));
+                let digest = hashing.await.expect("BUG: hashing does not panic");
+                *known = Some((generation, digest.clone()));
                 digest
             }
         }

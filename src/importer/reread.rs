@@ -66,14 +66,18 @@ impl Reread for Importer {
         Box::pin(self.core.reread(scope, urgency))
     }
 
+    fn nudge(&self) {
+        Self::nudge(self);
+    }
+
     fn reread_id(&self, context: Context, id: i32) -> BoxFuture<'_, Result<(), NotReread>> {
         Box::pin(async move {
             let scope = Scope::Context(context.clone());
-            let poll = self.core.poll(Urgency::Write);
+            let poll = self.core.poll(Urgency::Read);
             let subjects = self.core.holders_of(&poll, &context, id).await;
             let subjects = subjects.map_err(|error| NotReread { scope, cause: Box::new(error) })?;
             for subject in subjects {
-                self.core.reread(Scope::Subject(subject), Urgency::Write).await?;
+                self.core.reread(Scope::Subject(subject), Urgency::Read).await?;
             }
             Ok(())
         })

@@ -10,9 +10,8 @@ use super::Proxy;
 use super::apply::is_registrys;
 use super::ask::Ask;
 use super::forward::call;
-use super::metrics::Source;
+use super::metrics::AnsweredBy;
 use super::refuse::Failure;
-use super::respond::relay;
 use super::settle::{Settled, concerns, is_for_ever};
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
@@ -44,13 +43,13 @@ impl Proxy {
         if is_strange && self.parties.primary.reachability().unreachable_since.is_none() {
             match Box::pin(self.ask_and_learn(routed, ask)).await {
                 Err(Failure::Away(..)) => {}
-                outcome => return outcome.map(|answer| relay(&answer, ask)),
+                outcome => return outcome.map(|answer| self.relayed(operation, &answer, ask)),
             }
         }
         let snapshot = self.parties.replica.snapshot();
         let key = answer_key(operation, ask.form(&snapshot));
         if let Some(hit) = self.rendered.get(&key, snapshot.generation()) {
-            self.parties.metrics.answered(operation.route, Source::Replica);
+            self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
             return Ok(self.own(&hit, ask));
         }
         // Apart, so that a hit does not make room for what only a miss needs: the room for the whole way of
@@ -73,7 +72,7 @@ impl Proxy {
             Settled::AskPrimary => match self.ask_primary(routed, ask, false).await {
                 Ok(answer) => {
                     self.promise(operation).await;
-                    return Ok(relay(&answer, ask));
+                    return Ok(self.relayed(operation, &answer, ask));
                 }
                 // Only now it is known to be away, and what nobody was promised can be borne.
                 Err(failure @ Failure::Away(..)) => {
@@ -90,12 +89,12 @@ impl Proxy {
             Verdict::Known(status, body) => {
                 let rendered = Rendered { generation: snapshot.generation(), status, body };
                 // What is shown in spite of a doubt is for now: kept, it would be shown to those who can do better.
-                let is_certain =
-                    is_for_ever(operation) || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation));
+                let is_certain = is_for_ever(operation)
+                    || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation, &snapshot));
                 if is_certain && operation.route != Route::Lookup && operation.route != Route::RootPost {
                     self.rendered.put(key, rendered.clone());
                 }
-                self.parties.metrics.answered(operation.route, Source::Replica);
+                self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
                 Ok(self.own(&rendered, ask))
             }
             Verdict::Refused(refusal) => Err(Failure::refused(refusal, ask)),
@@ -150,7 +149,7 @@ impl Proxy {
             Why::PrimaryOnly | Why::Unsupported(_) => self.ask_and_learn(routed, ask).await.map(Arc::new),
         };
         match (outcome, why) {
-            (Ok(answer), _) => Ok(relay(&answer, ask)),
+            (Ok(answer), _) => Ok(self.relayed(operation, &answer, ask)),
             (Err(Failure::Away(..)), Why::Unsupported(remembered)) => Ok(self.remembered(&remembered, ask)),
             (Err(failure @ Failure::Away(..)), Why::Absent) if operation.route == Route::Lookup => {
                 let snapshot = self.parties.replica.snapshot();
@@ -176,6 +175,7 @@ impl Proxy {
             ask.media.to_str().unwrap_or_default()
         );
         flight.push_str(key);
+        flight.push_str(&format!(" {}\n", ask.body.len()));
         flight.push_str(&String::from_utf8_lossy(&ask.body));
         if ask.method == http::Method::HEAD {
             flight.push_str(" HEAD");
@@ -201,7 +201,7 @@ impl Proxy {
 
     /// One call to the primary in a client's name.
     async fn ask_primary(&self, routed: &Routed, ask: &Ask, read_here: bool) -> Result<Answer, Failure> {
-        self.parties.metrics.answered(routed.addressed().operation().route, Source::Primary);
+        self.parties.metrics.answered(routed.addressed().operation().route, AnsweredBy::Primary);
         let call = call(routed, ask, &self.pseudonym, Priority::Miss, read_here);
         let answer = self.parties.primary.send(call).await;
         answer.map_err(|failure| Failure::Away(Box::new(failure), ask.media.clone()))

@@ -106,7 +106,7 @@ impl Effects {
         // The next number can only be another one if somebody else wrote, or deleted for good.
         let highest = self.before.iter().map(|(number, ..)| *number).max().unwrap_or(0);
         let is_known = self.before.iter().any(|(number, id, _)| (*number, *id) == (version.version, version.id));
-        let follows = version.version == highest + 1 || is_known;
+        let follows = Some(version.version) == highest.checked_add(1) || is_known;
         (is_ours && !buries && follows && !version.text.is_empty())
             .then(|| vec![Change::Version { subject: self.subject.clone(), version }])
     }
@@ -265,12 +265,11 @@ pub(super) fn remember_config(operation: &Operation, answer: &Answer) -> Option<
         // What is in scope of a subject is made of two answers; one of them alone proves neither.
         (true, false) => return None,
     };
-    let unset = answer.status == StatusCode::NOT_FOUND && answer.body.windows(5).any(|code| code == b"40408");
+    let remembered = Remembered { status: answer.status.as_u16(), body: answer.body.clone() };
+    let is_unset = remembered.status == 404 && remembered.error_code() == Some(40408);
     // An answer to HEAD has no body, and a page of a balancer is no configuration.
     let is_object = serde_json::from_slice::<serde_json::Map<String, Value>>(&answer.body).is_ok();
     let is_plain = !answer.headers.contains_key(http::header::CONTENT_ENCODING);
-    ((answer.status == StatusCode::OK || unset) && is_plain && is_object).then(|| Change::Remember {
-        key: Arc::from(key),
-        answer: Some(Remembered { status: answer.status.as_u16(), body: answer.body.clone() }),
-    })
+    ((remembered.status == 200 || is_unset) && is_plain && is_object)
+        .then(|| Change::Remember { key: Arc::from(key), answer: Some(remembered) })
 }

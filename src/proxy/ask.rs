@@ -1,5 +1,7 @@
 //! A request as the steps behind the gate use it: its head, its whole body, and how to answer it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -7,6 +9,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::Visit;
 use super::refuse::Failure;
+use super::stack::InFlight;
 use crate::protocol::endpoints::Route;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
@@ -28,6 +31,7 @@ pub(super) struct Ask {
     pub(super) request_id: HeaderValue,
     pub(super) peer: std::net::SocketAddr,
     pub(super) tls: bool,
+    _place: Arc<InFlight>,
     pub(super) read_deadline: tokio::time::Instant,
     pub(super) write_deadline: tokio::time::Instant,
 }
@@ -59,6 +63,7 @@ impl Ask {
             request_id: visit.request_id.clone(),
             peer: visit.peer,
             tls: visit.tls,
+            _place: visit.place.clone(),
             read_deadline: visit.deadline(limits.read),
             write_deadline: visit.deadline(limits.write),
         })
@@ -93,8 +98,6 @@ fn profile_of(snapshot: &Snapshot) -> Profile {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::protocol::schema::Listed;
     use crate::protocol::subject::QualifiedSubject;

@@ -10,9 +10,8 @@ use super::Proxy;
 use super::apply::{Effects, is_whole};
 use super::ask::Ask;
 use super::headers::{Pseudonym, to_primary};
-use super::metrics::Source;
+use super::metrics::AnsweredBy;
 use super::refuse::Failure;
-use super::respond::relay;
 use crate::body::Body;
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
@@ -51,9 +50,9 @@ impl Proxy {
             return Err(Failure::Store(ask.media));
         }
         // A client that goes away must not keep what the primary has done from the replica.
-        let proxy = self.clone();
-        let carried = tokio::spawn(async move { proxy.carry(routed, ask).await });
-        carried.await.unwrap_or(Err(Failure::Internal))
+        let (proxy, media) = (self.clone(), ask.media.clone());
+        let carried = self.carrying.spawn(async move { proxy.carry(routed, ask).await });
+        carried.await.unwrap_or(Err(Failure::Garbled(media)))
     }
 
     /// Registering what is there already changes nothing and needs no primary (WIRE.md § 2.2).
@@ -75,7 +74,7 @@ impl Proxy {
         }
         let found = asked.find(&snapshot, operation, MatchScope::Live, trusting)?;
         let body = registered(&found.version, ask.form(&snapshot), Record::Asked).into();
-        self.parties.metrics.answered(operation.route, Source::Replica);
+        self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
         Some(self.own(&Rendered { generation: snapshot.generation(), status: 200, body }, ask))
     }
 
@@ -89,7 +88,7 @@ impl Proxy {
         } else if !is_write {
             call.deadline = ask.write_deadline;
         }
-        self.parties.metrics.answered(operation.route, Source::Primary);
+        self.parties.metrics.answered(operation.route, AnsweredBy::Primary);
         let effects = Effects::of(operation, &ask.body, &self.parties.replica);
         match self.parties.primary.send(call).await {
             Ok(answer) if is_write && answer.status.is_success() => {
@@ -99,9 +98,9 @@ impl Proxy {
                     return Err(Failure::Garbled(ask.media));
                 }
                 self.bring_up(effects, Some(&answer), ask.write_deadline).await;
-                Ok(relay(&answer, &ask))
+                Ok(self.relayed(operation, &answer, &ask))
             }
-            Ok(answer) => Ok(relay(&answer, &ask)),
+            Ok(answer) => Ok(self.relayed(operation, &answer, &ask)),
             Err(failure) => self.not_answered(&routed, ask, effects, failure).await,
         }
     }

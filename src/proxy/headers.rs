@@ -65,7 +65,9 @@ pub(super) fn to_primary(ask: &Ask, pseudonym: &Pseudonym, read_here: bool) -> H
     let named = connection_options(&ask.headers);
     let mut headers = HeaderMap::new();
     for (name, value) in &ask.headers {
-        let passes = PASSED.contains(name) || name.as_str().starts_with("confluent-");
+        // What a client may know is our business: the primary is always asked for everything.
+        let passes = PASSED.contains(name)
+            || (name.as_str().starts_with("confluent-") && *name != "confluent-accept-unknown-properties");
         // What we read ourselves must come as it is.
         let unwanted = read_here && *name == header::ACCEPT_ENCODING;
         if passes && !unwanted && !named.contains(name.as_str()) {

@@ -90,6 +90,7 @@ impl Proxy {
         if let Err(failure) = self.parties.replica.doubt(scope, doubt, gone).await {
             tracing::error!(error = %failure, "a doubt could not be kept");
         }
+        self.parties.reread.nudge();
     }
 }
 
@@ -111,7 +112,8 @@ fn lessons(operation: &Operation, answer: &Answer, snapshot: &Snapshot) -> Vec<L
             unheld(operation, snapshot, |held| held >= listed)
         }
         Route::Versions => {
-            let known = |number: &i32| snapshot.version(&operation.subject, number.abs()).is_some();
+            let held = |number: i32| snapshot.version(&operation.subject, number).is_some();
+            let known = |number: &i32| number.checked_abs().is_some_and(held);
             let all_known = read::<Vec<i32>>(answer).is_some_and(|numbers| numbers.iter().all(known));
             if all_known { Vec::new() } else { vec![asked] }
         }

@@ -18,7 +18,7 @@ const ROUTES: usize = Route::UnknownWrite as usize + 1;
 /// Who had the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types, reason = "printed as they stand")]
-pub(super) enum Source {
+pub(super) enum AnsweredBy {
     /// Our own copy.
     Replica,
     /// The primary.
@@ -28,7 +28,7 @@ pub(super) enum Source {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
     route: &'static str,
-    source: Source,
+    source: AnsweredBy,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,11 +70,11 @@ impl Metrics {
         metrics
     }
 
-    pub(super) fn answered(&self, route: Route, source: Source) {
+    pub(super) fn answered(&self, route: Route, source: AnsweredBy) {
         let counter = || self.answered.get_or_create(&Answered { route: route.name(), source }).clone();
         match source {
-            Source::Replica => self.own[route as usize].get_or_init(counter).inc(),
-            Source::Primary => counter().inc(),
+            AnsweredBy::Replica => self.own[route as usize].get_or_init(counter).inc(),
+            AnsweredBy::Primary => counter().inc(),
         };
     }
 

@@ -15,6 +15,7 @@ mod refuse;
 mod respond;
 mod settle;
 mod stack;
+mod trim;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use http::request::Parts;
 use http::{Response, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::body::Body;
@@ -67,6 +69,8 @@ pub struct Proxy {
     flights: answer::Flights,
     pseudonym: Pseudonym,
     started: Instant,
+    /// Writes on their way, which outlive the connections that they came on.
+    carrying: TaskTracker,
 }
 
 impl Proxy {
@@ -81,6 +85,7 @@ impl Proxy {
             flights: answer::flights(),
             pseudonym: Pseudonym::random(),
             started: Instant::now(),
+            carrying: TaskTracker::new(),
             limits: limits.clone(),
         })
     }
@@ -88,6 +93,12 @@ impl Proxy {
     /// The modes in force.
     pub fn modes(&self) -> &Modes {
         &self.modes
+    }
+
+    /// Waits until the writes that are on their way have ended.
+    pub async fn finish(&self) {
+        self.carrying.close();
+        self.carrying.wait().await;
     }
 
     /// Bytes of rendered answers held.
@@ -134,6 +145,7 @@ struct Visit {
     peer: std::net::SocketAddr,
     tls: bool,
     began: Instant,
+    place: Arc<stack::InFlight>,
     seen: std::sync::OnceLock<Seen>,
 }
 

@@ -1,7 +1,7 @@
 //! What a client hears when its request fails: status, Schema Registry error code, message.
 //!
-//! This is the only place where a failure turns into a status. The match has no catch-all arm, so a
-//! new failure cannot reach clients before someone decided what it sounds like.
+//! Here alone it is decided what each failure of a request sounds like. The match has no catch-all arm,
+//! so a new failure cannot reach clients before someone decided that.
 
 use std::time::Duration;
 
@@ -113,6 +113,7 @@ const AWAY: &str = "Error while forwarding the request to the primary: it cannot
 const UNKNOWN: &str = "The primary did not answer in time; whether the request took effect is not known";
 const SOON: Duration = Duration::from_secs(1);
 
+#[deny(clippy::wildcard_enum_match_arm)]
 fn said(failure: &Failure) -> Said {
     match failure {
         Failure::Head(error) => Said::plain(error.status(), error.to_string()).closing(),

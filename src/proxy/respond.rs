@@ -6,10 +6,12 @@ use super::Proxy;
 use super::ask::Ask;
 use super::headers::{REQUEST_ID, from_primary};
 use super::refuse::Failure;
+use super::trim::trimmed;
 use crate::body::Body;
 use crate::protocol::json::error_body;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
+use crate::protocol::shape::Form;
 use crate::replica::{Remembered, Rendered};
 use crate::upstream::Answer;
 
@@ -58,6 +60,16 @@ impl Proxy {
         read_at.map_or_else(|| self.started.elapsed().as_secs(), |read_at| now.saturating_sub(read_at))
     }
 
+    /// The primary's answer, as this client would have been given it.
+    pub(super) fn relayed(&self, operation: &Operation, answer: &Answer, ask: &Ask) -> Response<Body> {
+        let is_plain = ask.form(&self.parties.replica.snapshot()) == Form::Plain;
+        let is_whole = answer.status == StatusCode::OK && !answer.headers.contains_key(header::CONTENT_ENCODING);
+        match trimmed(operation.route, &answer.body).filter(|_| is_plain && is_whole) {
+            Some(body) => relay(&Answer { body, ..answer.clone() }, ask),
+            None => relay(answer, ask),
+        }
+    }
+
     /// The answer to `GET /mode…`, from our own table.
     pub(super) fn show_mode(&self, operation: &Operation, ask: &Ask) -> Result<Response<Body>, Failure> {
         let body = self.modes.show(operation).map_err(|refusal| Failure::refused(refusal, ask))?;
@@ -67,7 +79,7 @@ impl Proxy {
 
 /// The primary's answer. Its own failures that are no JSON (a balancer's page, or nothing) would not be
 /// understood by any client, so they keep their status and get the registry's shape.
-pub(super) fn relay(answer: &Answer, ask: &Ask) -> Response<Body> {
+fn relay(answer: &Answer, ask: &Ask) -> Response<Body> {
     let mut headers = from_primary(&answer.headers);
     let is_json =
         headers.get(header::CONTENT_TYPE).is_some_and(|media| media.as_bytes().windows(4).any(|part| part == b"json"));

@@ -62,7 +62,8 @@ impl Proxy {
     pub(super) fn doubts(&self, operation: &Operation, snapshot: &Snapshot) -> Vec<(Scope, Doubt)> {
         let away = self.parties.primary.reachability().unreachable_since.is_some();
         let is_borne = |doubt: Doubt| away && (is_for_ever(operation) || doubt < Doubt::Unsure);
-        let doubts = snapshot.doubts().filter(|(scope, doubt)| !is_borne(*doubt) && concerns(scope, operation));
+        let doubts =
+            snapshot.doubts().filter(|(scope, doubt)| !is_borne(*doubt) && concerns(scope, operation, snapshot));
         doubts.map(|(scope, doubt)| (scope.clone(), doubt)).collect()
     }
 }
@@ -73,7 +74,7 @@ pub(super) fn is_for_ever(operation: &Operation) -> bool {
 }
 
 /// Whether what is in doubt can show in the answer.
-pub(super) fn concerns(scope: &Scope, operation: &Operation) -> bool {
+pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot) -> bool {
     use Route as R;
     let about_one_subject = matches!(
         operation.route,
@@ -92,6 +93,8 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation) -> bool {
             // An unqualified name may be answered from any context, and through an alias.
             *subject == operation.subject || subject.subject == operation.subject.subject
         }
+        // An id whose schema is known stands for it whatever other subjects are going through (C8).
+        Scope::Subject(subject) if is_for_ever(operation) => snapshot.may_hold(subject, operation),
         Scope::Subject(_) => about_schemas,
         Scope::Remembered(key) => {
             matches!(operation.route, R::GlobalConfig | R::SubjectConfig) && key.starts_with("/config")

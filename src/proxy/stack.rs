@@ -44,13 +44,14 @@ impl Stack {
             return response(&Failure::Overloaded, &method, request.headers(), &request_id);
         };
         metrics.in_flight.inc();
-        let permit = InFlight { _permit: permit, gauge: metrics.in_flight.clone() };
+        let place = Arc::new(InFlight { _permit: permit, gauge: metrics.in_flight.clone() });
         let peer = request.extensions().get::<Peer>();
         let visit = Visit {
             request_id,
             peer: peer.map_or_else(|| ([0, 0, 0, 0], 0).into(), |peer| peer.address),
             tls: peer.is_some_and(|peer| peer.tls),
             began,
+            place: place.clone(),
             seen: OnceLock::new(),
         };
         let (mut head, body) = request.into_parts();
@@ -72,11 +73,14 @@ impl Stack {
         let took = began.elapsed();
         metrics.finished(answer.status().as_u16(), took);
         log(&answer, &visit, &method, took);
-        answer.map(|body| body.guarded(permit))
+        answer.map(|body| body.guarded(place))
     }
 }
 
-struct InFlight {
+/// A place among those in flight, given back when the last one who holds it is done: the body of the
+/// answer, or a write that goes on without its client.
+#[derive(Debug)]
+pub(super) struct InFlight {
     _permit: tokio::sync::OwnedSemaphorePermit,
     gauge: prometheus_client::metrics::gauge::Gauge,
 }
@@ -87,7 +91,8 @@ impl Drop for InFlight {
     }
 }
 
-/// The one place where a failure is written down with all its causes.
+/// Writes a failure down with all its causes, beside the request that it ended.
+#[deny(clippy::wildcard_enum_match_arm)]
 fn note(failure: &Failure, visit: &Visit, method: &Method) {
     match failure {
         Failure::Away(..)

@@ -145,6 +145,8 @@ pub(super) struct Draft<'a> {
     fresh: Vec<Arc<str>>,
     texts: &'a mut Texts,
     changed: bool,
+    /// Whether something is different that no answer shows.
+    noted: bool,
 }
 
 /// A finished draft.
@@ -168,12 +170,13 @@ impl<'a> Draft<'a> {
             fresh: Vec::new(),
             texts,
             changed: false,
+            noted: false,
         }
     }
 
     pub(super) fn finish(mut self) -> Finished {
-        self.next.generation += 1;
-        let next = self.changed.then_some(self.next);
+        self.next.generation += u64::from(self.changed);
+        let next = (self.changed || self.noted).then_some(self.next);
         Finished { next, entries: self.entries, conflicts: self.conflicts, fresh: self.fresh }
     }
 
@@ -198,7 +201,7 @@ impl<'a> Draft<'a> {
             Change::ReadAt(seconds) => {
                 self.entries.push(Entry::put(Table::Meta, "read at".to_owned(), seconds.to_string().into_bytes()));
                 self.next.read_at = Some(seconds);
-                self.changed = true;
+                self.noted = true;
             }
         }
     }

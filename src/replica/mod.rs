@@ -41,8 +41,33 @@ pub struct Replica {
 #[derive(Default)]
 struct Writer {
     texts: change::Texts,
-    /// The ticket of what was last applied to a scope.
-    applied: HashMap<Scope, u64>,
+    latest: Latest,
+}
+
+/// The ticket of what was last applied to each scope.
+#[derive(Default)]
+struct Latest {
+    scopes: HashMap<Scope, u64>,
+    /// What is older than this is overtaken wherever it belongs: what was known of single scopes until
+    /// then has been let go.
+    floor: u64,
+}
+
+/// Scopes whose last ticket is remembered. Clients can name some of them, so there must be an end.
+const MOST_SCOPES: usize = 1 << 18;
+
+impl Latest {
+    fn has_overtaken(&self, scope: &Scope, ticket: u64) -> bool {
+        self.scopes.get(scope).map_or(self.floor, |last| *last.max(&self.floor)) > ticket
+    }
+
+    fn applied(&mut self, scopes: Vec<Scope>, ticket: u64) {
+        if self.scopes.len() + scopes.len() > MOST_SCOPES {
+            self.floor = self.scopes.values().copied().fold(self.floor, u64::max);
+            self.scopes.clear();
+        }
+        self.scopes.extend(scopes.into_iter().map(|scope| (scope, ticket)));
+    }
 }
 
 /// Proof of when a reading of the primary began.
@@ -146,12 +171,12 @@ impl Replica {
 
     async fn apply_whole(&self, changes: Vec<Change>, occasion: Occasion) -> Result<Applied, NotKept> {
         let mut writer = self.writer.lock().await;
-        let Writer { texts, applied } = &mut *writer;
+        let Writer { texts, latest } = &mut *writer;
         let mut outcome = Applied::default();
         let Ticket(number) = match occasion {
             Occasion::Reading(ticket) => ticket,
             Occasion::Write(Ticket(asked)) => {
-                let later = |scope: &Scope| applied.get(scope).is_some_and(|last| *last > asked);
+                let later = |scope: &Scope| latest.has_overtaken(scope, asked);
                 outcome.overtaken = changes.iter().filter_map(Change::scope).filter(later).collect();
                 if !outcome.overtaken.is_empty() {
                     return Ok(outcome);
@@ -166,7 +191,7 @@ impl Replica {
         let only_doubts = changes.iter().all(|change| matches!(change, Change::Doubt(_, Some(_))));
         for change in changes {
             if let Some(scope) = change.scope() {
-                if applied.get(&scope).is_some_and(|last| *last > number) {
+                if latest.has_overtaken(&scope, number) {
                     outcome.overtaken.push(scope);
                     continue;
                 }
@@ -181,16 +206,16 @@ impl Replica {
             texts.forget(&fresh);
             // A doubt counts even if it cannot be kept: who reads now must not believe what is held.
             if let Some(next) = next.filter(|_| only_doubts) {
-                applied.extend(scopes.into_iter().map(|scope| (scope, number)));
+                latest.applied(scopes, number);
                 self.current.store(Arc::new(next));
             }
             return Err(failure);
         }
-        applied.extend(scopes.into_iter().map(|scope| (scope, number)));
+        latest.applied(scopes, number);
         self.conflicts.fetch_add(conflicts.len() as u64, Ordering::Relaxed);
         outcome.conflicts = conflicts;
         if let Some(next) = next {
-            outcome.changed = true;
+            outcome.changed = next.generation != self.current.load().generation;
             self.current.store(Arc::new(next));
         }
         Ok(outcome)

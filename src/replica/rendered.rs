@@ -55,23 +55,48 @@ pub fn key(operation: &Operation, form: Form) -> String {
         Form::Plain => " plain ",
         Form::Full => " full ",
     };
-    // Piece by piece: formatting costs more than all the rest of a cached answer's key.
-    for piece in [operation.route.name(), form, &operation.subject_text] {
-        key.push_str(piece);
-    }
-    if operation.is_escaped {
-        key.push_str("\nescaped");
-    }
+    // Piece by piece: formatting costs more than all the rest of a cached answer's key. Each name and value
+    // is followed by its length, for a decoded one may hold whatever else stands between them.
+    key.push_str(operation.route.name());
+    key.push_str(form);
+    push_piece(&mut key, &operation.subject_text);
+    key.push(if operation.is_escaped { 'e' } else { '.' });
     for name in &operation.names {
-        key.push('\n');
-        key.push_str(name);
+        push_piece(&mut key, name);
     }
     let mut parameters: Vec<(&str, &str)> = operation.parameters().collect();
     parameters.sort_by_key(|(name, _)| *name);
     for (name, value) in parameters {
-        for piece in ["\n", name, "=", value] {
-            key.push_str(piece);
-        }
+        push_piece(&mut key, name);
+        push_piece(&mut key, value);
     }
     key
+}
+
+fn push_piece(key: &mut String, piece: &str) {
+    key.push_str(piece);
+    // Four characters that stand for the length, so that no two lists of pieces read the same.
+    for shift in [24, 16, 8, 0] {
+        key.push(char::from((piece.len() >> shift) as u8));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    #[test]
+    fn no_two_requests_share_a_key_by_what_is_written_in_them() {
+        let key_of = |path: &str, query: &str| {
+            key(&Operation::classify(&Method::GET, path, query).expect("a route"), Form::Full)
+        };
+        assert_ne!(
+            key_of("/subjects", "deleted=true%0AdeletedOnly=true"),
+            key_of("/subjects", "deleted=true&deletedOnly=true")
+        );
+        assert_ne!(key_of("/subjects", "subjectPrefix=a"), key_of("/subjects", "subjectPrefix=a%00"));
+        assert_eq!(key_of("/subjects", "limit=1&offset=2"), key_of("/subjects/", "offset=2&limit=1"));
+    }
 }

@@ -12,6 +12,9 @@ pub trait Reread: Send + Sync {
     /// this was called, and the scope is in doubt no longer.
     fn reread(&self, scope: Scope, urgency: Urgency) -> BoxFuture<'_, Result<(), NotReread>>;
 
+    /// Says that something came into doubt, so that it is read again soon although nobody waits for it.
+    fn nudge(&self);
+
     /// Reads again what holds an id of a context: every subject that does.
     fn reread_id(&self, context: crate::protocol::subject::Context, id: i32) -> BoxFuture<'_, Result<(), NotReread>>;
 }

@@ -8,10 +8,13 @@ use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use serde_json::value::RawValue;
 
 use super::index::ContextState;
+use crate::protocol::endpoints::Route;
+use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::schema::Version;
 use crate::protocol::shape::Profile;
 use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::protocol::target::java_int;
 
 /// One state of the replica.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +38,17 @@ pub struct Remembered {
     pub status: u16,
     /// The body, byte for byte.
     pub body: Bytes,
+}
+
+impl Remembered {
+    /// The registry's own code in a refusal.
+    pub fn error_code(&self) -> Option<u32> {
+        #[derive(serde::Deserialize)]
+        struct Code {
+            error_code: u32,
+        }
+        serde_json::from_slice::<Code>(&self.body).ok().map(|code| code.error_code)
+    }
 }
 
 /// The key under which a version is referred to: context, subject as it is looked for there, version.
@@ -235,6 +249,15 @@ impl Snapshot {
     pub fn is_whole(&self) -> bool {
         const FACTS: [&str; 4] = ["/", "/schemas/types", "/v1/metadata/id", "/v1/metadata/version"];
         FACTS.iter().any(|key| self.remembered(key).is_some())
+    }
+
+    /// Whether a subject holds the id that is asked for by number; by GUID every subject may.
+    pub fn may_hold(&self, subject: &QualifiedSubject, operation: &Operation) -> bool {
+        let Some(id) = java_int(operation.name()).filter(|_| operation.route != Route::SchemaByGuid) else {
+            return true;
+        };
+        let holders = self.context(&subject.context).map_or(&[][..], |state| state.holders(id));
+        holders.is_empty() || holders.iter().any(|holder| holder.subject == subject.subject)
     }
 
     /// Whether the replica holds nothing.

@@ -1,6 +1,8 @@
 //! The promises C1 to C11 (CONSISTENCY.md).
 
-use crate::house::{House, registration};
+use small_registry::{Profile, SmallRegistry};
+
+use crate::house::{House, registration, send};
 
 /// C2: whatever way it is asked, a read after the acknowledgement shows the write.
 #[tokio::test]
@@ -100,6 +102,26 @@ async fn a_deletion_shows_at_once_and_nothing_brings_it_back() {
     assert_eq!(house.get("/subjects?deleted=true").await.body, "[]");
     house.imported().await;
     assert_eq!(house.get("/subjects?deleted=true").await.body, "[]");
+}
+
+/// What Cloud leaves out for clients that did not ask for more is left out whoever answers.
+#[tokio::test]
+async fn a_client_of_cloud_is_shown_the_same_by_the_primary_and_by_the_replica() {
+    let house = House::with(SmallRegistry::builder().profile(Profile::Cloud), |_| {}).await;
+    house.register("first", "0").await;
+    house.imported().await;
+    let registered = house.register("a", "1").await;
+    assert_eq!(registered.body, r#"{"id":2}"#);
+    house.primary.ask("POST", "/subjects/elsewhere/versions", Some(&registration("2")));
+    for target in ["/subjects/elsewhere/versions/1", "/schemas/ids/3", "/subjects/a/versions/latest"] {
+        let direct = house.primary.ask("GET", target, None).body;
+        assert!(!direct.contains("guid"), "{direct}");
+        assert_eq!(house.get(target).await.body, direct, "{target} at first");
+        assert_eq!(house.get(target).await.body, direct, "{target} again");
+        let more = [("Confluent-Accept-Unknown-Properties", "true")];
+        let whole = send(house.address(), "GET", target, &more, None).await;
+        assert!(whole.body.contains("guid"), "{target}: {}", whole.body);
+    }
 }
 
 /// C1: a refusal of the primary changes nothing here, and is heard in its own bytes.

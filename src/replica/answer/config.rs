@@ -30,9 +30,7 @@ fn said(snapshot: &Snapshot, key: &str) -> Answer {
     match snapshot.remembered(key) {
         Some(answer) if answer.status == 200 => Ok(answer.body.clone()),
         // A whole route that the primary does not have has no code of the registry's in its answer.
-        Some(answer) if !answer.body.windows(5).any(|code| code == b"40408") => {
-            Err(Verdict::Unknown(Why::Unsupported(answer.clone())))
-        }
+        Some(answer) if answer.error_code() != Some(40408) => Err(Verdict::Unknown(Why::Unsupported(answer.clone()))),
         _ => Err(ABSENT),
     }
 }
