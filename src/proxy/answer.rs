@@ -196,6 +196,9 @@ impl Proxy {
             return Err(Failure::Away(Box::new(unreadable), ask.media.clone()));
         }
         self.learn(operation, &answer, ticket, ask.read_deadline).await;
+        if operation.route == Route::Lookup && answer.status == http::StatusCode::OK {
+            self.learn_spelling(operation, ask, &answer).await;
+        }
         Ok(answer)
     }
 

@@ -98,6 +98,9 @@ impl Proxy {
                     return Err(Failure::Garbled(ask.media));
                 }
                 self.bring_up(effects, Some(&answer), ask.write_deadline).await;
+                if operation.route == Route::Register {
+                    self.learn_spelling(operation, &ask, &answer).await;
+                }
                 Ok(self.relayed(operation, &answer, &ask))
             }
             Ok(answer) => Ok(self.relayed(operation, &answer, &ask)),

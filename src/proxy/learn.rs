@@ -6,11 +6,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Proxy;
 use super::apply::remember_config;
+use super::ask::Ask;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::protocol::target::java_int;
-use crate::replica::{Change, Doubt, Scope, Snapshot, Ticket, Urgency};
+use crate::replica::answer::Asked;
+use crate::replica::{Change, Doubt, Scope, Snapshot, Ticket, Urgency, served_subject};
 use crate::upstream::Answer;
 
 /// Subjects that are read again one by one; when more are new, everything is.
@@ -81,6 +83,31 @@ impl Proxy {
                 }
                 Err(_) => self.distrust(lesson.scope(), Doubt::Unsure, Vec::new()).await,
             }
+        }
+    }
+
+    /// Remembers as which text the primary stores a spelling that only it can print, so that the next
+    /// client that sends it needs no primary.
+    pub(super) async fn learn_spelling(&self, operation: &Operation, ask: &Ask, answer: &Answer) {
+        #[derive(Deserialize)]
+        struct Named {
+            id: i32,
+        }
+        let snapshot = self.parties.replica.snapshot();
+        let subject = served_subject(&snapshot, operation);
+        let context = || snapshot.context_changes_schemas(&subject.context);
+        let changes = snapshot.config_changes_schemas(&subject).or_else(context).unwrap_or(false);
+        let spelling = Asked::read(&ask.body).and_then(|asked| asked.spelling());
+        let (Some(spelling), Some(Named { id }), false) = (spelling, read(answer), changes) else { return };
+        if operation.query.flag("normalize") || snapshot.stored_as(&spelling).is_some() {
+            return;
+        }
+        let Some(context) = snapshot.context(&subject.context) else { return };
+        let Some(version) = context.holders(id).first().and_then(|holder| context.held(holder)) else { return };
+        let change = Change::StoredAs(spelling, version.text.clone());
+        let replica = &self.parties.replica;
+        if let Err(failure) = replica.apply_reading(vec![change], replica.ticket()).await {
+            tracing::warn!(error = %failure, "a spelling could not be kept");
         }
     }
 

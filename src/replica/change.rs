@@ -7,10 +7,16 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::index::{ContextState, SubjectState};
 use super::keep::{Entry, Table};
-use super::snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot};
+use super::snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot, Spelling};
 use crate::protocol::schema::{Version, print_listed};
 use crate::protocol::shape::Profile;
 use crate::protocol::subject::{Context, QualifiedSubject};
+
+/// Spellings that are remembered; clients choose them, so there must be an end.
+const MOST_SPELLINGS: usize = 1 << 16;
+
+/// What the key of a remembered spelling begins with.
+pub(super) const SPELLING: &str = "spelling ";
 
 /// One thing that is now otherwise.
 #[derive(Clone, Debug)]
@@ -62,6 +68,8 @@ pub enum Change {
     Profile(Profile),
     /// When everything was last read from the primary, in epoch seconds.
     ReadAt(u64),
+    /// As which text the primary stores a spelling.
+    StoredAs(Spelling, Arc<str>),
 }
 
 impl Change {
@@ -77,7 +85,7 @@ impl Change {
             Self::Associations(_) => Some(Scope::Associations),
             // A reading that began before a doubt came up neither settles it nor passes for an answer to it.
             Self::Doubt(scope, _) => Some(scope.clone()),
-            Self::MaxId(..) | Self::Profile(_) | Self::ReadAt(_) => None,
+            Self::MaxId(..) | Self::Profile(_) | Self::ReadAt(_) | Self::StoredAs(..) => None,
         }
     }
 }
@@ -198,12 +206,25 @@ impl<'a> Draft<'a> {
             Change::MaxId(context, id) => self.raise_max_id(&context, id),
             Change::Doubt(scope, doubt) => self.doubt(scope, doubt),
             Change::Profile(profile) => self.set_profile(profile),
+            Change::StoredAs(spelling, text) => self.store_as(spelling, &text),
             Change::ReadAt(seconds) => {
                 self.entries.push(Entry::put(Table::Meta, "read at".to_owned(), seconds.to_string().into_bytes()));
                 self.next.read_at = Some(seconds);
                 self.noted = true;
             }
         }
+    }
+
+    fn store_as(&mut self, spelling: Spelling, text: &Arc<str>) {
+        let known = self.next.spellings.get(&spelling).is_some_and(|known| known == text);
+        if known || self.next.spellings.size() >= MOST_SPELLINGS {
+            return;
+        }
+        // A text that no version has would be kept for nothing.
+        let Some((text, key)) = self.texts.0.get_key_value(text) else { return };
+        self.entries.push(Entry::put(Table::Meta, format!("{SPELLING}{spelling}"), key.as_bytes().to_vec()));
+        self.next.spellings.insert_mut(spelling, text.clone());
+        self.noted = true;
     }
 
     fn versions_of(&self, subject: &QualifiedSubject) -> impl Iterator<Item = Version> + use<> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use super::change::{Change, Draft, Texts};
-use super::snapshot::{Association, Doubt, Remembered, Scope, Snapshot};
+use super::change::{Change, Draft, SPELLING, Texts};
+use super::snapshot::{Association, Doubt, Remembered, Scope, Snapshot, Spelling};
 use crate::protocol::schema::Listed;
 use crate::protocol::shape::Profile;
 use crate::protocol::subject::{Context, QualifiedSubject};
@@ -86,6 +86,8 @@ pub struct Unreadable {
 pub struct Loading {
     versions: Vec<(String, Listed)>,
     texts: HashMap<String, Arc<str>>,
+    /// Spellings, and the keys of the texts that they are stored as.
+    spellings: Vec<(Spelling, String)>,
     rest: Vec<Change>,
 }
 
@@ -109,6 +111,9 @@ impl Loading {
             Table::Doubts => {
                 let scope = Scope::parse(key).ok_or_else(|| unreadable(&"no scope"))?;
                 self.rest.push(Change::Doubt(scope, Some(Doubt::parse(text))));
+            }
+            Table::Meta if key.starts_with(SPELLING) => {
+                self.spellings.push((Spelling::known(&key[SPELLING.len()..]), text.to_owned()));
             }
             Table::Meta => self.rest.extend(fact(key, text).map_err(|why| unreadable(&why))?),
         }
@@ -135,6 +140,11 @@ impl Loading {
             draft.apply(Change::Subject { subject: QualifiedSubject::parse(&name), versions });
         }
         self.rest.into_iter().for_each(|change| draft.apply(change));
+        for (spelling, key) in self.spellings {
+            if let Some(text) = self.texts.get(&key) {
+                draft.apply(Change::StoredAs(spelling, text.clone()));
+            }
+        }
         Ok(draft.next)
     }
 }

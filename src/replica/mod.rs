@@ -26,7 +26,7 @@ pub use index::{ContextState, Holder, SubjectState};
 pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, associations};
 pub use rendered::{Rendered, RenderedAnswers, key as answer_key};
 pub use reread::{NotReread, Reread, Urgency};
-pub use snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot};
+pub use snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot, Spelling};
 
 /// The replica: what is read from, and what is changed.
 pub struct Replica {

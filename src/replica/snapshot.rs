@@ -7,11 +7,12 @@ use bytes::Bytes;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use serde_json::value::RawValue;
 
+use super::change::text_key;
 use super::index::ContextState;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
-use crate::protocol::schema::Version;
+use crate::protocol::schema::{SchemaType, Version};
 use crate::protocol::shape::Profile;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::protocol::target::java_int;
@@ -28,6 +29,31 @@ pub struct Snapshot {
     pub(super) doubts: RedBlackTreeMapSync<Scope, Doubt>,
     pub(super) profile: Option<Profile>,
     pub(super) read_at: Option<u64>,
+    /// How the registry stores texts that only it can print, by what identifies their spelling.
+    pub(super) spellings: HashTrieMapSync<Spelling, Arc<str>>,
+}
+
+/// What identifies a schema as a client spelled it: a hash of its type and text. How the registry
+/// stores it depends on nothing else, unless it is told to normalise.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Spelling(Arc<str>);
+
+impl Spelling {
+    /// Of a schema that is not to be normalised.
+    pub fn of(schema_type: &SchemaType, text: &str) -> Self {
+        Self(text_key(&format!("{schema_type}\n{text}")).into())
+    }
+
+    /// By what `Display` printed.
+    pub(super) fn known(printed: &str) -> Self {
+        Self(Arc::from(printed))
+    }
+}
+
+impl fmt::Display for Spelling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// An answer of the primary that is kept as it was: a configuration, a fact about the server, or
@@ -249,6 +275,11 @@ impl Snapshot {
     pub fn is_whole(&self) -> bool {
         const FACTS: [&str; 4] = ["/", "/schemas/types", "/v1/metadata/id", "/v1/metadata/version"];
         FACTS.iter().any(|key| self.remembered(key).is_some())
+    }
+
+    /// The text as which a spelling is stored, if the primary has shown it.
+    pub fn stored_as(&self, spelling: &Spelling) -> Option<&Arc<str>> {
+        self.spellings.get(spelling)
     }
 
     /// Whether a subject holds the id that is asked for by number; by GUID every subject may.

@@ -132,6 +132,26 @@ async fn registering_again_what_is_there_needs_no_primary() {
     assert_eq!((found.status, found.json()["version"].as_i64()), (200, Some(2)), "{}", found.body);
 }
 
+/// How a registry prints Protobuf nobody else knows, so it is remembered as what a text was stored.
+#[tokio::test]
+async fn a_protobuf_schema_in_its_clients_own_spelling_is_known_again_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::kept_in(folder.path()).await;
+    let schema = "syntax = \"proto3\";\n// mine\nmessage  M { string a=1; }";
+    let body = serde_json::json!({ "schemaType": "PROTOBUF", "schema": schema }).to_string();
+    let registered = house.ask("POST", "/subjects/p/versions", &body).await;
+    assert_eq!(registered.status, 200, "{}", registered.body);
+    assert_ne!(registered.json()["schema"], schema, "the registry has a spelling of its own");
+    house.primary.stop().await;
+    house.restart().await;
+    let again = house.ask("POST", "/subjects/p/versions", &body).await;
+    assert_eq!((again.status, &again.body), (200, &registered.body));
+    let found = house.ask("POST", "/subjects/p", &body).await;
+    assert_eq!((found.status, found.json()["version"].as_i64()), (200, Some(1)), "{}", found.body);
+    let other = house.ask("POST", "/subjects/p", &body.replace("mine", "yours")).await;
+    assert_eq!(other.code(), 50003, "nobody has shown how this one is stored");
+}
+
 #[tokio::test]
 async fn writes_are_refused_at_once_and_nothing_is_queued() {
     let house = full_house().await;

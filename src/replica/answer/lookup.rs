@@ -14,9 +14,9 @@ use super::resolve::{config_key, served_subject};
 use crate::protocol::identity::{Canonical, canonical};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, SchemaType, Version};
-use crate::protocol::subject::QualifiedSubject;
+use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::index::SubjectState;
-use crate::replica::snapshot::Snapshot;
+use crate::replica::snapshot::{Remembered, Snapshot, Spelling};
 
 /// The body of a lookup or a registration. One with members that we do not know, or in forms that
 /// only Jackson takes, is not read: what it means, only the primary can say.
@@ -101,11 +101,21 @@ impl Asked {
         }
         let subject = served_subject(snapshot, operation);
         let state = snapshot.context(&subject.context)?.subject(&subject.subject)?;
-        let version = self.find_in(state, scope)?.clone();
+        let version = self.find_in(snapshot, state, scope)?.clone();
         Some(Found { subject, version })
     }
 
-    fn find_in<'a>(&self, state: &'a SubjectState, scope: MatchScope) -> Option<&'a Arc<Version>> {
+    /// What identifies the spelling of the schema, where only the registry knows how it stores it.
+    pub fn spelling(&self) -> Option<Spelling> {
+        let schema_type = SchemaType::parse(self.schema_type.as_deref());
+        let raw = self.schema.as_deref().filter(|text| !text.trim().is_empty())?;
+        match canonical(&schema_type, raw, self.references.as_deref().unwrap_or_default()) {
+            Canonical::Certain(_) => None,
+            Canonical::Unsure => Some(Spelling::of(&schema_type, raw)),
+        }
+    }
+
+    fn find_in<'a>(&self, snapshot: &Snapshot, state: &'a SubjectState, scope: MatchScope) -> Option<&'a Arc<Version>> {
         let raw = self.schema.as_deref().filter(|text| !text.trim().is_empty())?;
         if self.rule_set.as_ref().is_some_and(|rules| !rules.is_null()) {
             return None;
@@ -115,9 +125,9 @@ impl Asked {
         if references.iter().any(|reference| reference.version.is_none_or(|version| version < 1)) {
             return None;
         }
-        let printed = match canonical(&schema_type, raw, references) {
-            Canonical::Certain(text) => Some(text),
-            Canonical::Unsure => None,
+        let printed: Option<Arc<str>> = match canonical(&schema_type, raw, references) {
+            Canonical::Certain(text) => Some(text.into()),
+            Canonical::Unsure => snapshot.stored_as(&Spelling::of(&schema_type, raw)).cloned(),
         };
         let same_text = |version: &Version| {
             version.schema_type == schema_type
@@ -185,24 +195,28 @@ impl Snapshot {
     /// Whether the configuration in scope changes what is registered: normalises it, or adds metadata
     /// or rules. `None` where the configuration is not known.
     pub fn config_changes_schemas(&self, subject: &QualifiedSubject) -> Option<bool> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Facts {
-            normalize: Option<bool>,
-            default_metadata: Option<Value>,
-            override_metadata: Option<Value>,
-            default_rule_set: Option<Value>,
-            override_rule_set: Option<Value>,
-        }
         let own = self.remembered(&config_key(subject))?;
-        let in_scope = if own.status == 200 {
-            own
-        } else {
-            let context = QualifiedSubject::new(subject.context.clone(), "");
-            self.remembered(&format!("{}?defaultToGlobal=true", config_key(&context)))?
-        };
-        let facts: Facts = serde_json::from_slice(&in_scope.body).ok()?;
-        let adds = [facts.default_metadata, facts.override_metadata, facts.default_rule_set, facts.override_rule_set];
-        Some(facts.normalize == Some(true) || adds.iter().flatten().any(|added| !added.is_null()))
+        if own.status == 200 { changes_schemas(own) } else { self.context_changes_schemas(&subject.context) }
     }
+
+    /// The same of a subject that has no configuration of its own.
+    pub fn context_changes_schemas(&self, context: &Context) -> Option<bool> {
+        let context = QualifiedSubject::new(context.clone(), "");
+        changes_schemas(self.remembered(&format!("{}?defaultToGlobal=true", config_key(&context)))?)
+    }
+}
+
+fn changes_schemas(in_scope: &Remembered) -> Option<bool> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Facts {
+        normalize: Option<bool>,
+        default_metadata: Option<Value>,
+        override_metadata: Option<Value>,
+        default_rule_set: Option<Value>,
+        override_rule_set: Option<Value>,
+    }
+    let facts: Facts = serde_json::from_slice(&in_scope.body).ok()?;
+    let adds = [facts.default_metadata, facts.override_metadata, facts.default_rule_set, facts.override_rule_set];
+    Some(facts.normalize == Some(true) || adds.iter().flatten().any(|added| !added.is_null()))
 }
