@@ -110,7 +110,7 @@ impl Said {
 }
 
 const AWAY: &str = "Error while forwarding the request to the primary: it cannot be reached";
-const UNKNOWN: &str = "The primary did not answer in time; whether the request took effect is not known";
+const UNKNOWN: &str = "The primary gave no answer that can be understood; whether the request took effect is not known";
 const SOON: Duration = Duration::from_secs(1);
 
 #[deny(clippy::wildcard_enum_match_arm)]

@@ -4,6 +4,7 @@
 
 mod attack;
 mod consistency;
+mod crash;
 mod exchanges;
 mod faults;
 mod fresh;
@@ -11,6 +12,8 @@ mod house;
 mod linear;
 mod offline;
 mod process;
+mod program;
+mod promises;
 mod transcripts;
 mod wire;
 mod writes;
