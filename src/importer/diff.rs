@@ -70,7 +70,7 @@ pub(super) fn plan(reading: Reading, held: &Snapshot) -> Plan {
 
 /// What could not be read stays as it was.
 pub(super) fn keep_poisoned(shown: &mut Shown, held: &Snapshot) {
-    let old = held.context(&shown.subject.context).and_then(|context| context.subject(&shown.subject.subject));
+    let old = held.subject(&shown.subject);
     for version in old.into_iter().flat_map(|old| &old.versions) {
         let Err(at) = shown.versions.binary_search_by_key(&version.version, |shown| shown.version) else { continue };
         if shown.is_vague || shown.poisoned.contains(&version.version) {
@@ -80,7 +80,7 @@ pub(super) fn keep_poisoned(shown: &mut Shown, held: &Snapshot) {
 }
 
 fn versions<'a>(held: &'a Snapshot, subject: &QualifiedSubject) -> &'a [Arc<Version>] {
-    let state = held.context(&subject.context).and_then(|context| context.subject(&subject.subject));
+    let state = held.subject(subject);
     state.map_or(&[], |state| &state.versions)
 }
 

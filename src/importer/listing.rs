@@ -245,7 +245,7 @@ pub(super) async fn read_subject(
 ) -> Result<Found, ListingError> {
     let name = subject.to_string();
     let known = replica.snapshot();
-    let held = known.context(&subject.context).and_then(|context| context.subject(&subject.subject));
+    let held = known.subject(subject);
     let limit = (held.map_or(0, |held| held.versions.len()) + 8).min(PAGE);
     let mut gathering = Gathering::new(known.clone());
     let mut offset = 0;

@@ -37,7 +37,7 @@ impl Effects {
         let asked = replica.ticket();
         let snapshot = &*replica.snapshot();
         let subject = served_subject(snapshot, operation);
-        let versions = snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject));
+        let versions = snapshot.subject(&subject);
         let before = versions
             .map(|state| state.versions.iter().map(|version| (version.version, version.id, version.deleted)).collect());
         let known =

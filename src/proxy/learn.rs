@@ -160,9 +160,7 @@ fn lessons(operation: &Operation, answer: &Answer, snapshot: &Snapshot) -> Vec<L
         Route::Subjects => {
             let names = read::<Vec<String>>(answer).unwrap_or_default();
             let subjects = names.iter().map(|name| QualifiedSubject::parse(name));
-            let is_new = |subject: &QualifiedSubject| {
-                snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject)).is_none()
-            };
+            let is_new = |subject: &QualifiedSubject| snapshot.subject(subject).is_none();
             subjects.filter(is_new).map(Lesson::subject).collect()
         }
         Route::Contexts => vec![Lesson::Scope(Scope::Contexts)],

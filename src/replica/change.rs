@@ -228,7 +228,7 @@ impl<'a> Draft<'a> {
     }
 
     fn versions_of(&self, subject: &QualifiedSubject) -> impl Iterator<Item = Version> + use<> {
-        let state = self.next.context(&subject.context).and_then(|context| context.subject(&subject.subject)).cloned();
+        let state = self.next.subject(subject).cloned();
         state.into_iter().flat_map(|state| state.versions.clone()).map(|version| (*version).clone())
     }
 

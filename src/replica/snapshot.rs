@@ -8,7 +8,7 @@ use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use serde_json::value::RawValue;
 
 use super::change::text_key;
-use super::index::ContextState;
+use super::index::{ContextState, SubjectState};
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
@@ -206,6 +206,11 @@ impl Snapshot {
         self.contexts.get(context)
     }
 
+    /// A subject with its versions, soft-deleted or not.
+    pub fn subject(&self, subject: &QualifiedSubject) -> Option<&Arc<SubjectState>> {
+        self.context(&subject.context)?.subject(&subject.subject)
+    }
+
     /// Every context that holds subjects or held some.
     pub fn contexts(&self) -> impl Iterator<Item = (&Context, &Arc<ContextState>)> {
         self.contexts.iter()
@@ -298,6 +303,6 @@ impl Snapshot {
 
     /// One version, soft-deleted or not.
     pub fn version(&self, subject: &QualifiedSubject, number: i32) -> Option<&Arc<Version>> {
-        self.context(&subject.context)?.subject(&subject.subject)?.version(number)
+        self.subject(subject)?.version(number)
     }
 }

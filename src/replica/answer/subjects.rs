@@ -21,8 +21,7 @@ use crate::replica::snapshot::Snapshot;
 pub(super) fn versions(operation: &Operation, snapshot: &Snapshot) -> Answer {
     let window = operation.query.page()?;
     let subject = served_subject(snapshot, operation);
-    let state =
-        snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject)).ok_or(ABSENT)?;
+    let state = snapshot.subject(&subject).ok_or(ABSENT)?;
     let (deleted, only) = (operation.query.flag("deleted"), operation.query.flag("deletedOnly"));
     let negative = operation.query.flag("deletedAsNegative");
     if snapshot.lists_its_own_way() && (deleted || only || negative) {
@@ -106,8 +105,7 @@ pub(super) fn referenced_by(operation: &Operation, snapshot: &Snapshot) -> Answe
 /// `GET /subjects/{s}/metadata`: the highest version whose properties have all pairs (WIRE.md § 1.14).
 pub(super) fn with_metadata(operation: &Operation, snapshot: &Snapshot, form: Form) -> Answer {
     let subject = served_subject(snapshot, operation);
-    let state =
-        snapshot.context(&subject.context).and_then(|context| context.subject(&subject.subject)).ok_or(ABSENT)?;
+    let state = snapshot.subject(&subject).ok_or(ABSENT)?;
     let wanted: Vec<(&str, &str)> = operation.query.all("key").zip(operation.query.all("value")).collect();
     let deleted = operation.query.flag("deleted");
     let mut candidates = state.versions.iter().rev().filter(|version| deleted || !version.deleted);
