@@ -2,7 +2,7 @@
 
 use small_registry::SmallRegistry;
 
-use crate::house::{registration, send};
+use crate::house::{raw_or_nothing, read, registration};
 use crate::program::{Place, Running};
 
 /// Rounds of writing and killing; each kill hits another moment between two steps of some write.
@@ -23,9 +23,13 @@ async fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
             tokio::spawn(async move {
                 for number in 0.. {
                     let subject = format!("s{round}-{writer}-{number}");
-                    let target = format!("/subjects/{subject}/versions");
-                    let headers = [("Content-Type", "application/json")];
-                    let answer = send(address, "POST", &target, &headers, Some(&registration(&subject))).await;
+                    let body = registration(&subject);
+                    let request = format!(
+                        "POST /subjects/{subject}/versions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    let answer = read(&raw_or_nothing(address, request.as_bytes()).await);
                     if answer.status != 200 || told.send(subject).is_err() {
                         return;
                     }

@@ -155,6 +155,18 @@ pub async fn send(
 /// Sends bytes and reads until the other side closes.
 pub async fn raw(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.expect("connected");
+    exchange(&mut stream, request).await
+}
+
+/// The same where the other side may be gone: nothing is heard then.
+pub async fn raw_or_nothing(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    match TcpStream::connect(address).await {
+        Ok(mut stream) => exchange(&mut stream, request).await,
+        Err(_) => Vec::new(),
+    }
+}
+
+async fn exchange(stream: &mut TcpStream, request: &[u8]) -> Vec<u8> {
     // The other side may answer and close before it has read everything.
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
