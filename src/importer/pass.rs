@@ -1,7 +1,6 @@
 //! A full pass: reads what is listed and takes over what of it is news.
 
 use std::collections::{BTreeSet, HashSet};
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -18,6 +17,7 @@ use super::{Begun, Core};
 use crate::protocol::error::Refusal;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Change, IdConflict, NotKept, Remembered, Scope, Urgency};
+use crate::telemetry::Chain;
 
 /// Most versions that are kept at once, so that a write never waits long behind the importer.
 const COMMIT: usize = 1000;
@@ -296,7 +296,7 @@ impl Core {
         outcome: Result<u64, PassError>,
     ) -> Report {
         let (ok, changes) = (outcome.is_ok(), *outcome.as_ref().unwrap_or(&0));
-        let error = outcome.err().map(|error| chain(&error));
+        let error = outcome.err().map(|error| Chain(&error).to_string());
         let requests = poll.requests();
         match &error {
             Some(error) => tracing::warn!(?kind, requests, error, "a pass of the importer failed"),
@@ -353,18 +353,6 @@ fn warn_of(skipped: &Skipped) {
         return;
     }
     tracing::warn!(subject, version, %reason, "a version of the primary is left out");
-}
-
-/// An error with all its causes, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// The subjects of the replica, for those who go through all of them.

@@ -174,7 +174,7 @@ impl Core {
                     under_way.remove(&scope);
                     let failures = later.remove(&scope).map_or(0, |(failures, _)| failures) + 1;
                     if let Err(error) = &outcome {
-                        tracing::warn!(%scope, error = super::pass::chain(error), "it stays in doubt");
+                        tracing::warn!(%scope, error = %crate::telemetry::Chain(error), "it stays in doubt");
                     }
                     // In doubt again already: somebody keeps writing, and will not be chased.
                     later.insert(scope, (failures, Instant::now() + self.pause(failures)));

@@ -47,11 +47,6 @@ impl Refusal {
         Self::new(40403, format!("Schema {key} not found"))
     }
 
-    /// No such schema; the text that names no key.
-    pub fn no_such_schema() -> Self {
-        Self::new(40403, "Schema not found")
-    }
-
     /// The subject has no configuration of its own.
     pub fn no_config(subject: &str) -> Self {
         Self::new(40408, format!("Subject '{subject}' does not have subject-level compatibility configured"))

@@ -122,6 +122,11 @@ impl Operation {
         }
     }
 
+    /// Whether the schema of the request is neither to be normalised nor to be shown in another format.
+    pub fn takes_schema_as_sent(&self) -> bool {
+        !self.query.flag("normalize") && self.query.get("format").unwrap_or_default().is_empty()
+    }
+
     /// The parameters that the route reads, in the order of the query.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         // Most requests have no query, and then no row needs to be looked for.

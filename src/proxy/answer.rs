@@ -121,10 +121,8 @@ impl Proxy {
 
     /// A lookup that is certainly equal to something we hold (WIRE.md § 1.2).
     fn look_up(&self, operation: &Operation, ask: &Ask, snapshot: &Snapshot, trusting: bool) -> Verdict {
-        let is_plain =
-            !operation.query.flag("normalize") && operation.query.get("format").unwrap_or_default().is_empty();
         let scope = if operation.query.flag("deleted") { MatchScope::WithDeleted } else { MatchScope::Live };
-        let asked = Asked::read(&ask.body).filter(|_| is_plain);
+        let asked = Asked::read(&ask.body).filter(|_| operation.takes_schema_as_sent());
         match asked.and_then(|asked| asked.find(snapshot, operation, scope, trusting)) {
             Some(found) => {
                 let form = ask.form(snapshot);

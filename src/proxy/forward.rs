@@ -57,9 +57,8 @@ impl Proxy {
 
     /// Registering what is there already changes nothing and needs no primary (WIRE.md § 2.2).
     fn already_registered(&self, operation: &Operation, ask: &Ask, trusting: bool) -> Option<Response<Body>> {
-        let is_plain =
-            !operation.query.flag("normalize") && operation.query.get("format").unwrap_or_default().is_empty();
-        let asked = Asked::read(&ask.body).filter(|asked| is_plain && asked.is_plain_registration())?;
+        let asked =
+            Asked::read(&ask.body).filter(|asked| operation.takes_schema_as_sent() && asked.is_plain_registration())?;
         let snapshot = self.parties.replica.snapshot();
         let in_doubt = |scope: &Scope| match scope {
             Scope::Subject(subject) => *subject == operation.subject,

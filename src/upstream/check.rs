@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::failure::chain;
 use super::{Call, Priority, Registry, Stage};
+use crate::telemetry::Chain;
 
 const WHOLE: Duration = Duration::from_secs(10);
 
@@ -65,7 +65,7 @@ impl Registry {
             .map(|stage| Finding { stage, problem: None })
             .collect();
         if let Some(failed) = failed {
-            findings.push(Finding { stage: failed.stage, problem: Some(chain(&failed)) });
+            findings.push(Finding { stage: failed.stage, problem: Some(Chain(&failed).to_string()) });
         }
         findings
     }

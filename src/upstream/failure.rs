@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::budget::Spent;
 use crate::secret::Unreadable;
+use crate::telemetry::Chain;
 
 /// A call that brought no answer.
 ///
@@ -84,7 +85,7 @@ impl Failure {
 
     /// What happened with all its reasons, for the log and for no client: it may name hosts.
     pub fn chain(&self) -> String {
-        chain(self)
+        Chain(self).to_string()
     }
 
     /// One without a cause beyond its kind.
@@ -109,18 +110,6 @@ impl From<Spent> for Failure {
     fn from(spent: Spent) -> Self {
         Self { retry_after: Some(spent.retry_after), ..Self::from_source(FailureKind::Spent, Sent::No, spent) }
     }
-}
-
-/// An error and its sources, each with its own words.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Settings from which no registry can be called.
