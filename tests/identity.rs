@@ -2,8 +2,13 @@
 //!
 //! `tests/data/identity/` holds every distinct pair of the recorded transcripts: schemas as they were
 //! sent without normalisation (by request or by configuration) with the text that came back, and schemas
-//! as printed with their GUIDs.
+//! as printed with their GUIDs. `mutants.jsonl.gz` holds thousands of odd spellings of those schemas with what
+//! Java's own Avro and Jackson make of them; the README beside it says how.
 
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use proptest::prelude::*;
 use schema_outpost::protocol::identity::{Canonical, canonical, guid};
 use schema_outpost::protocol::schema::{Reference, SchemaType};
@@ -91,4 +96,75 @@ fn every_printed_schema_has_the_guid_that_the_rule_gives() {
         let found = guid(&printed.schema, &printed.references, metadata, rules);
         assert_eq!(found.as_ref(), Some(&printed.guid), "{}", printed.schema);
     }
+}
+
+/// A schema, and then its spellings.
+#[derive(Deserialize)]
+struct Line {
+    base: Option<Base>,
+    #[serde(default)]
+    how: Vec<String>,
+    #[serde(default)]
+    sent: String,
+    stored: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    older: Option<Option<String>>,
+}
+
+/// A member that is there says something even if it is null.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Base {
+    schema_type: String,
+    #[serde(default)]
+    references: Vec<Reference>,
+}
+
+#[test]
+fn what_is_certain_of_an_odd_spelling_is_what_java_stores_for_it() {
+    let mut corpus = String::new();
+    let packed = &include_bytes!("data/identity/mutants.jsonl.gz")[..];
+    GzDecoder::new(packed).read_to_string(&mut corpus).expect("the corpus is UTF-8");
+    let (mut base, mut wrong) = (None, Vec::new());
+    let (mut all, mut stored, mut certain) = (0, 0, 0);
+    let mut unsure: BTreeMap<String, usize> = BTreeMap::new();
+    for line in lines::<Line>(&corpus) {
+        if line.base.is_some() {
+            base = line.base;
+            continue;
+        }
+        let base = base.as_ref().expect("a schema comes before its spellings");
+        all += 1;
+        stored += usize::from(line.stored.is_some());
+        let schema_type = SchemaType::parse(Some(&base.schema_type));
+        match canonical(&schema_type, &line.sent, &base.references) {
+            Canonical::Certain(text) if Some(&text) == line.stored.as_ref() && line.older.is_none() => certain += 1,
+            Canonical::Certain(text) => {
+                wrong.push(format!(
+                    "{:?}\n  sent   {}\n  ours   {text}\n  stored {:?}\n  older  {:?}",
+                    line.how, line.sent, line.stored, line.older
+                ));
+            }
+            Canonical::Unsure if line.stored.is_some() => *unsure.entry(line.how.join(" ")).or_default() += 1,
+            Canonical::Unsure => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {all}:\n{}", wrong.len(), wrong.join("\n"));
+    println!(
+        "{certain} of {all} spellings are certain, {stored} would be stored; most often unsure after {:?}",
+        most(&unsure)
+    );
+    assert!(all >= 5_000, "only {all} spellings");
+    assert!(certain * 100 >= stored * 70, "only {certain} of {stored} spellings that Java stores are certain");
+}
+
+fn most(counted: &BTreeMap<String, usize>) -> Vec<(&String, &usize)> {
+    let mut all: Vec<_> = counted.iter().collect();
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    all.truncate(12);
+    all
 }
