@@ -18,8 +18,8 @@ use super::settle::{Settled, concerns, is_for_ever};
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
-use crate::protocol::shape::{Form, Record, schema};
-use crate::replica::answer::{Asked, MatchScope, Verdict, Why, answer, has_unknown_parameters};
+use crate::protocol::shape::Form;
+use crate::replica::answer::{Verdict, Why, answer, has_unknown_parameters};
 use crate::replica::{Rendered, Snapshot, answer_key};
 use crate::routing::Routed;
 use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Priority, Sent};
@@ -104,20 +104,6 @@ impl Proxy {
         }
     }
 
-    /// A lookup that is certainly equal to something we hold (WIRE.md § 1.2).
-    fn look_up(&self, operation: &Operation, ask: &Ask, snapshot: &Snapshot, trusting: bool) -> Verdict {
-        let scope = if operation.query.flag("deleted") { MatchScope::WithDeleted } else { MatchScope::Live };
-        let asked = Asked::read(&ask.body).filter(|_| operation.takes_schema_as_sent());
-        match asked.and_then(|asked| asked.find(snapshot, operation, scope, trusting)) {
-            Some(found) => {
-                let form = ask.form(snapshot);
-                let body = schema(&found.subject.to_string(), &found.version, form, Record::Asked);
-                Verdict::Known(200, body.into())
-            }
-            None => Verdict::Unknown(Why::Absent),
-        }
-    }
-
     /// Asks the primary for what the replica does not have, and takes over what that teaches.
     async fn read_through(
         self: &Arc<Self>,
@@ -171,6 +157,7 @@ impl Proxy {
     async fn ask_and_learn(&self, routed: &Routed, ask: &Ask) -> Result<Answer, Failure> {
         let operation = routed.addressed().operation();
         let ticket = self.parties.replica.ticket();
+        let before = self.parties.replica.snapshot();
         // What is of no use to the replica may come in any encoding that the client takes.
         let read_here = !matches!(operation.route, Route::UnknownRead | Route::DekRead);
         let answer = self.ask_primary(routed, ask, read_here).await?;
@@ -181,6 +168,7 @@ impl Proxy {
         self.learn(operation, &answer, ticket, ask.read_deadline).await;
         if operation.route == Route::Lookup && answer.status == http::StatusCode::OK {
             self.learn_spelling(operation, ask, &answer).await;
+            self.remember_answer(operation, ask, &before, &answer);
         }
         Ok(answer)
     }

@@ -97,7 +97,8 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot
         Scope::Subject(subject) if is_for_ever(operation) => snapshot.may_hold(subject, operation),
         Scope::Subject(_) => about_schemas,
         Scope::Remembered(key) => {
-            matches!(operation.route, R::GlobalConfig | R::SubjectConfig) && key.starts_with("/config")
+            // A lookup is made of what the configuration makes of the schema.
+            matches!(operation.route, R::GlobalConfig | R::SubjectConfig | R::Lookup) && key.starts_with("/config")
         }
         Scope::Contexts => operation.route == R::Contexts,
         Scope::Associations => {

@@ -1,0 +1,327 @@
+//! What the primary answered about a schema that was sent to it, for as long as nothing has changed that the
+//! answer depends on (WIRE.md § 7.2, the practical verdict).
+//!
+//! As which text the registry stores a spelling is remembered apart, by [`Spelling`](super::Spelling): that is
+//! true for ever, so it is kept on disk. An answer is true until somebody writes, so it lives in memory.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context as Hash, SHA256};
+use bytes::Bytes;
+use moka::sync::Cache;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::answer::{Asked, config_key, served_subject};
+use super::change::referred;
+use super::snapshot::{Doubt, Scope, Snapshot};
+use crate::protocol::endpoints::Route;
+use crate::protocol::operation::Operation;
+use crate::protocol::schema::{Reference, Version};
+use crate::protocol::subject::{Context, QualifiedSubject};
+
+/// References that are followed; who refers to more is asked about every time.
+const MOST_REFERENCES: usize = 256;
+
+/// A hash that nobody can find a second origin of: clients choose what is hashed.
+type Digest = [u8; 32];
+
+/// The memo, bounded by bytes. Only answers with status 200 are in it: that something is not there is never
+/// remembered here (C4b).
+pub struct Memo(Cache<Digest, Arc<Kept>>);
+
+/// An answer, and the state of what it depends on.
+struct Kept {
+    footing: Digest,
+    /// Whether it shows when a version was written, so that this counts too.
+    shows_times: bool,
+    body: Bytes,
+}
+
+impl Memo {
+    /// Room for `bytes` of answers.
+    pub fn with_room(bytes: u64) -> Self {
+        let weight = |_: &Digest, kept: &Arc<Kept>| {
+            // Key, footing and what moka itself holds for an entry, roughly.
+            const OVERHEAD: usize = 320;
+            u32::try_from(kept.body.len() + OVERHEAD).unwrap_or(u32::MAX)
+        };
+        Self(Cache::builder().max_capacity(bytes).weigher(weight).build())
+    }
+
+    /// What the primary answered, if that must still be so. What it depends on may be in doubt as far as `bearable`.
+    pub fn recall(&self, question: &Question<'_>, snapshot: &Snapshot, bearable: Doubt) -> Option<Bytes> {
+        let kept = self.0.get(&question.digest())?;
+        let ground = question.ground(snapshot)?;
+        let holds =
+            !ground.is_doubted(snapshot, bearable) && ground.digest(snapshot, kept.shows_times, None) == kept.footing;
+        holds.then(|| kept.body.clone())
+    }
+
+    /// Keeps an answer with status 200, if `now` knows what it names and nothing that it depends on has changed
+    /// since `before`, when the primary was not yet asked. What the question itself has registered is no change.
+    pub fn keep(&self, question: &Question<'_>, before: &Snapshot, now: &Snapshot, body: &Bytes) {
+        let Ok(named) = serde_json::from_slice::<Named>(body) else { return };
+        let Some((ground, place)) = question.ground(now).zip(named.place(question, now)) else { return };
+        let is_new = before.version(&place.subject, place.version).is_none();
+        if is_new && !(question.operation.route == Route::Register && named.shows_what_was_sent(question.asked)) {
+            return;
+        }
+        let shows_times = named.ts.is_some();
+        let own = is_new.then_some(&place);
+        if ground.digest(before, shows_times, own) == ground.digest(now, shows_times, own) {
+            let footing = ground.digest(now, shows_times, None);
+            self.0.insert(question.digest(), Arc::new(Kept { footing, shows_times, body: body.clone() }));
+        }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.0.weighted_size()
+    }
+}
+
+/// A question about a schema that a client sent along: a lookup, or a registration of what may be there already.
+pub struct Question<'a> {
+    operation: &'a Operation,
+    asked: &'a Asked,
+}
+
+impl<'a> Question<'a> {
+    /// `None` if its answer is not to be remembered.
+    pub fn of(operation: &'a Operation, asked: &'a Asked) -> Option<Self> {
+        let is_plain = asked.is_plain_registration() && asked.text().is_some();
+        let is_shown_as_stored = operation.query.get("format").unwrap_or_default().is_empty();
+        let is_remembered = match operation.route {
+            Route::Lookup => true,
+            Route::Register => is_shown_as_stored && !operation.query.flag("force"),
+            _ => false,
+        };
+        (is_plain && is_remembered).then_some(Self { operation, asked })
+    }
+
+    /// What identifies it, however it is spelled.
+    fn digest(&self) -> Digest {
+        let Self { operation, asked } = self;
+        let mut hash = Pieces::new();
+        hash.push(operation.route.name());
+        // A name that was spelled with escapes has its alias elsewhere.
+        hash.push(if operation.is_escaped { "escaped" } else { "plain" });
+        hash.push(&operation.subject_text);
+        for parameter in ["deleted", "normalize"] {
+            hash.push(if operation.query.flag(parameter) { "true" } else { "false" });
+        }
+        hash.push(operation.query.get("format").unwrap_or_default());
+        hash.push(asked.schema_type().as_str());
+        hash.push(asked.text().unwrap_or_default());
+        hash.list(asked.references(), |hash, reference| {
+            hash.option(reference.name.as_deref());
+            hash.option(reference.subject.as_deref());
+            hash.option(reference.version.map(|version| version.to_string()).as_deref());
+        });
+        hash.option(asked.metadata().map(|metadata| metadata.to_string()).as_deref());
+        hash.option(asked.rule_set().map(ToString::to_string).as_deref());
+        hash.finish()
+    }
+
+    /// What the answer depends on; `None` if that is too much to look after.
+    fn ground(&self, snapshot: &Snapshot) -> Option<Ground> {
+        let served = served_subject(snapshot, self.operation);
+        let mut homes = vec![self.operation.subject.clone(), served.clone()];
+        if self.operation.route == Route::Lookup && served.context.is_default() {
+            // What the default context does not have is looked for under the same name in every other one.
+            let elsewhere = snapshot.named_contexts().filter(|(_, state)| state.subject(&served.subject).is_some());
+            homes.extend(elsewhere.map(|(context, _)| QualifiedSubject::new(context.clone(), &served.subject)));
+        }
+        homes.dedup();
+        let mut ground = Ground { settings: settings(&homes), subjects: homes, followed: Vec::new() };
+        for home in ground.subjects.clone() {
+            ground.follow(snapshot, &home, self.asked.references())?;
+        }
+        Some(ground)
+    }
+}
+
+/// The keys of the configurations and modes in scope of subjects.
+fn settings(subjects: &[QualifiedSubject]) -> Vec<String> {
+    let scopes =
+        subjects.iter().flat_map(|subject| [subject.clone(), QualifiedSubject::new(subject.context.clone(), "")]);
+    let mut keys: Vec<String> = scopes
+        .chain([QualifiedSubject::new(Context::global(), "")])
+        .map(|scope| config_key(&scope))
+        .flat_map(|config| [config.replacen("/config", "/mode", 1), config])
+        .flat_map(|key| [format!("{key}?defaultToGlobal=true"), key])
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// What an answer depends on.
+struct Ground {
+    /// The subjects asked about, then those that their references lead to.
+    subjects: Vec<QualifiedSubject>,
+    /// Keys of remembered answers.
+    settings: Vec<String>,
+    /// The references that were followed.
+    followed: Vec<(QualifiedSubject, i32)>,
+}
+
+impl Ground {
+    /// Adds what references lead to. One that leads nowhere counts as a subject that is not there.
+    fn follow(&mut self, snapshot: &Snapshot, parent: &QualifiedSubject, references: &[Reference]) -> Option<()> {
+        for reference in references {
+            let Some(written) = reference.subject.as_deref() else { continue };
+            let target = referred(written, &parent.context);
+            let number = reference.version.unwrap_or_default();
+            if self.followed.contains(&(target.clone(), number)) {
+                continue;
+            }
+            self.followed.push((target.clone(), number));
+            if self.followed.len() > MOST_REFERENCES {
+                return None;
+            }
+            if !self.subjects.contains(&target) {
+                self.subjects.push(target.clone());
+            }
+            let state = snapshot.subject(&target);
+            let version = state.and_then(|state| if number > 0 { state.version(number) } else { state.latest() });
+            if let Some(version) = version {
+                self.follow(snapshot, &target, &version.references())?;
+            }
+        }
+        Some(())
+    }
+
+    /// Whether any of it is less certain than can be borne.
+    fn is_doubted(&self, snapshot: &Snapshot, bearable: Doubt) -> bool {
+        let is_in = |scope: &Scope| match scope {
+            Scope::All => true,
+            Scope::Context(context) => self.subjects.iter().any(|subject| subject.context == *context),
+            Scope::Subject(subject) => self.subjects.contains(subject),
+            Scope::Remembered(key) => self.settings.iter().any(|setting| **setting == **key),
+            Scope::Contexts | Scope::Associations => false,
+        };
+        snapshot.doubts().any(|(scope, doubt)| doubt > bearable && is_in(scope))
+    }
+
+    /// The state that all of it is in, but for one version.
+    fn digest(&self, snapshot: &Snapshot, with_times: bool, but: Option<&Place>) -> Digest {
+        let mut hash = Pieces::new();
+        hash.option(snapshot.profile().map(|profile| profile.as_str()));
+        hash.list(&self.settings, |hash, key| {
+            let remembered = snapshot.remembered(key);
+            hash.option(remembered.map(|answer| answer.status.to_string()).as_deref());
+            hash.bytes(remembered.map_or(&[], |answer| &answer.body));
+        });
+        hash.list(&self.subjects, |hash, subject| {
+            hash.push(&subject.to_string());
+            let context = snapshot.context(&subject.context);
+            let state = snapshot.subject(subject);
+            let is_left_out = |version: &Version| {
+                but.is_some_and(|place| place.subject == *subject && place.version == version.version)
+            };
+            for version in state.into_iter().flat_map(|state| &state.versions).filter(|version| !is_left_out(version)) {
+                hash.push(&format!("{} {} {}", version.version, version.id, version.deleted));
+                if with_times {
+                    hash.push(&version.ts.unwrap_or_default().to_string());
+                }
+                content(hash, version);
+                // The id under which the registry finds the content, which is the one written last.
+                let found = version.guid.as_deref().and_then(|guid| context?.id_of(guid));
+                hash.option(found.map(|id| id.to_string()).as_deref());
+            }
+        });
+        hash.finish()
+    }
+}
+
+/// What a version holds; its GUID says it all.
+fn content(hash: &mut Pieces, version: &Version) {
+    hash.option(version.guid.as_deref());
+    if version.guid.is_none() {
+        hash.push(version.schema_type.as_str());
+        hash.push(&version.text);
+        for part in [&version.references, &version.metadata, &version.rule_set] {
+            hash.option(part.as_ref().map(|raw| raw.get()));
+        }
+    }
+}
+
+/// A version that an answer is about.
+struct Place {
+    subject: QualifiedSubject,
+    version: i32,
+}
+
+/// What an answer names. Registries before 8.0 say no more than the id of what they registered.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    subject: Option<String>,
+    version: Option<i32>,
+    id: i32,
+    metadata: Option<IgnoredAny>,
+    rule_set: Option<IgnoredAny>,
+    ts: Option<i64>,
+}
+
+impl Named {
+    /// Where the replica has it too.
+    fn place(&self, question: &Question<'_>, snapshot: &Snapshot) -> Option<Place> {
+        let named = self.subject.as_deref().map(QualifiedSubject::parse);
+        let subject = named.unwrap_or_else(|| served_subject(snapshot, question.operation));
+        let may_be_deleted = question.operation.route == Route::Lookup && question.operation.query.flag("deleted");
+        let is_it = |version: &&Arc<Version>| version.id == self.id && (may_be_deleted || !version.deleted);
+        let state = snapshot.subject(&subject)?;
+        let version = match self.version {
+            Some(number) => state.version(number).filter(is_it)?,
+            None => {
+                let mut held = state.versions.iter().filter(is_it);
+                held.next().filter(|_| held.next().is_none())?
+            }
+        };
+        let version = version.version;
+        Some(Place { subject, version })
+    }
+
+    /// Whether what was registered got neither metadata nor rules that were not sent: those, and a number written
+    /// into them, make a difference to who sends the same again.
+    fn shows_what_was_sent(&self, asked: &Asked) -> bool {
+        self.metadata.is_some() == asked.metadata().is_some() && self.rule_set.is_none() && asked.rule_set().is_none()
+    }
+}
+
+/// A hash over pieces, each with its length, so that no two lists of pieces have the same one.
+struct Pieces(Hash);
+
+impl Pieces {
+    fn new() -> Self {
+        Self(Hash::new(&SHA256))
+    }
+
+    fn bytes(&mut self, piece: &[u8]) {
+        self.0.update(&(piece.len() as u64).to_be_bytes());
+        self.0.update(piece);
+    }
+
+    fn push(&mut self, piece: &str) {
+        self.bytes(piece.as_bytes());
+    }
+
+    fn option(&mut self, piece: Option<&str>) {
+        self.0.update(&[u8::from(piece.is_some())]);
+        self.push(piece.unwrap_or_default());
+    }
+
+    fn list<T>(&mut self, items: &[T], push: impl Fn(&mut Self, &T)) {
+        self.0.update(&(items.len() as u64).to_be_bytes());
+        items.iter().for_each(|item| push(self, item));
+    }
+
+    fn finish(self) -> Digest {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(self.0.finish().as_ref());
+        digest
+    }
+}
