@@ -63,6 +63,12 @@ impl Memo {
     pub fn keep(&self, question: &Question<'_>, before: &Snapshot, now: &Snapshot, body: &Bytes) {
         let Ok(named) = serde_json::from_slice::<Named>(body) else { return };
         let Some((ground, place)) = question.ground(now).zip(named.place(question, now)) else { return };
+        // Under which of several ids the registry finds a content changes with every write of it.
+        let is_ambiguous =
+            |guid: &str| now.context(&place.subject.context).is_some_and(|context| context.is_ambiguous(guid));
+        if now.version(&place.subject, place.version).and_then(|held| held.guid.as_deref()).is_some_and(is_ambiguous) {
+            return;
+        }
         let is_new = before.version(&place.subject, place.version).is_none();
         if is_new && !(question.operation.route == Route::Register && named.shows_what_was_sent(question.asked)) {
             return;
@@ -227,9 +233,8 @@ impl Ground {
                     hash.push(&version.ts.unwrap_or_default().to_string());
                 }
                 content(hash, version);
-                // The id under which the registry finds the content, which is the one written last.
-                let found = version.guid.as_deref().and_then(|guid| context?.id_of(guid));
-                hash.option(found.map(|id| id.to_string()).as_deref());
+                let is_ambiguous = |guid: &str| context.is_some_and(|context| context.is_ambiguous(guid));
+                hash.push(if version.guid.as_deref().is_some_and(is_ambiguous) { "ambiguous" } else { "" });
             }
         });
         hash.finish()

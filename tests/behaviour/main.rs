@@ -5,6 +5,7 @@
 mod attack;
 mod consistency;
 mod crash;
+mod equality;
 mod exchanges;
 mod faults;
 mod fresh;

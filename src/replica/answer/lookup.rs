@@ -105,7 +105,7 @@ impl Asked {
         let version = self.find_in(snapshot, context.subject(&subject.subject)?)?;
         let is_wanted = scope == MatchScope::WithDeleted || !version.deleted;
         // The registry finds a content by the id that was last written for it, which need not be this one.
-        let is_only_id = version.guid.as_deref().and_then(|guid| context.id_of(guid)).is_none_or(|id| id == version.id);
+        let is_only_id = version.guid.as_deref().is_none_or(|guid| !context.is_ambiguous(guid));
         (is_wanted && is_only_id).then(|| Found { subject, version: version.clone() })
     }
 
