@@ -330,3 +330,161 @@ impl Pieces {
         digest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::protocol::schema::Listed;
+    use crate::protocol::shape::Profile;
+    use crate::replica::{Change, Forgetful, Remembered, Replica};
+
+    const BODY: &str = r#"{"subject":"s","version":1,"id":1,"guid":"g","schemaType":"AVRO","schema":"\"int\""}"#;
+
+    fn asked(body: &str) -> Asked {
+        Asked::read(body.as_bytes()).expect("a body that is understood")
+    }
+
+    fn operation(target: &str) -> Operation {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Operation::classify(&Method::POST, path, query).expect("a route")
+    }
+
+    /// A replica that holds the version of `BODY`.
+    async fn replica() -> Arc<Replica> {
+        let replica = Arc::new(Replica::empty(Forgetful));
+        let listed: Listed = serde_json::from_str(BODY).expect("a version");
+        let change = Change::Subject { subject: QualifiedSubject::parse("s"), versions: vec![listed.version] };
+        replica.apply_write(vec![change], replica.ticket()).await.expect("kept");
+        replica
+    }
+
+    #[test]
+    fn questions_that_differ_in_anything_have_answers_of_their_own() {
+        let plain = r#"{"schema":"\"int\""}"#;
+        let questions = [
+            ("/subjects/s", plain),
+            ("/subjects/s/versions", plain),
+            ("/subjects/t", plain),
+            ("/subjects/:.c:s", plain),
+            ("/subjects/%3A.c%3As", plain),
+            ("/subjects/s?deleted=true", plain),
+            ("/subjects/s?normalize=true", plain),
+            ("/subjects/s?normalize=true&deleted=true", plain),
+            ("/subjects/s?format=resolved", plain),
+            ("/subjects/s", r#"{"schema":"\"int\" "}"#),
+            ("/subjects/s", r#"{"schema":"\"int\"","schemaType":"JSON"}"#),
+            ("/subjects/s", r#"{"schema":"\"int\"","references":[{"name":"n","subject":"s","version":1}]}"#),
+            ("/subjects/s", r#"{"schema":"\"int\"","references":[{"name":"n","subject":"s","version":2}]}"#),
+            ("/subjects/s", r#"{"schema":"\"int\"","references":[{"name":"","subject":"ns","version":1}]}"#),
+            ("/subjects/s", r#"{"schema":"\"int\"","references":[{"subject":"ns","version":1}]}"#),
+            ("/subjects/s", r#"{"schema":"\"int\"","metadata":{}}"#),
+            ("/subjects/s", r#"{"schema":"\"int\"","metadata":{"properties":{"a":"b"}}}"#),
+            ("/subjects/s", r#"{"schema":"\"int\"","ruleSet":{}}"#),
+        ];
+        let digest = |(target, body): &(&str, &str)| {
+            let (operation, asked) = (operation(target), asked(body));
+            Question::of(&operation, &asked).expect("one to remember").digest()
+        };
+        let digests: std::collections::HashSet<Digest> = questions.iter().map(digest).collect();
+        assert_eq!(digests.len(), questions.len());
+        let same = (
+            "/subjects/%73/?normalize=false",
+            r#"{ "ruleSet":null, "schemaType":"AVRO", "schema":"\"int\"", "id":-1 }"#,
+        );
+        assert_eq!(digest(&same), digest(&questions[0]));
+    }
+
+    #[test]
+    fn what_asks_for_more_than_a_schema_is_no_question_to_remember() {
+        for body in [
+            r#"{"schema":""}"#,
+            r#"{"schema":"\"int\"","version":2}"#,
+            r#"{"schema":"\"int\"","id":7}"#,
+            r#"{"schema":"\"int\"","propagateSchemaTags":true}"#,
+        ] {
+            assert!(Question::of(&operation("/subjects/s/versions"), &asked(body)).is_none(), "{body}");
+        }
+        let plain = asked(r#"{"schema":"\"int\""}"#);
+        for target in [
+            "/subjects/s/versions?force=true",
+            "/subjects/s/versions?format=resolved",
+            "/compatibility/subjects/s/versions",
+        ] {
+            assert!(Question::of(&operation(target), &plain).is_none(), "{target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_lives_until_something_that_it_stands_on_changes_or_is_in_doubt() {
+        let (operation, asked) = (operation("/subjects/s?normalize=true"), asked(r#"{"schema":"\"int\""}"#));
+        let question = Question::of(&operation, &asked).expect("one to remember");
+        let config = |key: &str| Change::Remember {
+            key: Arc::from(key),
+            answer: Some(Remembered { status: 200, body: Bytes::from_static(b"{}") }),
+        };
+        let doubt = |scope: Scope| Change::Doubt(scope, Some(Doubt::Undecided));
+        let elsewhere = QualifiedSubject::parse(":.c:t");
+        let changes = [
+            (Change::Profile(Profile::Cloud), false),
+            (config("/config/s"), false),
+            (config("/config?defaultToGlobal=true"), false),
+            (config("/mode/s"), false),
+            (config("/mode/:.__GLOBAL:"), false),
+            (Change::SoftDelete { subject: QualifiedSubject::parse("s"), versions: vec![1] }, false),
+            (doubt(Scope::All), false),
+            (doubt(Scope::Context(Context::named("."))), false),
+            (doubt(Scope::Subject(QualifiedSubject::parse("s"))), false),
+            (doubt(Scope::Remembered(Arc::from("/config/s"))), false),
+            (config("/config/t"), true),
+            (config("/config/:.c:"), true),
+            (doubt(Scope::Subject(elsewhere.clone())), true),
+            (doubt(Scope::Context(elsewhere.context)), true),
+            (doubt(Scope::Associations), true),
+            (Change::ReadAt(1), true),
+        ];
+        for (change, lives) in changes {
+            let (replica, memo) = (replica().await, Memo::with_room(1 << 20));
+            let before = replica.snapshot();
+            memo.keep(&question, &before, &before, &Bytes::from_static(BODY.as_bytes()));
+            assert!(memo.recall(&question, &before, Doubt::Incomplete).is_some());
+            replica.apply_write(vec![change.clone()], replica.ticket()).await.expect("kept");
+            let recalled = memo.recall(&question, &replica.snapshot(), Doubt::Incomplete);
+            assert_eq!(recalled.is_some(), lives, "{change:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_overtaken_or_names_what_nobody_holds_is_not_kept() {
+        let (operation, asked) = (operation("/subjects/s?normalize=true"), asked(r#"{"schema":"\"int\""}"#));
+        let question = Question::of(&operation, &asked).expect("one to remember");
+        let (replica, memo) = (replica().await, Memo::with_room(1 << 20));
+        let before = replica.snapshot();
+        for body in [
+            BODY.replace("\"id\":1", "\"id\":2"),
+            BODY.replace("\"version\":1", "\"version\":2"),
+            BODY.replace("\"s\"", "\"t\""),
+        ] {
+            memo.keep(&question, &before, &before, &body.into());
+            assert!(memo.recall(&question, &before, Doubt::Incomplete).is_none());
+        }
+        let change = Change::Profile(Profile::Cloud);
+        replica.apply_write(vec![change], replica.ticket()).await.expect("kept");
+        memo.keep(&question, &before, &replica.snapshot(), &Bytes::from_static(BODY.as_bytes()));
+        assert!(memo.recall(&question, &replica.snapshot(), Doubt::Incomplete).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_memo_takes_no_more_room_than_it_is_given() {
+        let (replica, memo) = (replica().await, Memo::with_room(10_000));
+        let snapshot = replica.snapshot();
+        for number in 0..500 {
+            let (operation, asked) = (operation("/subjects/s"), asked(&format!(r#"{{"schema":"\"int\" {number}"}}"#)));
+            let question = Question::of(&operation, &asked).expect("one to remember");
+            memo.keep(&question, &snapshot, &snapshot, &Bytes::from_static(BODY.as_bytes()));
+        }
+        memo.0.run_pending_tasks();
+        assert!((1_000..=10_000).contains(&memo.bytes()), "{}", memo.bytes());
+    }
+}

@@ -225,3 +225,52 @@ async fn a_name_without_a_context_may_be_found_in_any_of_them() {
     let past = vec![register(":.c:s", avro(USER))];
     assert_eq!(answered(past, "/subjects/:.c:s", avro(USER), By::Replica).await["subject"], ":.c:s");
 }
+
+#[tokio::test]
+async fn what_was_found_by_its_meaning_does_not_teach_how_a_spelling_is_stored() {
+    // A number of which releases of Java print different texts.
+    let plain = USER.replace("\"x\":1", "\"x\":1e300");
+    let turned = USER_TURNED.replace("\"x\":1", "\"x\":1e300");
+    let house = House::open().await;
+    let import = |subject: &str, text: &str, id: i32, version: i32| {
+        let body = with(with(avro(text), "id", json!(id)), "version", json!(version));
+        house.primary.ask("POST", &format!("/subjects/{subject}/versions"), Some(&body.to_string()))
+    };
+    house.primary.ask("PUT", "/mode", Some(r#"{"mode":"IMPORT"}"#));
+    for (subject, text, id, version) in [("s", &turned, 1, 1), ("t", &turned, 1, 1), ("t", &plain, 2, 2)] {
+        assert_eq!(import(subject, text, id, version).status, 200);
+    }
+    house.imported().await;
+    let sent = avro(&plain.replace(',', " , ")).to_string();
+    let by_meaning = house.ask("POST", "/subjects/s", &sent).await;
+    assert_eq!((by_meaning.json()["id"].as_i64(), by_meaning.json()["ts"].is_i64()), (Some(1), true));
+    let by_text = house.ask("POST", "/subjects/t", &sent).await;
+    assert_eq!(by_text.json()["id"], 2, "{}", by_text.body);
+    house.primary.stop().await;
+    let again = house.ask("POST", "/subjects/t?deleted=true", &sent).await;
+    assert_eq!(
+        (again.status, again.json()["id"].as_i64()),
+        (200, Some(2)),
+        "how it is stored is known now: {}",
+        again.body
+    );
+}
+
+#[tokio::test]
+async fn how_a_spelling_is_stored_is_not_learnt_where_schemas_are_normalised() {
+    let protobuf = |text: &str| json!({ "schemaType": "PROTOBUF", "schema": text });
+    let text = "syntax = \"proto3\"; message M { int32 b = 2; string a = 1; }";
+    let house = House::open().await;
+    house.primary.ask("PUT", "/config/s", Some(r#"{"normalize":true}"#));
+    house.primary.ask("POST", "/subjects/s/versions", Some(&protobuf(text).to_string()));
+    house.primary.ask("PUT", "/config/t", Some(r#"{"compatibility":"NONE"}"#));
+    house.primary.ask("POST", "/subjects/t/versions?normalize=true", Some(&protobuf(text).to_string()));
+    house.primary.ask("POST", "/subjects/t/versions", Some(&protobuf(text).to_string()));
+    let (s, t) = (house.ask("POST", "/subjects/s", &protobuf(text).to_string()).await, "/subjects/t");
+    assert_eq!(s.json()["version"], 1, "{}", s.body);
+    house.imported().await;
+    assert_eq!(house.ask("POST", "/subjects/s", &protobuf(text).to_string()).await.body, s.body);
+    let heard = house.ask("POST", t, &protobuf(text).to_string()).await;
+    let direct = house.primary.ask("POST", t, Some(&protobuf(text).to_string()));
+    assert_eq!((heard.json()["version"].as_i64(), heard.body), (Some(2), direct.body));
+}

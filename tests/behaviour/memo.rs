@@ -1,7 +1,7 @@
 //! The memo of what the primary answered about a schema: the second client that sends it is free (WIRE.md § 7.2).
 
 use serde_json::{Value, json};
-use small_registry::{Seen, SmallRegistry};
+use small_registry::{Fault, Seen, SmallRegistry};
 
 use crate::house::{Heard, House};
 
@@ -85,9 +85,7 @@ async fn a_producer_is_recognised_however_its_request_is_spelled() {
 /// A house in which a lookup is remembered, to be answered again by `target`.
 async fn remembered(target: &str, sent: &Value) -> (House, Heard) {
     let house = House::with(SmallRegistry::builder(), |_| {}).await;
-    for subject in ["s", ":.c:s", "base", "far"] {
-        house.primary.ask("POST", &format!("/subjects/{subject}/versions"), Some(&registered(subject).to_string()));
-    }
+    house.primary.ask("POST", "/subjects/far/versions", Some(&registered("far").to_string()));
     house.imported().await;
     let heard = free_the_second_time(&house, target, sent).await;
     (house, heard)
@@ -110,7 +108,6 @@ async fn what_is_remembered_dies_with_any_change_that_it_could_depend_on() {
     let sent = registered("s");
     let another = json!({ "schema": r#"{"type":"record","name":"Another","fields":[]}"# });
     let none = r#"{"compatibility":"NONE"}"#.to_owned();
-    // The base comes last in the setting-up, so the referring subject is registered through the outpost.
     let target = "/subjects/s?normalize=true";
     let changes: [(&str, &str, String, bool); 12] = [
         ("POST", "/subjects/s/versions", another.to_string(), true),
@@ -216,4 +213,51 @@ async fn a_registration_to_which_the_configuration_adds_something_is_always_the_
         let (heard, calls) = ask(&house, "/subjects/s/versions", &body("AVRO", AVRO)).await;
         assert_eq!((heard.status, calls), (200, 1), "{}", heard.body);
     }
+}
+
+#[tokio::test]
+async fn what_a_configuration_in_doubt_makes_of_a_schema_is_the_primarys_to_say() {
+    let house = House::open().await;
+    let sent = registered("far");
+    house.primary.ask("POST", "/subjects/far/versions", Some(&sent.to_string()));
+    house.imported().await;
+    let targets = [
+        "/subjects/far",
+        "/subjects/far/versions",
+        "/subjects/far?normalize=true",
+        "/subjects/far/versions?normalize=true",
+    ];
+    for target in targets {
+        free_the_second_time(&house, target, &sent).await;
+    }
+    let is_config = |seen: &Seen| seen.method == "GET" && seen.path().starts_with("/config");
+    house.primary.fault_where(is_config, None, Fault::error(500, 50001, "Store"));
+    assert_eq!(house.ask("PUT", "/config/far", r#"{"normalize":true}"#).await.status, 200);
+    for target in targets {
+        let (heard, calls) = ask(&house, target, &sent).await;
+        assert_eq!((heard.status, calls), (200, 1), "{target}: {}", heard.body);
+    }
+    house.primary.clear_faults();
+    house.imported().await;
+    for target in targets {
+        free_the_second_time(&house, target, &sent).await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_write_of_unknown_outcome_the_primary_is_asked_again() {
+    let house =
+        House::with(SmallRegistry::builder(), |config| config.limits.write = std::time::Duration::from_millis(600))
+            .await;
+    let sent = registered("far");
+    house.primary.ask("POST", "/subjects/far/versions", Some(&sent.to_string()));
+    house.imported().await;
+    free_the_second_time(&house, "/subjects/far?normalize=true", &sent).await;
+    let is_delete = |seen: &Seen| seen.method == "DELETE";
+    house.primary.fault_where(is_delete, Some(1), Fault::CutAfterAct);
+    assert_eq!(house.ask("DELETE", "/subjects/far", "").await.code(), 50002);
+    let (heard, _) = ask(&house, "/subjects/far?normalize=true", &sent).await;
+    assert_eq!((heard.status, heard.code()), (404, 40401), "{}", heard.body);
+    let (again, _) = ask(&house, "/subjects/far/versions?normalize=true", &sent).await;
+    assert_eq!((again.status, again.json()["version"].as_i64()), (200, Some(2)), "{}", again.body);
 }
