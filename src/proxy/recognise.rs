@@ -50,9 +50,10 @@ impl Proxy {
         }
         let asked = Asked::read(&ask.body).filter(Asked::is_plain_registration)?;
         let snapshot = self.parties.replica.snapshot();
+        let served = served_subject(&snapshot, operation);
         let in_doubt = |scope: &Scope| match scope {
-            Scope::Subject(subject) => *subject == operation.subject,
-            Scope::Context(context) => *context == operation.subject.context,
+            Scope::Subject(subject) => *subject == served,
+            Scope::Context(context) => *context == served.context,
             Scope::All => true,
             // What a configuration in doubt makes of a schema is not known.
             Scope::Remembered(key) => key.starts_with("/config"),

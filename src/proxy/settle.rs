@@ -9,7 +9,7 @@ use super::ask::Ask;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
-use crate::replica::{Doubt, Scope, Snapshot, Urgency};
+use crate::replica::{Doubt, Scope, Snapshot, Urgency, served_subject};
 
 /// How often a read waits for what is in doubt before it is the primary's to answer.
 const MOST_TRIES: usize = 3;
@@ -86,12 +86,17 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot
             R::Schemas | R::Subjects | R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById
         )
         || matches!(operation.route, R::SchemaByGuid | R::IdsByGuid | R::Contexts);
+    let served = || served_subject(snapshot, operation);
     match scope {
         Scope::All => true,
-        Scope::Context(context) => about_schemas && (!about_one_subject || shares(context, operation)),
+        Scope::Context(context) => {
+            about_schemas && (!about_one_subject || shares(context, operation) || served().context == *context)
+        }
         Scope::Subject(subject) if about_one_subject && operation.route != R::ReferencedBy => {
             // An unqualified name may be answered from any context, and through an alias.
-            *subject == operation.subject || subject.subject == operation.subject.subject
+            *subject == operation.subject
+                || subject.subject == operation.subject.subject
+                || subject.subject == served().subject
         }
         // An id whose schema is known stands for it whatever other subjects are going through (C8).
         Scope::Subject(subject) if is_for_ever(operation) => snapshot.may_hold(subject, operation),

@@ -261,3 +261,32 @@ async fn after_a_write_of_unknown_outcome_the_primary_is_asked_again() {
     let (again, _) = ask(&house, "/subjects/far/versions?normalize=true", &sent).await;
     assert_eq!((again.status, again.json()["version"].as_i64()), (200, Some(2)), "{}", again.body);
 }
+
+#[tokio::test]
+async fn what_an_alias_stands_for_may_be_in_doubt_too() {
+    let settle =
+        |config: &mut schema_outpost::config::Config| config.limits.write = std::time::Duration::from_millis(600);
+    for target in [
+        "/subjects/nick",
+        "/subjects/nick/versions",
+        "/subjects/nick?normalize=true",
+        "/subjects/nick/versions?normalize=true",
+    ] {
+        let house = House::with(SmallRegistry::builder(), settle).await;
+        let sent = registered("far");
+        house.primary.ask("POST", "/subjects/far/versions", Some(&sent.to_string()));
+        house.primary.ask("PUT", "/config/nick", Some(r#"{"alias":"far"}"#));
+        house.imported().await;
+        free_the_second_time(&house, target, &sent).await;
+        house.primary.fault_where(|seen| seen.method == "DELETE", Some(1), Fault::CutAfterAct);
+        // Reading it again takes so long that whoever does not wait for it sees what was before.
+        let is_reading = |seen: &Seen| seen.method == "GET" && !seen.path().contains("nosuch");
+        house.primary.fault_where(is_reading, None, Fault::Delay(std::time::Duration::from_millis(300)));
+        assert_eq!(house.ask("DELETE", "/subjects/far", "").await.code(), 50002);
+        // A connection that was cut makes the primary pass for away until it has answered something else.
+        assert_eq!(house.get("/subjects/nosuch/versions").await.status, 404);
+        let (heard, _) = ask(&house, target, &sent).await;
+        let says_the_truth = heard.status == 404 || heard.json()["version"] == 2;
+        assert!(says_the_truth, "{target}: {}", heard.body);
+    }
+}
