@@ -9,7 +9,7 @@ use super::ask::Ask;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
-use crate::replica::{Doubt, Scope, Snapshot, Urgency, served_subject};
+use crate::replica::{Doubt, Scope, Snapshot, Urgency, config_key, served_subject};
 
 /// How often a read waits for what is in doubt before it is the primary's to answer.
 const MOST_TRIES: usize = 3;
@@ -102,8 +102,9 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot
         Scope::Subject(subject) if is_for_ever(operation) => snapshot.may_hold(subject, operation),
         Scope::Subject(_) => about_schemas,
         Scope::Remembered(key) => {
-            // A lookup is made of what the configuration makes of the schema.
-            matches!(operation.route, R::GlobalConfig | R::SubjectConfig | R::Lookup) && key.starts_with("/config")
+            // A lookup is made of what the configuration makes of the schema, and any subject may be an alias.
+            let is_config = matches!(operation.route, R::GlobalConfig | R::SubjectConfig | R::Lookup);
+            (is_config && key.starts_with("/config")) || (about_one_subject && **key == *config_key(&operation.subject))
         }
         Scope::Contexts => operation.route == R::Contexts,
         Scope::Associations => {

@@ -148,7 +148,7 @@ impl<'a> Question<'a> {
     }
 }
 
-/// The keys of the configurations and modes in scope of subjects.
+/// The keys of the configurations and modes in scope of subjects, and of what release answers.
 fn settings(subjects: &[QualifiedSubject]) -> Vec<String> {
     let scopes =
         subjects.iter().flat_map(|subject| [subject.clone(), QualifiedSubject::new(subject.context.clone(), "")]);
@@ -157,6 +157,7 @@ fn settings(subjects: &[QualifiedSubject]) -> Vec<String> {
         .map(|scope| config_key(&scope))
         .flat_map(|config| [config.replacen("/config", "/mode", 1), config])
         .flat_map(|key| [format!("{key}?defaultToGlobal=true"), key])
+        .chain(["/v1/metadata/version".to_owned()])
         .collect();
     keys.sort();
     keys.dedup();
@@ -431,6 +432,7 @@ mod tests {
             (config("/config/s"), false),
             (config("/config?defaultToGlobal=true"), false),
             (config("/mode/s"), false),
+            (config("/v1/metadata/version"), false),
             (config("/mode/:.__GLOBAL:"), false),
             (Change::SoftDelete { subject: QualifiedSubject::parse("s"), versions: vec![1] }, false),
             (doubt(Scope::All), false),
