@@ -109,6 +109,22 @@ async fn references_count_as_they_are_written() {
 }
 
 #[tokio::test]
+async fn a_reference_brings_the_type_that_it_defines_whatever_it_is_called() {
+    let holder = r#"{"type":"record","name":"Holder","fields":[{"name":"u","type":"User"}]}"#;
+    let called = |name: &str| json!([{ "name": name, "subject": "user", "version": 1 }]);
+    for name in ["User", "far/away.avsc", ""] {
+        let referring = || with(avro(holder), "references", called(name));
+        let past = vec![register("user", avro(USER)), register("s", referring())];
+        answered(past, "/subjects/s", referring(), By::Replica).await;
+    }
+    // What lies inside of what is referred to is printed as if it were defined where it is used first.
+    let outer = r#"{"type":"record","name":"Outer","fields":[{"name":"i","type":{"type":"enum","name":"Inner","symbols":["A"]}}]}"#;
+    let user = r#"{"type":"record","name":"Holder","fields":[{"name":"i","type":"Inner"}]}"#;
+    let referring = || with(avro(user), "references", json!([{ "name": "Inner", "subject": "outer", "version": 1 }]));
+    answered(vec![register("outer", avro(outer))], "/subjects/s", referring(), By::Primary).await;
+}
+
+#[tokio::test]
 async fn metadata_counts_and_is_inherited_from_the_latest_version_only() {
     let owned = |name: &str| with(avro(USER), "metadata", owner(name));
     let tagged = json!({ "tags": { "b": ["y", "x"] }, "properties": { "k": "v" } });

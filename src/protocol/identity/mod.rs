@@ -9,7 +9,7 @@ mod json;
 pub mod number;
 pub mod tree;
 
-use super::schema::{Reference, SchemaType};
+use super::schema::SchemaType;
 
 pub use guid::guid;
 
@@ -24,10 +24,11 @@ pub enum Canonical {
 
 /// Prints a schema as the registry would store it without normalisation.
 ///
-/// The references are those of the request: types that they bring may be named without being defined.
-pub fn canonical(schema_type: &SchemaType, text: &str, references: &[Reference]) -> Canonical {
+/// `brought` are the full names of the types that its references define, which need no definition in the text:
+/// what [`avro::defined_name`] says of each, those included that references have themselves.
+pub fn canonical(schema_type: &SchemaType, text: &str, brought: &[String]) -> Canonical {
     let printed = match schema_type {
-        SchemaType::Avro => avro::canonical(text, references),
+        SchemaType::Avro => avro::canonical(text, brought),
         SchemaType::Json => json::canonical(text),
         SchemaType::Protobuf | SchemaType::Other(_) => None,
     };

@@ -11,10 +11,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::resolve::{config_key, served_subject};
-use crate::protocol::identity::{Canonical, canonical};
+use crate::protocol::identity::{Canonical, avro, canonical};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, SchemaType, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::replica::change::referred;
 use crate::replica::index::SubjectState;
 use crate::replica::snapshot::{Remembered, Snapshot, Spelling};
 
@@ -102,7 +103,7 @@ impl Asked {
             return None;
         }
         let context = snapshot.context(&subject.context)?;
-        let version = self.find_in(snapshot, context.subject(&subject.subject)?)?;
+        let version = self.find_in(snapshot, &subject.context, context.subject(&subject.subject)?)?;
         let is_wanted = scope == MatchScope::WithDeleted || !version.deleted;
         // The registry finds a content by the id that was last written for it, which need not be this one.
         let is_only_id = version.guid.as_deref().is_none_or(|guid| !context.is_ambiguous(guid));
@@ -112,12 +113,11 @@ impl Asked {
     /// What identifies the spelling of the schema, where only the registry knows how it stores it.
     pub fn spelling(&self) -> Option<Spelling> {
         let (schema_type, raw) = (self.schema_type(), self.text()?);
-        match canonical(&schema_type, raw, self.references()) {
-            Canonical::Certain(_) => None,
-            // What the names in such a text stand for depends on the references too.
-            Canonical::Unsure if schema_type == SchemaType::Avro && !self.references().is_empty() => None,
-            Canonical::Unsure => Some(Spelling::of(&schema_type, raw)),
+        // What the names in an Avro text stand for depends on the references too.
+        if schema_type == SchemaType::Avro && !self.references().is_empty() {
+            return None;
         }
+        (canonical(&schema_type, raw, &[]) == Canonical::Unsure).then(|| Spelling::of(&schema_type, raw))
     }
 
     /// What the schema is written in.
@@ -146,11 +146,14 @@ impl Asked {
 
     /// The one version, soft-deleted or not, that the registry finds by the content's hash: the content as
     /// sent, or with the metadata and rules that a schema without any inherits.
-    fn find_in<'a>(&self, snapshot: &Snapshot, state: &'a SubjectState) -> Option<&'a Arc<Version>> {
-        if self.rule_set().is_some() || self.references().iter().any(|reference| !is_settled(reference)) {
+    fn find_in<'a>(&self, snapshot: &Snapshot, context: &Context, state: &'a SubjectState) -> Option<&'a Arc<Version>> {
+        if self.rule_set().is_some() {
             return None;
         }
-        let wanted = Wanted { asked: self, schema_type: self.schema_type(), text: self.stored_text(snapshot)? };
+        let mut brought = Brought::default();
+        brought.take(snapshot, context, self.references())?;
+        let text = self.stored_text(snapshot, &brought.types)?;
+        let wanted = Wanted { asked: self, schema_type: self.schema_type(), text };
         let metadata = self.metadata();
         let is_as_sent = |version: &Version| {
             wanted.is_text_of(version) && version.rule_set.is_none() && sorted(version.metadata.as_deref()) == metadata
@@ -163,9 +166,9 @@ impl Asked {
     }
 
     /// The text as the registry stores it: as it is certainly printed, or was seen to be, or is already.
-    fn stored_text(&self, snapshot: &Snapshot) -> Option<Arc<str>> {
+    fn stored_text(&self, snapshot: &Snapshot, brought: &[String]) -> Option<Arc<str>> {
         let (schema_type, raw) = (self.schema_type(), self.text()?);
-        match canonical(&schema_type, raw, self.references()) {
+        match canonical(&schema_type, raw, brought) {
             Canonical::Certain(text) => Some(text.into()),
             Canonical::Unsure => {
                 let seen = self.spelling().and_then(|spelling| snapshot.stored_as(&spelling).cloned());
@@ -175,9 +178,42 @@ impl Asked {
     }
 }
 
-/// Without a number of its own a reference means the latest version, whichever that is.
-fn is_settled(reference: &Reference) -> bool {
-    reference.version.is_some_and(|version| version >= 1)
+/// References that are followed; who has more is the primary's to recognise.
+const MOST_REFERENCES: usize = 256;
+
+/// What references bring, followed in the order in which the registry resolves them.
+#[derive(Default)]
+struct Brought {
+    /// The full names of the Avro types that they define.
+    types: Vec<String>,
+    /// The names that they go by: of two by one name the registry takes the first.
+    seen: Vec<String>,
+}
+
+impl Brought {
+    /// Follows references from a context; `None` if one leads to what the replica does not hold, or to
+    /// the latest version, whichever that is.
+    fn take(&mut self, snapshot: &Snapshot, context: &Context, references: &[Reference]) -> Option<()> {
+        for reference in references {
+            let number = reference.version.filter(|version| *version >= 1)?;
+            let target = referred(reference.subject.as_deref()?, context);
+            let version = snapshot.version(&target, number)?;
+            let name = reference.name.clone()?;
+            if self.seen.contains(&name) {
+                continue;
+            }
+            if self.seen.len() == MOST_REFERENCES {
+                return None;
+            }
+            self.seen.push(name);
+            self.take(snapshot, &target.context, &version.references())?;
+            if version.schema_type == SchemaType::Avro {
+                // Releases of Avro differ in what they do about a list or a union to refer to.
+                self.types.push(avro::defined_name(&version.text)?);
+            }
+        }
+        Some(())
+    }
 }
 
 /// The only version of its kind: `None` if there is no such version, `Some(None)` if there are several. Which

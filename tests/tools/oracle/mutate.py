@@ -443,6 +443,23 @@ def deep(dice, tree):
     node.append(["deep", value])
 
 
+def use_reference(dice, tree, texts):
+    """Uses a type that a reference defines, at its top or inside: by name, or defined once more."""
+    record = pick(dice, tree, is_record)
+    try:
+        named = [node for text in texts for node in nodes(read(text)) if is_named(node)]
+    except ValueError:
+        return False
+    if record is None or not named:
+        return False
+    named = dice.choice(named)
+    name, space = named.get("name"), named.get("namespace") or record.get("namespace")
+    short = name.rsplit(".", 1)[-1]
+    full = name if "." in name or not space else f"{space}.{name}"
+    use = dice.choice([full, full, short, f"other.{short}", copy(named), ["null", full]])
+    record.get("fields").append(Obj([["name", f"used{dice.randint(1, 99)}"], ["type", use]]))
+
+
 AVRO = [shuffle, shuffle, duplicate, unknown_property, unknown_property, doc, aliases, rename, rename, default, default, add_field, order,
         logical, wrap, repeat_name, repeat_name, enumeration, fixed, inner_record, drop_key, number, another_text, deep]
 JSON = [shuffle, shuffle, duplicate, unknown_property, unknown_property, drop_key, number, number, number, another_text, deep]
@@ -497,7 +514,7 @@ def escapes(dice, text):
 TEXTUAL = [trailing, leading, comment, broken, escapes]
 
 
-def mutant(dice, schema_type, text):
+def mutant(dice, schema_type, text, references):
     """A spelling of the schema, changed in a few ways; returns what was done and the text."""
     how = []
     try:
@@ -509,6 +526,8 @@ def mutant(dice, schema_type, text):
         change = dice.choice(JSON if schema_type == "JSON" else AVRO)
         if change(dice, tree) is not False:
             how.append(change.__name__)
+    if references and dice.random() < 0.5 and use_reference(dice, tree, [known for _, known in references]) is not False:
+        how.append("use_reference")
     blanks, escaped = dice.choice([(0.0, 0.0), (0.3, 0.0), (0.0, 0.1), (0.1, 0.5), (0.9, 0.0)])
     spelled = Style(dice, blanks, escaped).print(tree)
     how += ["blanks"] * (blanks > 0) + ["escaped"] * (escaped > 0)
@@ -518,6 +537,16 @@ def mutant(dice, schema_type, text):
         spelled = change(dice, spelled)
     return how, spelled
 
+
+OWN_REFERENCES = [
+    ("far/away.avsc", '{"type":"record","name":"Address","namespace":"ref","fields":[{"name":"street","type":"string"},{"name":"kind","type":{"type":"enum","name":"Kind","symbols":["HOME","WORK"]}}]}'),
+    ("Plain", '{"type":"fixed","name":"Plain","size":4}'),
+]
+OWN_LIST = [("list", '{"type":"array","items":{"type":"record","name":"Address","namespace":"ref","fields":[]}}')]
+OWN_REFERRING = [
+    '{"type":"record","name":"Person","namespace":"ref","fields":[{"name":"home","type":"Address"},{"name":"mark","type":"Plain"}]}',
+    '{"type":"record","name":"Person","namespace":"other","fields":[{"name":"home","type":["null","ref.Address"],"default":null}]}',
+]
 
 OWN = [
     ("AVRO", "\"string\""),
@@ -607,12 +636,14 @@ def main():
             current.append(word)
     dice = random.Random(SEED)
     originals = bases(folder) + [(schema_type, text, []) for schema_type, text in OWN]
+    originals += [("AVRO", OWN_REFERRING[1], OWN_LIST)]
+    originals += [("AVRO", text, OWN_REFERENCES) for text in OWN_REFERRING]
     rounds = [[] for _ in originals]
     seen = set()
     while sum(map(len, rounds)) < int(count):
-        at = dice.randrange(len(originals))
+        at = dice.randrange(len(originals)) if dice.random() < 0.9 else len(originals) - 1 - dice.randrange(len(OWN_REFERRING))
         schema_type, text, references = originals[at]
-        how, sent = mutant(dice, schema_type, text)
+        how, sent = mutant(dice, schema_type, text, references)
         try:
             sent.encode("utf-8")
         except UnicodeEncodeError:

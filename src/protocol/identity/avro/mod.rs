@@ -9,7 +9,6 @@ mod print;
 use std::collections::HashSet;
 
 use super::tree::{Duplicates, Tree};
-use crate::protocol::schema::Reference;
 
 pub use parse::parse;
 pub use print::{print, relative};
@@ -243,16 +242,22 @@ impl Known {
 }
 
 /// Reprints a schema as Avro does; `None` when that is not certain or the schema is not valid.
-pub fn canonical(text: &str, references: &[Reference]) -> Option<String> {
-    let mut known = Known::nothing();
-    for reference in references {
-        known.add(reference.name.clone()?);
-    }
+pub fn canonical(text: &str, brought: &[String]) -> Option<String> {
+    let mut known = Known(brought.iter().cloned().collect());
     let (tree, _) = Tree::read(text, Duplicates::Refuse)?;
     if !tree.has_certain_doubles() {
         return None;
     }
     print(&parse(text, &mut known).ok()?)
+}
+
+/// The full name of the type that a text defines, if it is one with a name. The types inside it can be used
+/// by those who refer to it too, but they are printed there as if they were defined there.
+pub fn defined_name(text: &str) -> Option<String> {
+    let (tree, _) = Tree::read(text, Duplicates::Refuse)?;
+    let is_named = matches!(tree.get("type")?.as_text()?, "record" | "error" | "enum" | "fixed");
+    let space = tree.get("namespace").and_then(Tree::as_text);
+    is_named.then(|| parse::split(tree.get("name")?.as_text()?, space).ok().map(|name| name.full()))?
 }
 
 #[cfg(test)]

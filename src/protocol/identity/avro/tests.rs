@@ -57,10 +57,24 @@ fn names_are_relative_to_the_namespace_around_them() {
 #[test]
 fn a_reference_makes_its_name_known() {
     let text = r#"{"type":"record","name":"Person","namespace":"ref","fields":[{"name":"home","type":"ref.Address"}]}"#;
-    let reference = Reference { name: Some("ref.Address".to_owned()), subject: None, version: None };
     assert_eq!(reprinted(text), None);
     let expected = r#"{"type":"record","name":"Person","namespace":"ref","fields":[{"name":"home","type":"Address"}]}"#;
-    assert_eq!(canonical(text, &[reference]).as_deref(), Some(expected));
+    assert_eq!(canonical(text, &["ref.Address".to_owned()]).as_deref(), Some(expected));
+}
+
+#[test]
+fn a_text_brings_the_type_that_it_defines_and_none_of_those_inside() {
+    for (text, name) in [
+        (r#"{"type":"record","name":"R","namespace":"n","fields":[]}"#, Some("n.R")),
+        (r#"{"type":"enum","name":"n.E","namespace":"other","symbols":["A"]}"#, Some("n.E")),
+        (r#"{"type":"fixed","name":"F","size":1}"#, Some("F")),
+        (r#"{"type":"array","items":{"type":"fixed","name":"F","size":1}}"#, None),
+        (r#"["null","int"]"#, None),
+        (r#""string""#, None),
+        ("syntax = \"proto3\";", None),
+    ] {
+        assert_eq!(defined_name(text).as_deref(), name, "{text}");
+    }
 }
 
 #[test]
