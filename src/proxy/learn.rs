@@ -93,14 +93,15 @@ impl Proxy {
     /// client that sends it needs no primary.
     pub(super) async fn learn_spelling(&self, operation: &Operation, ask: &Ask, answer: &Answer) {
         let replica = &self.parties.replica;
-        let asked = Asked::read(&ask.body).filter(|_| operation.takes_schema_as_sent());
-        let Some(spelling) = asked.as_ref().and_then(Asked::spelling) else { return };
-        if replica.snapshot().stored_as(&spelling).is_some() || !self.is_stored_as_sent(operation, ask).await {
+        let Some(asked) = Asked::read(&ask.body).filter(|_| operation.shows_schema_as_stored()) else { return };
+        let Some(normalize) = self.normalizes(operation, ask, &asked).await else { return };
+        let Some(spelling) = asked.spelling(normalize) else { return };
+        let snapshot = replica.snapshot();
+        if snapshot.stored_as(&spelling).is_some() {
             return;
         }
-        let snapshot = replica.snapshot();
         let subject = served_subject(&snapshot, operation);
-        let is_avro = asked.is_some_and(|asked| asked.schema_type() == SchemaType::Avro);
+        let is_avro = asked.schema_type() == SchemaType::Avro;
         let Some(text) =
             read(answer).and_then(|shown| stored_text(&shown, is_avro, snapshot.context(&subject.context)?))
         else {
@@ -111,18 +112,25 @@ impl Proxy {
         }
     }
 
-    /// Whether the configuration in scope leaves schemas as they are. One that was never asked for is asked
-    /// for now: what is remembered of a normalised text would be wrong for ever.
-    async fn is_stored_as_sent(&self, operation: &Operation, ask: &Ask) -> bool {
-        let snapshot = self.parties.replica.snapshot();
-        let subject = served_subject(&snapshot, operation);
-        let key = config_key(&subject);
-        if snapshot.remembered(&key).is_none() {
-            let reading = self.parties.reread.reread(Scope::Remembered(key.into()), Urgency::Read);
-            // Without it nothing is remembered, and that is all.
-            let _ = timeout_at(ask.read_deadline, reading).await;
+    /// Whether the registry normalises the schema of the request. The configuration is asked for now, even if it
+    /// is known: somebody may have changed it, and what is learnt in the wrong way would be wrong for ever.
+    async fn normalizes(&self, operation: &Operation, ask: &Ask, asked: &Asked) -> Option<bool> {
+        if operation.query.flag("normalize") {
+            return Some(true);
         }
-        self.parties.replica.snapshot().config_changes_schemas(&subject) == Some(false)
+        // Of a text that is certain as it was sent there is nothing to learn that is worth the question.
+        asked.spelling(false)?;
+        let subject = served_subject(&self.parties.replica.snapshot(), operation);
+        let own = config_key(&subject);
+        let context = config_key(&QualifiedSubject::new(subject.context.clone(), ""));
+        for key in [own, format!("{context}?defaultToGlobal=true")] {
+            let reading = self.parties.reread.reread(Scope::Remembered(key.clone().into()), Urgency::Read);
+            timeout_at(ask.read_deadline, reading).await.ok()?.ok()?;
+            if self.parties.replica.snapshot().remembered(&key).is_some_and(|answer| answer.status == 200) {
+                break;
+            }
+        }
+        self.parties.replica.snapshot().config_normalizes(&subject)
     }
 
     /// Marks a scope as not to be believed until it has been read again, and takes from it what is

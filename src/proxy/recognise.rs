@@ -23,8 +23,8 @@ impl Proxy {
     pub(super) fn look_up(&self, operation: &Operation, ask: &Ask, snapshot: &Snapshot, trusting: bool) -> Verdict {
         let Some(asked) = Asked::read(&ask.body) else { return Verdict::Unknown(Why::Absent) };
         let scope = if operation.query.flag("deleted") { MatchScope::WithDeleted } else { MatchScope::Live };
-        let as_sent = operation.takes_schema_as_sent();
-        match as_sent.then(|| asked.find(snapshot, operation, scope, trusting)).flatten() {
+        let as_stored = operation.shows_schema_as_stored();
+        match as_stored.then(|| asked.find(snapshot, operation, scope, trusting)).flatten() {
             Some(found) => {
                 let form = ask.form(snapshot);
                 let body = schema(&found.subject.to_string(), &found.version, form, Record::Asked);
@@ -62,8 +62,8 @@ impl Proxy {
         if snapshot.doubts().any(|(scope, doubt)| doubt > bearable(trusting) && in_doubt(scope)) {
             return None;
         }
-        let as_sent = operation.takes_schema_as_sent();
-        let body = match as_sent.then(|| asked.find(&snapshot, operation, MatchScope::Live, trusting)).flatten() {
+        let as_stored = operation.shows_schema_as_stored();
+        let body = match as_stored.then(|| asked.find(&snapshot, operation, MatchScope::Live, trusting)).flatten() {
             Some(found) => registered(&found.version, ask.form(&snapshot), Record::Asked).into(),
             None => self.recall(operation, ask, (&asked, &snapshot), trusting)?,
         };

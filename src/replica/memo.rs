@@ -97,10 +97,9 @@ impl<'a> Question<'a> {
     /// `None` if its answer is not to be remembered.
     pub fn of(operation: &'a Operation, asked: &'a Asked) -> Option<Self> {
         let is_plain = asked.is_plain_registration() && asked.text().is_some();
-        let is_shown_as_stored = operation.query.get("format").unwrap_or_default().is_empty();
         let is_remembered = match operation.route {
             Route::Lookup => true,
-            Route::Register => is_shown_as_stored && !operation.query.flag("force"),
+            Route::Register => operation.shows_schema_as_stored() && !operation.query.flag("force"),
             _ => false,
         };
         (is_plain && is_remembered).then_some(Self { operation, asked })

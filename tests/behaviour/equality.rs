@@ -243,6 +243,59 @@ async fn a_name_without_a_context_may_be_found_in_any_of_them() {
 }
 
 #[tokio::test]
+async fn a_json_schema_is_recognised_where_it_is_normalised_too() {
+    let json = |text: &str| json!({ "schemaType": "JSON", "schema": text });
+    let (sorted, turned) = (r#"{"minProperties":1.0,"type":"object"}"#, r#"{ "type":"object", "minProperties":1.0 }"#);
+    let normal = || vec![("POST", "/subjects/s/versions?normalize=true".to_owned(), json(turned))];
+    for spelled in [sorted, turned] {
+        for target in ["/subjects/s?normalize=true", "/subjects/s/versions?normalize=true"] {
+            let found = answered(normal(), target, json(spelled), By::Replica).await;
+            assert_eq!(found["schema"], sorted);
+        }
+        let configured = vec![register("s", json(sorted)), configure("s", json!({ "normalize": true }))];
+        answered(configured, "/subjects/s", json(spelled), By::Replica).await;
+    }
+    answered(normal(), "/subjects/s", json(turned), By::Primary).await;
+    let as_sent = vec![register("s", json(turned))];
+    answered(as_sent, "/subjects/s?normalize=true", json(turned), By::Primary).await;
+    let referring =
+        json!([{ "name": "b", "subject": "b", "version": 1 }, { "name": "a", "subject": "a", "version": 1 }]);
+    let body = || with(json(sorted), "references", referring.clone());
+    let past = vec![
+        register("a", json("{}")),
+        register("b", json("{}")),
+        ("POST", "/subjects/s/versions?normalize=true".to_owned(), body()),
+    ];
+    answered(past, "/subjects/s?normalize=true", body(), By::Primary).await;
+}
+
+#[tokio::test]
+async fn how_a_normalised_spelling_is_stored_is_learnt_for_every_subject() {
+    let body = |schema_type: &str, text: &str| json!({ "schemaType": schema_type, "schema": text }).to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::kept_in(folder.path()).await;
+    let protobuf = "syntax = \"proto3\"; message M { int32 b = 2; string a = 1; }";
+    let sent = [("a", body("AVRO", USER_TURNED)), ("p", body("PROTOBUF", protobuf))];
+    for (prefix, sent) in &sent {
+        let answer = house.ask("POST", &format!("/subjects/{prefix}-one/versions?normalize=true"), sent).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        house.primary.ask("POST", &format!("/subjects/{prefix}-two/versions?normalize=true"), Some(sent));
+    }
+    house.imported().await;
+    house.restart().await;
+    for (prefix, sent) in &sent {
+        for target in ["one?normalize=true", "two?normalize=true", "two/versions?normalize=true"] {
+            let target = format!("/subjects/{prefix}-{target}");
+            house.primary.forget_requests();
+            let heard = house.ask("POST", &target, sent).await;
+            let calls = house.primary.count(is_asked);
+            let direct = house.primary.ask("POST", &target, Some(sent));
+            assert_eq!((heard.status, &heard.body, calls), (200, &direct.body, 0), "{target}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_was_found_by_its_meaning_does_not_teach_how_a_spelling_is_stored() {
     // A number of which releases of Java print different texts.
     let plain = USER.replace("\"x\":1", "\"x\":1e300");

@@ -8,7 +8,7 @@
 use std::io::Read;
 
 use flate2::read::GzDecoder;
-use schema_outpost::protocol::identity::{Canonical, avro, canonical};
+use schema_outpost::protocol::identity::{Canonical, canonical};
 use schema_outpost::protocol::schema::SchemaType;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -217,10 +217,9 @@ fn question(dice: &mut Dice, family: &Family, at: usize, (sent, stored): &(Strin
     let path = if is_known && dice.once_in(4) { "/versions" } else { "" };
     let may_be_normalised = normalize || is_normalised(&subject) || subject.starts_with("nick");
     let target = format!("/subjects/{subject}{path}?{}", query.join("&"));
-    let brought: Vec<String> =
-        family.base.references.iter().filter_map(|known| avro::defined_name(&known.schema)).collect();
+    let referenced: Vec<&str> = family.base.references.iter().map(|known| known.schema.as_str()).collect();
     let schema_type = SchemaType::parse(Some(&family.base.schema_type));
-    let is_certain = !may_be_normalised && canonical(&schema_type, sent, &brought) != Canonical::Unsure;
+    let is_certain = !may_be_normalised && canonical(&schema_type, sent, &referenced) != Canonical::Unsure;
     Question { target, body, stored: stored.clone(), is_certain }
 }
 

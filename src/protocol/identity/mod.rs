@@ -24,13 +24,22 @@ pub enum Canonical {
 
 /// Prints a schema as the registry would store it without normalisation.
 ///
-/// `brought` are the full names of the types that its references define, which need no definition in the text:
-/// what [`avro::defined_name`] says of each, those included that references have themselves.
-pub fn canonical(schema_type: &SchemaType, text: &str, brought: &[String]) -> Canonical {
+/// `referenced` are the texts that its references lead to, in the order in which the registry resolves them:
+/// the types that they define need no definition in the text.
+pub fn canonical(schema_type: &SchemaType, text: &str, referenced: &[&str]) -> Canonical {
     let printed = match schema_type {
-        SchemaType::Avro => avro::canonical(text, brought),
+        SchemaType::Avro => avro::canonical(text, referenced),
         SchemaType::Json => json::canonical(text),
         SchemaType::Protobuf | SchemaType::Other(_) => None,
+    };
+    printed.map_or(Canonical::Unsure, Canonical::Certain)
+}
+
+/// Prints a schema as the registry would store it when it is told to normalise.
+pub fn normalized(schema_type: &SchemaType, text: &str) -> Canonical {
+    let printed = match schema_type {
+        SchemaType::Json => json::normalized(text),
+        SchemaType::Avro | SchemaType::Protobuf | SchemaType::Other(_) => None,
     };
     printed.map_or(Canonical::Unsure, Canonical::Certain)
 }

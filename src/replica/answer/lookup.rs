@@ -11,13 +11,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::resolve::{config_key, served_subject};
-use crate::protocol::identity::{Canonical, avro, canonical};
+use crate::protocol::identity::{Canonical, canonical, normalized};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, SchemaType, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::change::referred;
 use crate::replica::index::SubjectState;
-use crate::replica::snapshot::{Remembered, Snapshot, Spelling};
+use crate::replica::snapshot::{Snapshot, Spelling};
 
 /// The body of a lookup or a registration. One with members that we do not know, or in forms that
 /// only Jackson takes, is not read: what it means, only the primary can say.
@@ -93,17 +93,20 @@ impl Asked {
 
     /// The version of the subject that is certainly this schema.
     ///
-    /// What the configuration in scope says counts: with `normalize`, or with metadata or rules of its
-    /// own, equality is not certain. `trusting` takes an unknown configuration for an empty one, for
+    /// What the configuration in scope says counts: with metadata or rules of its own, or rules for the names
+    /// of fields, equality is not certain. `trusting` takes an unknown configuration for an empty one, for
     /// when the primary cannot be asked.
     pub fn find(&self, snapshot: &Snapshot, operation: &Operation, scope: MatchScope, trusting: bool) -> Option<Found> {
         // Behind an alias the configuration of its target counts.
         let subject = served_subject(snapshot, operation);
-        if snapshot.config_changes_schemas(&subject).unwrap_or(!trusting) {
+        let facts = snapshot.facts(&subject).or_else(|| trusting.then(Facts::default))?;
+        if facts.refuse_or_add() {
             return None;
         }
+        let normalize = operation.query.flag("normalize") || facts.normalize == Some(true);
         let context = snapshot.context(&subject.context)?;
-        let version = self.find_in(snapshot, &subject.context, context.subject(&subject.subject)?)?;
+        let state = context.subject(&subject.subject)?;
+        let version = self.find_in(snapshot, (&subject.context, state), normalize)?;
         let is_wanted = scope == MatchScope::WithDeleted || !version.deleted;
         // The registry finds a content by the id that was last written for it, which need not be this one.
         let is_only_id = version.guid.as_deref().is_none_or(|guid| !context.is_ambiguous(guid));
@@ -111,13 +114,17 @@ impl Asked {
     }
 
     /// What identifies the spelling of the schema, where only the registry knows how it stores it.
-    pub fn spelling(&self) -> Option<Spelling> {
+    pub fn spelling(&self, normalize: bool) -> Option<Spelling> {
         let (schema_type, raw) = (self.schema_type(), self.text()?);
         // What the names in an Avro text stand for depends on the references too.
         if schema_type == SchemaType::Avro && !self.references().is_empty() {
             return None;
         }
-        (canonical(&schema_type, raw, &[]) == Canonical::Unsure).then(|| Spelling::of(&schema_type, raw))
+        let (printed, spelling) = match normalize {
+            false => (canonical(&schema_type, raw, &[]), Spelling::of(&schema_type, raw)),
+            true => (normalized(&schema_type, raw), Spelling::normalized(&schema_type, raw)),
+        };
+        (printed == Canonical::Unsure).then_some(spelling)
     }
 
     /// What the schema is written in.
@@ -146,13 +153,19 @@ impl Asked {
 
     /// The one version, soft-deleted or not, that the registry finds by the content's hash: the content as
     /// sent, or with the metadata and rules that a schema without any inherits.
-    fn find_in<'a>(&self, snapshot: &Snapshot, context: &Context, state: &'a SubjectState) -> Option<&'a Arc<Version>> {
-        if self.rule_set().is_some() {
+    fn find_in<'a>(
+        &self,
+        snapshot: &Snapshot,
+        (context, state): (&Context, &'a SubjectState),
+        normalize: bool,
+    ) -> Option<&'a Arc<Version>> {
+        // Normalised references have an order of their own.
+        if self.rule_set().is_some() || (normalize && self.references().len() > 1) {
             return None;
         }
         let mut brought = Brought::default();
         brought.take(snapshot, context, self.references())?;
-        let text = self.stored_text(snapshot, &brought.types)?;
+        let text = self.stored_text(snapshot, &brought.texts, normalize)?;
         let wanted = Wanted { asked: self, schema_type: self.schema_type(), text };
         let metadata = self.metadata();
         let is_as_sent = |version: &Version| {
@@ -166,14 +179,16 @@ impl Asked {
     }
 
     /// The text as the registry stores it: as it is certainly printed, or was seen to be, or is already.
-    fn stored_text(&self, snapshot: &Snapshot, brought: &[String]) -> Option<Arc<str>> {
+    fn stored_text(&self, snapshot: &Snapshot, referenced: &[Arc<str>], normalize: bool) -> Option<Arc<str>> {
         let (schema_type, raw) = (self.schema_type(), self.text()?);
-        match canonical(&schema_type, raw, brought) {
+        let printed = match normalize {
+            false => canonical(&schema_type, raw, &referenced.iter().map(|text| &**text).collect::<Vec<_>>()),
+            true => normalized(&schema_type, raw),
+        };
+        let seen = || self.spelling(normalize).and_then(|spelling| snapshot.stored_as(&spelling).cloned());
+        match printed {
             Canonical::Certain(text) => Some(text.into()),
-            Canonical::Unsure => {
-                let seen = self.spelling().and_then(|spelling| snapshot.stored_as(&spelling).cloned());
-                Some(seen.unwrap_or_else(|| raw.into()))
-            }
+            Canonical::Unsure => seen().or_else(|| (!normalize).then(|| raw.into())),
         }
     }
 }
@@ -184,8 +199,8 @@ const MOST_REFERENCES: usize = 256;
 /// What references bring, followed in the order in which the registry resolves them.
 #[derive(Default)]
 struct Brought {
-    /// The full names of the Avro types that they define.
-    types: Vec<String>,
+    /// The texts that they lead to, the deepest first.
+    texts: Vec<Arc<str>>,
     /// The names that they go by: of two by one name the registry takes the first.
     seen: Vec<String>,
 }
@@ -207,10 +222,7 @@ impl Brought {
             }
             self.seen.push(name);
             self.take(snapshot, &target.context, &version.references())?;
-            if version.schema_type == SchemaType::Avro {
-                // Releases of Avro differ in what they do about a list or a union to refer to.
-                self.types.push(avro::defined_name(&version.text)?);
-            }
+            self.texts.push(version.text.clone());
         }
         Some(())
     }
@@ -308,31 +320,31 @@ fn sort(mut value: Value) -> Value {
 }
 
 impl Snapshot {
-    /// Whether the configuration in scope changes what is registered: normalises it, refuses it for the
-    /// names of its fields, or adds metadata or rules. `None` where the configuration is not known.
-    pub fn config_changes_schemas(&self, subject: &QualifiedSubject) -> Option<bool> {
-        Some(facts(self.config_in_scope(subject)?)?.change_schemas())
+    /// Whether the configuration in scope normalises schemas. `None` where it is not known.
+    pub fn config_normalizes(&self, subject: &QualifiedSubject) -> Option<bool> {
+        Some(self.facts(subject)?.normalize == Some(true))
     }
 
     /// Whether the configuration in scope adds metadata or rules, so that nothing is registered by merely
-    /// being there already (WIRE.md § 2.2). `None` where the configuration is not known.
+    /// being there already (WIRE.md § 2.2). `None` where it is not known.
     pub fn config_adds_to_schemas(&self, subject: &QualifiedSubject) -> Option<bool> {
-        Some(facts(self.config_in_scope(subject)?)?.add_to_schemas())
+        Some(self.facts(subject)?.add())
     }
 
-    fn config_in_scope(&self, subject: &QualifiedSubject) -> Option<&Arc<Remembered>> {
+    /// The closest configuration counts as a whole.
+    fn facts(&self, subject: &QualifiedSubject) -> Option<Facts> {
         let own = self.remembered(&config_key(subject))?;
-        if own.status == 200 { Some(own) } else { self.config_of_context(&subject.context) }
-    }
-
-    fn config_of_context(&self, context: &Context) -> Option<&Arc<Remembered>> {
-        let context = QualifiedSubject::new(context.clone(), "");
-        self.remembered(&format!("{}?defaultToGlobal=true", config_key(&context)))
+        let context = || {
+            let context = QualifiedSubject::new(subject.context.clone(), "");
+            self.remembered(&format!("{}?defaultToGlobal=true", config_key(&context)))
+        };
+        let in_scope = if own.status == 200 { own } else { context()? };
+        serde_json::from_slice(&in_scope.body).ok()
     }
 }
 
 /// What of a configuration has to do with schemas.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Facts {
     normalize: Option<bool>,
@@ -344,16 +356,12 @@ struct Facts {
 }
 
 impl Facts {
-    fn add_to_schemas(&self) -> bool {
+    fn add(&self) -> bool {
         let added = [&self.default_metadata, &self.override_metadata, &self.default_rule_set, &self.override_rule_set];
         added.into_iter().flatten().any(|added| !added.is_null())
     }
 
-    fn change_schemas(&self) -> bool {
-        self.normalize == Some(true) || self.validate_fields == Some(true) || self.add_to_schemas()
+    fn refuse_or_add(&self) -> bool {
+        self.validate_fields == Some(true) || self.add()
     }
-}
-
-fn facts(in_scope: &Remembered) -> Option<Facts> {
-    serde_json::from_slice(&in_scope.body).ok()
 }

@@ -1,7 +1,8 @@
 // What a registry stores for a schema: one question a line on stdin, one verdict a line on stdout.
 //
 // A question is {"schemaType","schema","references":[text,...]}, the references' texts in the order in which they
-// are resolved. A verdict is {"text":...} or {"refused":why}. It does what the registry's AvroSchema and JsonSchema do
+// are resolved. A verdict is {"text":...} or {"refused":why}; that of a JSON schema also says what is stored when it is
+// normalised, {"normal":...}. It does what the registry's AvroSchema and JsonSchema do
 // when a schema is looked up, with the same libraries, and nothing else.
 
 import com.fasterxml.jackson.core.json.JsonReadFeature;
@@ -19,16 +20,29 @@ import java.util.ArrayList;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import org.apache.avro.Schema;
 
 public final class Oracle {
   private static final ObjectMapper LINES = new ObjectMapper();
-  private static final ObjectMapper SCHEMAS = schemas();
+  private static final ObjectMapper SCHEMAS = schemas(JsonNodeFactory.withExactBigDecimals(true));
+  private static final ObjectMapper SORTED = schemas(new Sorted());
 
-  private static ObjectMapper schemas() {
+  private static final class Sorted extends JsonNodeFactory {
+    Sorted() {
+      super(true);
+    }
+
+    @Override
+    public ObjectNode objectNode() {
+      return new ObjectNode(this, new TreeMap<>());
+    }
+  }
+
+  private static ObjectMapper schemas(JsonNodeFactory factory) {
     ObjectMapper mapper = JsonMapper.builder().enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS).build();
     mapper.enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS);
-    mapper.setNodeFactory(JsonNodeFactory.withExactBigDecimals(true));
+    mapper.setNodeFactory(factory);
     return mapper;
   }
 
@@ -42,7 +56,11 @@ public final class Oracle {
       ObjectNode verdict = LINES.createObjectNode();
       try {
         String text = question.get("schema").textValue();
-        verdict.put("text", question.get("schemaType").textValue().equals("JSON") ? json(text) : avro(text, references));
+        boolean isJson = question.get("schemaType").textValue().equals("JSON");
+        verdict.put("text", isJson ? json(text) : avro(text, references));
+        if (isJson) {
+          verdict.put("normal", SORTED.writeValueAsString(SORTED.readTree(verdict.get("text").textValue())));
+        }
       } catch (Throwable refusal) {
         verdict.put("refused", String.valueOf(refusal.getMessage()).lines().findFirst().orElse(""));
       }

@@ -6,7 +6,8 @@ The schemas are those that the transcripts register and look up, with a few of o
 fixed. What follows the dashes are the commands that judge (tests/data/identity/README.md). A line is one of
 
     {"base": {"schemaType", "schema", "references": [{"name", "schema"}]}}
-    {"how": [...], "sent": text, "stored": text or null if refused, "older": the same, where an older one differs}
+    {"how": [...], "sent": text, "stored": text or null if refused, "normal": what is stored when it is normalised,
+     for JSON and where that is another text, "older": what older libraries store, where they differ}
 
 and the second kind belongs to the base above it.
 """
@@ -619,7 +620,8 @@ def writable(text):
 def judge(command, questions):
     lines = "\n".join(json.dumps(question) for question in questions) + "\n"
     answer = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
-    verdicts = [writable(json.loads(line).get("text")) for line in answer.stdout.decode().split("\n")[:-1]]
+    read = [json.loads(line) for line in answer.stdout.decode().split("\n")[:-1]]
+    verdicts = [(writable(line.get("text")), writable(line.get("normal"))) for line in read]
     assert len(verdicts) == len(questions), f"{len(verdicts)} verdicts on {len(questions)} questions"
     return verdicts
 
@@ -661,15 +663,18 @@ def main():
         references = [{"name": name, "schema": known} for name, known in references]
         lines.append({"base": {"schemaType": schema_type, "schema": text, "references": references}})
         for how, sent in [(["nothing"], text), *mutants]:
-            line = {"how": how, "sent": sent, "stored": verdicts[0][at]}
+            stored, normal = verdicts[0][at]
+            line = {"how": how, "sent": sent, "stored": stored}
+            if normal is not None and normal != stored:
+                line["normal"] = normal
             if len(verdicts) > 1 and verdicts[1][at] != verdicts[0][at]:
-                line["older"] = verdicts[1][at]
+                line["older"] = verdicts[1][at][0]
             lines.append(line)
             at += 1
     text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
     with open(out, "wb") as file:
         file.write(gzip.compress(text.encode(), 9, mtime=0))
-    refused = sum(verdict is None for verdict in verdicts[0])
+    refused = sum(stored is None for stored, _ in verdicts[0])
     print(f"{len(originals)} schemas, {at} spellings, {refused} refused, {sum('older' in line for line in lines)} differ between releases")
 
 

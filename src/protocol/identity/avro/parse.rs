@@ -216,7 +216,7 @@ pub(super) fn printed(tree: &Tree) -> String {
 }
 
 /// Splits a name at its last dot; without one it lies in `space`.
-pub(super) fn split(text: &str, space: Option<&str>) -> Result<Name, Refused> {
+fn split(text: &str, space: Option<&str>) -> Result<Name, Refused> {
     let (space, name) = text.rsplit_once('.').map_or((space, text), |(space, name)| (Some(space), name));
     let space = space.filter(|space| !space.is_empty());
     if name.is_empty() || text.starts_with('.') || space.is_some_and(|space| space.split('.').any(str::is_empty)) {

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const ADDRESS: &str = r#"{"type":"record","name":"ref.Address","fields":[]}"#;
+
 fn reprinted(text: &str) -> Option<String> {
     canonical(text, &[])
 }
@@ -59,22 +61,22 @@ fn a_reference_makes_its_name_known() {
     let text = r#"{"type":"record","name":"Person","namespace":"ref","fields":[{"name":"home","type":"ref.Address"}]}"#;
     assert_eq!(reprinted(text), None);
     let expected = r#"{"type":"record","name":"Person","namespace":"ref","fields":[{"name":"home","type":"Address"}]}"#;
-    assert_eq!(canonical(text, &["ref.Address".to_owned()]).as_deref(), Some(expected));
+    assert_eq!(canonical(text, &[ADDRESS]).as_deref(), Some(expected));
 }
 
 #[test]
-fn a_text_brings_the_type_that_it_defines_and_none_of_those_inside() {
-    for (text, name) in [
-        (r#"{"type":"record","name":"R","namespace":"n","fields":[]}"#, Some("n.R")),
-        (r#"{"type":"enum","name":"n.E","namespace":"other","symbols":["A"]}"#, Some("n.E")),
-        (r#"{"type":"fixed","name":"F","size":1}"#, Some("F")),
-        (r#"{"type":"array","items":{"type":"fixed","name":"F","size":1}}"#, None),
-        (r#"["null","int"]"#, None),
-        (r#""string""#, None),
-        ("syntax = \"proto3\";", None),
-    ] {
-        assert_eq!(defined_name(text).as_deref(), name, "{text}");
+fn what_lies_inside_a_referenced_type_is_not_to_be_printed_by_its_name() {
+    let outer =
+        r#"{"type":"record","name":"n.Outer","fields":[{"name":"i","type":{"type":"fixed","name":"Inner","size":1}}]}"#;
+    let field = |kind: &str| {
+        format!(r#"{{"type":"record","name":"R","namespace":"n","fields":[{{"name":"a","type":{kind}}}]}}"#)
+    };
+    assert!(canonical(&field("\"Outer\""), &[outer]).is_some());
+    for kind in ["\"Inner\"", "[\"null\",\"n.Inner\"]", r#"{"type":"fixed","name":"Inner","size":1}"#, "\"Nope\""] {
+        assert_eq!(canonical(&field(kind), &[outer]), None, "{kind}");
     }
+    assert_eq!(canonical("\"int\"", &["[\"null\",\"int\"]"]), None, "releases differ about such a reference");
+    assert_eq!(canonical("\"int\"", &["{not avro"]), None);
 }
 
 #[test]
