@@ -14,7 +14,7 @@ use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::{Form, Record, registered, schema};
-use crate::replica::answer::{Asked, MatchScope, Verdict, Why, has_unknown_parameters};
+use crate::replica::answer::{Asked, MatchScope, Verdict, Why, has_unknown_parameters, is_config_of};
 use crate::replica::{Doubt, Question, Rendered, Scope, Snapshot, served_subject};
 use crate::upstream::Answer;
 
@@ -56,7 +56,7 @@ impl Proxy {
             Scope::Context(context) => *context == served.context,
             Scope::All => true,
             // What a configuration in doubt makes of a schema is not known.
-            Scope::Remembered(key) => key.starts_with("/config"),
+            Scope::Remembered(key) => is_config_of(key, &operation.subject) || is_config_of(key, &served),
             Scope::Contexts | Scope::Associations => false,
         };
         if snapshot.doubts().any(|(scope, doubt)| doubt > bearable(trusting) && in_doubt(scope)) {

@@ -9,6 +9,7 @@ use super::ask::Ask;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
+use crate::replica::answer::is_config_of;
 use crate::replica::{Doubt, Scope, Snapshot, Urgency, config_key, served_subject};
 
 /// How often a read waits for what is in doubt before it is the primary's to answer.
@@ -103,8 +104,11 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot
         Scope::Subject(_) => about_schemas,
         Scope::Remembered(key) => {
             // A lookup is made of what the configuration makes of the schema, and any subject may be an alias.
-            let is_config = matches!(operation.route, R::GlobalConfig | R::SubjectConfig | R::Lookup);
-            (is_config && key.starts_with("/config")) || (about_one_subject && **key == *config_key(&operation.subject))
+            let is_config = matches!(operation.route, R::GlobalConfig | R::SubjectConfig);
+            let is_lookups = || is_config_of(key, &operation.subject) || is_config_of(key, &served());
+            (is_config && key.starts_with("/config"))
+                || (operation.route == R::Lookup && is_lookups())
+                || (about_one_subject && **key == *config_key(&operation.subject))
         }
         Scope::Contexts => operation.route == R::Contexts,
         Scope::Associations => {

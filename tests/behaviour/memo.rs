@@ -219,7 +219,9 @@ async fn a_registration_to_which_the_configuration_adds_something_is_always_the_
 async fn what_a_configuration_in_doubt_makes_of_a_schema_is_the_primarys_to_say() {
     let house = House::open().await;
     let sent = registered("far");
-    house.primary.ask("POST", "/subjects/far/versions", Some(&sent.to_string()));
+    for subject in ["far", "other"] {
+        house.primary.ask("POST", &format!("/subjects/{subject}/versions"), Some(&sent.to_string()));
+    }
     house.imported().await;
     let targets = [
         "/subjects/far",
@@ -236,11 +238,32 @@ async fn what_a_configuration_in_doubt_makes_of_a_schema_is_the_primarys_to_say(
     for target in targets {
         let (heard, calls) = ask(&house, target, &sent).await;
         assert_eq!((heard.status, calls), (200, 1), "{target}: {}", heard.body);
+        let other = target.replace("far", "other");
+        free_the_second_time(&house, &other, &sent).await;
     }
     house.primary.clear_faults();
     house.imported().await;
     for target in targets {
         free_the_second_time(&house, target, &sent).await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_do_with_a_configuration_in_doubt_does_not_suffer_from_it_in_an_outage() {
+    let house = House::open().await;
+    let sent = registered("far");
+    for subject in ["far", "other"] {
+        house.primary.ask("POST", &format!("/subjects/{subject}/versions"), Some(&sent.to_string()));
+    }
+    house.imported().await;
+    let is_config = |seen: &Seen| seen.method == "GET" && seen.path().starts_with("/config");
+    house.primary.fault_where(is_config, None, Fault::error(500, 50001, "Store"));
+    assert_eq!(house.ask("PUT", "/config/far", r#"{"normalize":true}"#).await.status, 200);
+    house.primary.stop().await;
+    for path in ["", "/versions"] {
+        let (far, other) = (format!("/subjects/far{path}"), format!("/subjects/other{path}"));
+        assert_eq!(house.ask("POST", &far, &sent.to_string()).await.code(), 50003, "{far}");
+        assert_eq!(house.ask("POST", &other, &sent.to_string()).await.status, 200, "{other}");
     }
 }
 

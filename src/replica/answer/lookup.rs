@@ -319,6 +319,17 @@ fn sort(mut value: Value) -> Value {
     value
 }
 
+/// Whether a remembered answer may be the configuration in scope of a subject, or say so.
+pub fn is_config_of(key: &str, subject: &QualifiedSubject) -> bool {
+    let scopes = [
+        subject.clone(),
+        QualifiedSubject::new(subject.context.clone(), ""),
+        QualifiedSubject::new(Context::global(), ""),
+    ];
+    let key = key.strip_suffix("?defaultToGlobal=true").unwrap_or(key);
+    scopes.iter().any(|scope| config_key(scope) == key)
+}
+
 impl Snapshot {
     /// Whether the configuration in scope normalises schemas. `None` where it is not known.
     pub fn config_normalizes(&self, subject: &QualifiedSubject) -> Option<bool> {

@@ -22,7 +22,7 @@ use crate::protocol::operation::Operation;
 use crate::protocol::shape::Form;
 use crate::protocol::target::{NotANumber, Page};
 
-pub use lookup::{Asked, Found, MatchScope};
+pub use lookup::{Asked, Found, MatchScope, is_config_of};
 pub use resolve::{config_key, served_subject};
 
 /// What the replica says to a read.
