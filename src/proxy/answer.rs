@@ -76,7 +76,7 @@ impl Proxy {
                 // What is shown in spite of a doubt is for now: kept, it would be shown to those who can do better.
                 let is_certain = is_for_ever(operation)
                     || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation, &snapshot));
-                if let Some(spelling) = ask.spelling.as_deref().filter(|_| is_certain && !is_strange) {
+                if let Some(spelling) = ask.spelling.clone().filter(|_| is_certain && !is_strange) {
                     let answer = AtHand { operation: operation.clone(), generation: snapshot.generation(), dressed };
                     self.answers.put(spelling, answer);
                 }
