@@ -27,6 +27,7 @@ use crate::profile::Profile;
 use crate::router::{self, Asked};
 use crate::seen::{Log, Seen};
 use crate::state::State;
+use crate::web;
 
 /// What the server and its handle share.
 #[derive(Debug, Default)]
@@ -52,6 +53,9 @@ impl Shared {
         headers: &HeaderMap,
         body: Option<&[u8]>,
     ) -> Response<Bytes> {
+        if let Some(refusal) = web::refused(method, target, headers) {
+            return refusal;
+        }
         let target = target.split('#').next().unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let path = match path.strip_prefix(&self.base) {
