@@ -184,16 +184,9 @@ fn misdirection(misdirected: &Misdirected, asked: &Asked<'_>) -> Response<Bytes>
         }
         Misdirected::Context(_) => refusal(&Failure::bad_request(misdirected.to_string()), None),
         Misdirected::NotFound => refusal(&Failure::not_found(), None),
-        Misdirected::Method if !is_known(asked) => refusal(&Failure::not_found(), None),
         Misdirected::Method => refusal(&Failure::new(405, 405, misdirected.to_string()), None),
         Misdirected::Options(methods) => options(methods, asked),
     }
-}
-
-/// Whether the path has any method at all.
-fn is_known(asked: &Asked<'_>) -> bool {
-    let read = Operation::classify(&Method::GET, asked.path, asked.query);
-    !read.is_ok_and(|operation| operation.route == Route::UnknownRead)
 }
 
 fn options(methods: &str, asked: &Asked<'_>) -> Response<Bytes> {

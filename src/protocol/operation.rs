@@ -81,8 +81,7 @@ impl Operation {
             Found::Nothing if matches!(*method, Method::POST | Method::PUT | Method::DELETE | Method::PATCH) => {
                 Ok(Self::unnamed(Route::UnknownWrite, Effect::Write, method, query, target))
             }
-            Found::Nothing if method == Method::OPTIONS => Err(Misdirected::NotFound),
-            Found::Nothing => Err(Misdirected::Method),
+            Found::Nothing => Err(Misdirected::NotFound),
         }
     }
 
@@ -424,5 +423,6 @@ mod tests {
         assert_eq!(effect(Method::GET, "/catalog/v1/entity"), Ok(Effect::Read));
         assert_eq!(effect(Method::GET, "/subjects/s").err(), Some(Misdirected::Method));
         assert_eq!(effect(Method::from_bytes(b"get").expect("a token"), "/subjects").err(), Some(Misdirected::Method));
+        assert_eq!(effect(Method::TRACE, "/nosuch").err(), Some(Misdirected::NotFound));
     }
 }

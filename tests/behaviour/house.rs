@@ -25,6 +25,8 @@ pub struct Heard {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// The body as it came, of whatever encoding it says.
+    pub bytes: Vec<u8>,
 }
 
 impl Heard {
@@ -188,7 +190,7 @@ pub fn read(answer: &[u8]) -> Heard {
     let is_chunked =
         headers.iter().any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value == "chunked");
     let body = if is_chunked { dechunk(rest) } else { rest.to_vec() };
-    Heard { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+    Heard { status, headers, body: String::from_utf8_lossy(&body).into_owned(), bytes: body }
 }
 
 fn dechunk(mut rest: &[u8]) -> Vec<u8> {
