@@ -2,6 +2,7 @@
 //!
 //! One binary, a file a behaviour; a test is named by the sentence that it holds the outpost to.
 
+mod alike;
 mod attack;
 mod consistency;
 mod crash;
@@ -14,6 +15,7 @@ mod offline;
 mod process;
 mod program;
 mod promises;
+mod record;
 mod transcripts;
 mod wire;
 mod writes;
