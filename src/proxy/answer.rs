@@ -91,7 +91,8 @@ impl Proxy {
                 // What is shown in spite of a doubt is for now: kept, it would be shown to those who can do better.
                 let is_certain = is_for_ever(operation)
                     || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation, &snapshot));
-                if is_certain && operation.route != Route::Lookup && operation.route != Route::RootPost {
+                // The key does not hold a body.
+                if is_certain && operation.method != http::Method::POST {
                     self.rendered.put(key, rendered.clone());
                 }
                 self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
@@ -109,13 +110,7 @@ impl Proxy {
             R::RootPost if ask.body.is_empty() || &ask.body[..] == b"{}" => {
                 Verdict::Known(200, bytes::Bytes::from_static(b"{}"))
             }
-            // What a list lacks is said to be absent, which is not known before a first pass has ended.
-            R::Subjects | R::Schemas | R::SubjectsById | R::VersionsById | R::IdsByGuid | R::ReferencedBy
-                if !snapshot.is_whole() =>
-            {
-                Verdict::Unknown(Why::Absent)
-            }
-            _ => answer(operation, snapshot, form),
+            _ => answer(operation, snapshot, form, &ask.body),
         }
     }
 
