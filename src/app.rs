@@ -114,7 +114,7 @@ impl App {
         app.upkeep.push(upkeep.spawn(run_importer(importer, stop.clone())));
         // The admin port goes on while the data port drains: a probe must hear that it does.
         let closing = CancellationToken::new();
-        app.upkeep.push(upkeep.spawn(admin_listener.serve(admin::Service(admin), closing.clone())));
+        app.upkeep.push(upkeep.spawn(admin_listener.serve(move |_| admin::Service(admin.clone()), closing.clone())));
         // Whoever still waits for the primary then is told so, rather than cut off.
         app.upkeep.push(upkeep.spawn(cancel_after(stop.clone(), last_call, config.limits.drain.mul_f64(0.8))));
         // Usually the process has ended before.

@@ -5,6 +5,7 @@
 //! room, so a request that skipped a question does not compile.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::HeaderMap;
 
@@ -27,7 +28,7 @@ impl Caller {
 #[derive(Debug)]
 pub struct Admitted {
     caller: Caller,
-    operation: Operation,
+    operation: Arc<Operation>,
 }
 
 impl Admitted {
@@ -37,7 +38,7 @@ impl Admitted {
     }
 
     /// What it asks for.
-    pub fn operation(&self) -> &Operation {
+    pub fn operation(&self) -> &Arc<Operation> {
         &self.operation
     }
 }
@@ -64,7 +65,7 @@ impl Admission {
     }
 
     /// Decides whether it may.
-    pub fn authorize(&self, caller: Caller, operation: Operation) -> Result<Admitted, Rejection> {
+    pub fn authorize(&self, caller: Caller, operation: Arc<Operation>) -> Result<Admitted, Rejection> {
         Ok(Admitted { caller, operation })
     }
 }

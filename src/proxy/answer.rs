@@ -9,6 +9,8 @@ use moka::future::Cache;
 use super::Proxy;
 use super::apply::is_registrys;
 use super::ask::Ask;
+use super::at_hand::AtHand;
+use super::dress::Dressed;
 use super::forward::call;
 use super::metrics::AnsweredBy;
 use super::refuse::Failure;
@@ -47,25 +49,6 @@ impl Proxy {
             }
         }
         let snapshot = self.parties.replica.snapshot();
-        let key = answer_key(operation, ask.form(&snapshot));
-        if let Some(hit) = self.rendered.get(&key, snapshot.generation()) {
-            self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
-            return Ok(self.own(&hit, ask));
-        }
-        // Apart, so that a hit does not make room for what only a miss needs: the room for the whole way of
-        // a request is set aside for each, and cost a hit more than anything else.
-        Box::pin(self.read_anew(routed, ask, snapshot, &key)).await
-    }
-
-    /// Answers a read whose answer is not at hand.
-    async fn read_anew(
-        self: &Arc<Self>,
-        routed: &Routed,
-        ask: &Ask,
-        snapshot: Arc<Snapshot>,
-        key: &str,
-    ) -> Result<Response<Body>, Failure> {
-        let operation = routed.addressed().operation();
         let form = ask.form(&snapshot);
         let snapshot = match self.settle(operation, ask, snapshot).await {
             Settled::Sure(snapshot) => snapshot,
@@ -87,19 +70,20 @@ impl Proxy {
         };
         match self.judge(operation, ask, &snapshot, form) {
             Verdict::Known(status, body) => {
-                let rendered = Rendered { generation: snapshot.generation(), status, body };
+                let dressed = Dressed::apart(status, body, &ask.media, ask.manner).await;
+                self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
+                let response = self.go_out(&dressed, ask);
                 // What is shown in spite of a doubt is for now: kept, it would be shown to those who can do better.
                 let is_certain = is_for_ever(operation)
                     || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation, &snapshot));
-                // The key does not hold a body.
-                if is_certain && operation.method != http::Method::POST {
-                    self.rendered.put(key, rendered.clone());
+                if let Some(spelling) = ask.spelling.as_deref().filter(|_| is_certain && !is_strange) {
+                    let answer = AtHand { operation: operation.clone(), generation: snapshot.generation(), dressed };
+                    self.answers.put(spelling, answer);
                 }
-                self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
-                Ok(self.own(&rendered, ask))
+                Ok(response)
             }
             Verdict::Refused(refusal) => Err(Failure::refused(refusal, ask)),
-            Verdict::Unknown(why) => self.read_through(routed, ask, key, why).await,
+            Verdict::Unknown(why) => self.read_through(routed, ask, form, why).await,
         }
     }
 
@@ -133,12 +117,12 @@ impl Proxy {
         self: &Arc<Self>,
         routed: &Routed,
         ask: &Ask,
-        key: &str,
+        form: Form,
         why: Why,
     ) -> Result<Response<Body>, Failure> {
         let operation = routed.addressed().operation();
         let outcome = match why {
-            Why::Absent => self.one_flight(routed, ask, key).await,
+            Why::Absent => self.one_flight(routed, ask, form).await,
             Why::PrimaryOnly | Why::Unsupported(_) => self.ask_and_learn(routed, ask).await.map(Arc::new),
         };
         match (outcome, why) {
@@ -158,7 +142,7 @@ impl Proxy {
     }
 
     /// Everyone who asks the same at the same time shares one call.
-    async fn one_flight(self: &Arc<Self>, routed: &Routed, ask: &Ask, key: &str) -> Result<Arc<Answer>, Failure> {
+    async fn one_flight(self: &Arc<Self>, routed: &Routed, ask: &Ask, form: Form) -> Result<Arc<Answer>, Failure> {
         let replica = &self.parties.replica;
         // What was asked before a write, or before the replica changed, is no answer after it.
         let mut flight = format!(
@@ -167,7 +151,7 @@ impl Proxy {
             replica.snapshot().generation(),
             ask.media.to_str().unwrap_or_default()
         );
-        flight.push_str(key);
+        flight.push_str(&answer_key(routed.addressed().operation(), form));
         flight.push_str(&format!(" {}\n", ask.body.len()));
         flight.push_str(&String::from_utf8_lossy(&ask.body));
         if ask.method == http::Method::HEAD {

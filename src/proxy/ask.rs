@@ -8,8 +8,10 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use hyper::body::{Body as _, Incoming};
 
 use super::Visit;
+use super::dress::Manner;
+use super::headers::{UNKNOWN_PROPERTIES, takes_unknown};
 use super::refuse::Failure;
-use super::stack::InFlight;
+use crate::body::Permit;
 use crate::protocol::endpoints::Route;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
@@ -31,7 +33,11 @@ pub(super) struct Ask {
     pub(super) request_id: HeaderValue,
     pub(super) peer: std::net::SocketAddr,
     pub(super) tls: bool,
-    _place: Arc<InFlight>,
+    /// How our own answer goes out.
+    pub(super) manner: Manner,
+    /// The words by which the answer can be found again, if the request is as usual.
+    pub(super) spelling: Option<Arc<[u8]>>,
+    _permit: Arc<Permit>,
     pub(super) read_deadline: tokio::time::Instant,
     pub(super) write_deadline: tokio::time::Instant,
 }
@@ -52,6 +58,7 @@ impl Ask {
             media::admit(&head.headers).map_err(|why| Failure::Media(why, media::of_refusal(&head.headers)))?;
             media::negotiate(&head.headers).map_err(|why| Failure::Media(why, media::DEFAULT))?
         };
+        let manner = Manner::of(&head.method, &head.headers);
         // Most requests have no body, and need no clock for it.
         let body = if body.is_end_stream() { Bytes::new() } else { Box::pin(read_whole(body, limits)).await? };
         Ok(Self {
@@ -61,9 +68,11 @@ impl Ask {
             body,
             media,
             request_id: visit.request_id.clone(),
-            peer: visit.peer,
-            tls: visit.tls,
-            _place: visit.place.clone(),
+            peer: visit.peer.address,
+            tls: visit.peer.tls,
+            manner,
+            spelling: visit.spelling.clone(),
+            _permit: visit.permit.clone(),
             read_deadline: visit.deadline(limits.read),
             write_deadline: visit.deadline(limits.write),
         })
@@ -71,8 +80,7 @@ impl Ask {
 
     /// Whether the client takes fields that it may not know (WIRE.md § 8.4).
     pub(super) fn accepts_unknown(&self) -> bool {
-        let header = self.headers.get("confluent-accept-unknown-properties");
-        header.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+        self.headers.get(UNKNOWN_PROPERTIES).is_some_and(takes_unknown)
     }
 
     /// The text of a header, if there is one and it is text.

@@ -43,6 +43,14 @@ const KEPT_BACK: [HeaderName; 16] = [
 /// The header by which one request is followed through all logs.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The header by which a client says that it takes fields that it may not know (WIRE.md § 8.4).
+pub(super) const UNKNOWN_PROPERTIES: HeaderName = HeaderName::from_static("confluent-accept-unknown-properties");
+
+/// Whether it does.
+pub(super) fn takes_unknown(value: &HeaderValue) -> bool {
+    value.as_bytes().eq_ignore_ascii_case(b"true")
+}
+
 /// The name by which this process knows itself in `Via`.
 #[derive(Debug)]
 pub(super) struct Pseudonym(String);
@@ -66,8 +74,7 @@ pub(super) fn to_primary(ask: &Ask, pseudonym: &Pseudonym, read_here: bool) -> H
     let mut headers = HeaderMap::new();
     for (name, value) in &ask.headers {
         // What a client may know is our business: the primary is always asked for everything.
-        let passes = PASSED.contains(name)
-            || (name.as_str().starts_with("confluent-") && *name != "confluent-accept-unknown-properties");
+        let passes = PASSED.contains(name) || (name.as_str().starts_with("confluent-") && *name != UNKNOWN_PROPERTIES);
         // What we read ourselves must come as it is.
         let unwanted = read_here && *name == header::ACCEPT_ENCODING;
         if passes && !unwanted && !named.contains(name.as_str()) {
@@ -125,7 +132,15 @@ fn connection_options(headers: &HeaderMap) -> HashSet<String> {
 pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let mut values = headers.get_all(&REQUEST_ID).iter();
     match (values.next(), values.next()) {
-        (Some(only), None) if !only.as_bytes().iter().all(u8::is_ascii_whitespace) => only.clone(),
+        (only, None) => only_id(only),
+        _ => only_id(None),
+    }
+}
+
+/// The same, of a request that has not more than one.
+pub(super) fn only_id(brought: Option<&HeaderValue>) -> HeaderValue {
+    match brought {
+        Some(only) if !only.as_bytes().iter().all(u8::is_ascii_whitespace) => only.clone(),
         _ => {
             let mut fresh = uuid::Uuid::encode_buffer();
             let fresh = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut fresh);

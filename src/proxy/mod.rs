@@ -7,6 +7,8 @@
 mod answer;
 mod apply;
 mod ask;
+mod at_hand;
+mod dress;
 mod forward;
 mod headers;
 mod learn;
@@ -17,30 +19,32 @@ mod settle;
 mod stack;
 mod trim;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Response, Uri};
+use http::{HeaderMap, Response, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
-use crate::body::Body;
+use crate::body::{Body, Permit};
 use crate::protocol::endpoints::Effect;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::QualifiedSubject;
-use crate::replica::{RenderedAnswers, Replica, Reread};
+use crate::replica::{Replica, Reread};
 use crate::routing::{Contexts, Destination, Modes};
-use crate::server::{Limits, examine};
+use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 use crate::upstream::Registry;
 
 pub use metrics::Metrics;
-pub use stack::Stack;
+pub use stack::{Guest, Passage, Stack};
 
 use ask::Ask;
+use at_hand::{AnswersAtHand, AtHand, Look};
 use headers::Pseudonym;
 use refuse::Failure;
 
@@ -65,7 +69,7 @@ pub struct Proxy {
     contexts: Contexts,
     modes: Modes,
     limits: Limits,
-    rendered: RenderedAnswers,
+    answers: AnswersAtHand,
     flights: answer::Flights,
     pseudonym: Pseudonym,
     started: Instant,
@@ -81,7 +85,7 @@ impl Proxy {
             admission: Admission,
             contexts: Contexts,
             modes: Modes::default(),
-            rendered: RenderedAnswers::with_room(limits.answers.as_u64()),
+            answers: AnswersAtHand::with_room(limits.answers.as_u64()),
             flights: answer::flights(),
             pseudonym: Pseudonym::random(),
             started: Instant::now(),
@@ -101,9 +105,20 @@ impl Proxy {
         self.carrying.wait().await;
     }
 
-    /// Bytes of rendered answers held.
+    /// Bytes of answers at hand.
     pub fn rendered_bytes(&self) -> u64 {
-        self.rendered.bytes()
+        self.answers.bytes()
+    }
+
+    /// The answer to a request that was answered before, if nothing it was made of has changed since. The same
+    /// steps as in `answer`, except that the head is known to be good and understood by how it is spelt.
+    fn at_hand(&self, look: &Look<'_>, headers: &HeaderMap, peer: SocketAddr) -> Option<Arc<AtHand>> {
+        let caller = self.admission.authenticate(headers, peer).ok()?;
+        let found = self.answers.get(&look.spelling)?;
+        let admitted = self.admission.authorize(caller, found.operation.clone()).ok()?;
+        let routed = self.modes.route(self.contexts.address(admitted)).ok()?;
+        let is_current = found.generation == self.parties.replica.generation();
+        (is_current && routed.destination() == Destination::Replica).then_some(found)
     }
 
     /// The way of a request, from its head to its answer.
@@ -115,9 +130,9 @@ impl Proxy {
     ) -> Result<Response<Body>, Failure> {
         examine(head)?;
         self.pseudonym.refuse_loop(&head.headers)?;
-        let caller = self.admission.authenticate(&head.headers, visit.peer)?;
+        let caller = self.admission.authenticate(&head.headers, visit.peer.address)?;
         let operation = Operation::classify(&head.method, path(&head.uri), head.uri.query().unwrap_or_default())?;
-        let admitted = self.admission.authorize(caller, operation)?;
+        let admitted = self.admission.authorize(caller, Arc::new(operation))?;
         let addressed = self.contexts.address(admitted);
         visit.understood(addressed.operation());
         let ask = Ask::read(head, body, visit, addressed.operation(), &self.limits).await?;
@@ -142,10 +157,11 @@ fn path(uri: &Uri) -> &str {
 /// One request's passage: what is known of it before it is understood.
 struct Visit {
     request_id: http::HeaderValue,
-    peer: std::net::SocketAddr,
-    tls: bool,
+    peer: Arc<Peer>,
     began: Instant,
-    place: Arc<stack::InFlight>,
+    permit: Arc<Permit>,
+    /// How the request is spelt, if it is as usual.
+    spelling: Option<Arc<[u8]>>,
     seen: std::sync::OnceLock<Seen>,
 }
 

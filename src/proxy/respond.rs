@@ -1,9 +1,10 @@
 //! Answers on their way out: ours, with the registry's headers, and the primary's, relayed.
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::Proxy;
 use super::ask::Ask;
+use super::dress::{Dressed, compress, framed, is_compressed};
 use super::headers::{REQUEST_ID, from_primary};
 use super::refuse::Failure;
 use super::trim::trimmed;
@@ -18,20 +19,13 @@ use crate::upstream::Answer;
 impl Proxy {
     /// Our own answer, in the registry's clothes.
     pub(super) fn own(&self, answer: &Rendered, ask: &Ask) -> Response<Body> {
-        let whole = answer.body.clone();
-        let mut response = Response::new(if ask.method == Method::HEAD { Body::empty() } else { Body::whole(whole) });
-        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-        let headers = response.headers_mut();
-        if matches!(ask.method, Method::GET | Method::POST) {
-            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        }
-        headers.insert(REQUEST_ID, ask.request_id.clone());
-        if answer.status != 204 {
-            headers.insert(header::CONTENT_TYPE, ask.media.clone());
-        }
-        if ask.method == Method::HEAD {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
-        }
+        let dressed = Dressed::new(answer.status, answer.body.clone(), &ask.media, ask.manner);
+        self.go_out(&dressed, ask)
+    }
+
+    /// The same of one that was dressed already.
+    pub(super) fn go_out(&self, dressed: &Dressed, ask: &Ask) -> Response<Body> {
+        let mut response = dressed.response(HeaderMap::with_capacity(8), ask.request_id.clone());
         self.tell_age(&mut response);
         response
     }
@@ -42,9 +36,9 @@ impl Proxy {
     }
 
     /// While the primary is away, an answer says how old what it is made of may be.
-    fn tell_age(&self, response: &mut Response<Body>) {
-        let reachability = self.parties.primary.reachability();
-        if reachability.unreachable_since.is_some() {
+    pub(super) fn tell_age(&self, response: &mut Response<Body>) {
+        if self.parties.primary.is_away() {
+            let reachability = self.parties.primary.reachability();
             let age = match reachability.last_answer {
                 Some(last) => last.elapsed().as_secs(),
                 None => self.age_before_start(),
@@ -90,10 +84,15 @@ fn relay(answer: &Answer, ask: &Ask) -> Response<Body> {
         headers.insert(header::CONTENT_TYPE, media::DEFAULT);
         headers.remove(header::CONTENT_ENCODING);
     }
-    let mut response = Response::new(if ask.method == Method::HEAD { Body::empty() } else { Body::whole(body) });
+    let is_coded = headers.contains_key(header::CONTENT_ENCODING);
+    if ask.manner.takes_gzip && !is_coded && is_compressed(answer.status, body.len()) {
+        body = compress(&body);
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    let mut response = Response::new(if ask.manner.is_head { Body::empty() } else { framed(body) });
     *response.status_mut() = answer.status;
     headers.insert(REQUEST_ID, ask.request_id.clone());
-    if ask.method == Method::HEAD
+    if ask.manner.is_head
         && let Some(length) = answer.headers.get(header::CONTENT_LENGTH)
     {
         headers.insert(header::CONTENT_LENGTH, length.clone());

@@ -9,57 +9,95 @@ use std::time::Duration;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::headers::request_id;
+use super::at_hand::Look;
+use super::headers::{REQUEST_ID, only_id, request_id};
+use super::metrics::AnsweredBy;
 use super::refuse::{Failure, response};
 use super::{Proxy, Visit};
-use crate::body::Body;
-use crate::server::Peer;
+use crate::body::{Body, Held, InFlight};
+use crate::server::{Peer, Reception};
 
-/// The proxy as a service that cannot fail.
+/// The proxy behind what any HTTP service needs: the reception of the data port.
 #[derive(Clone)]
 pub struct Stack {
     proxy: Arc<Proxy>,
-    in_flight: Arc<Semaphore>,
+    in_flight: Arc<InFlight>,
     last_call: CancellationToken,
 }
 
 impl Stack {
     /// Puts the limits around a proxy. After `last_call` nobody waits for the primary any more.
     pub fn around(proxy: Arc<Proxy>, last_call: CancellationToken) -> Self {
-        let in_flight = Arc::new(Semaphore::new(proxy.limits.in_flight));
+        let in_flight = InFlight::limited(proxy.limits.in_flight, proxy.parties.metrics.in_flight.clone());
         Self { proxy, in_flight, last_call }
     }
+}
 
-    async fn serve(self, request: Request<Incoming>) -> Response<Body> {
-        let began = Instant::now();
+impl Reception for Stack {
+    type Guest = Guest;
+
+    fn receive(&self, peer: Peer) -> Guest {
+        Guest(Arc::new(Received { stack: self.clone(), peer: Arc::new(peer) }))
+    }
+}
+
+/// The service of one connection. It cannot fail.
+#[derive(Clone)]
+pub struct Guest(Arc<Received>);
+
+struct Received {
+    stack: Stack,
+    peer: Arc<Peer>,
+}
+
+impl Received {
+    /// Answers at once what has its answer at hand: the way of a request (`Proxy::answer`) without a step that
+    /// could have to wait. `None`, which is no verdict, for everything else.
+    fn answer_at_once(&self, request: &mut Request<Incoming>, began: Instant) -> Option<Response<Body>> {
+        let Stack { proxy, in_flight, .. } = &self.stack;
+        let look = Look::at(request)?;
+        let answer = proxy.at_hand(&look, request.headers(), self.peer.address)?;
+        let permit = in_flight.enter()?;
+        let request_id = only_id(look.request_id);
+        let metrics = &proxy.parties.metrics;
+        metrics.answered(answer.operation.route, AnsweredBy::Replica);
+        let mut response = answer.dressed.response(std::mem::take(request.headers_mut()), request_id);
+        proxy.tell_age(&mut response);
+        let took = began.elapsed();
+        metrics.finished(response.status().as_u16(), took);
+        tracing::debug!(request_id = ?response.headers().get(REQUEST_ID), method = %request.method(),
+            operation = answer.operation.route.name(), subject = %answer.operation.subject,
+            status = response.status().as_u16(), ?took, "read");
+        Some(response.map(|body| body.holding(Held::Alone(permit))))
+    }
+
+    async fn serve(self: Arc<Self>, request: Request<Incoming>, began: Instant) -> Response<Body> {
+        let Stack { proxy, in_flight, last_call } = &self.stack;
         let request_id = request_id(request.headers());
         let method = request.method().clone();
-        let metrics = &self.proxy.parties.metrics;
-        let Ok(permit) = self.in_flight.try_acquire_owned() else {
+        let metrics = &proxy.parties.metrics;
+        let Some(permit) = in_flight.enter().map(Arc::new) else {
             metrics.shed.inc();
             return response(&Failure::Overloaded, &method, request.headers(), &request_id);
         };
-        metrics.in_flight.inc();
-        let place = Arc::new(InFlight { _permit: permit, gauge: metrics.in_flight.clone() });
-        let peer = request.extensions().get::<Peer>();
+        let spelling = Look::at(&request).map(|look| Arc::from(look.spelling.as_bytes()));
         let visit = Visit {
             request_id,
-            peer: peer.map_or_else(|| ([0, 0, 0, 0], 0).into(), |peer| peer.address),
-            tls: peer.is_some_and(|peer| peer.tls),
+            peer: self.peer.clone(),
             began,
-            place: place.clone(),
+            permit: permit.clone(),
+            spelling,
             seen: OnceLock::new(),
         };
         let (mut head, body) = request.into_parts();
         // Longer than any step's own limit: it catches what no step thought of.
-        let limits = &self.proxy.limits;
+        let limits = &proxy.limits;
         let limit = limits.body_time + limits.read.max(limits.write) + limits.read;
-        let answered = tokio::time::timeout(limit, self.proxy.answer(&mut head, body, &visit));
-        let outcome = match self.last_call.run_until_cancelled(answered).await {
+        let answered = tokio::time::timeout(limit, proxy.answer(&mut head, body, &visit));
+        let outcome = match last_call.run_until_cancelled(answered).await {
             Some(outcome) => outcome.unwrap_or(Err(Failure::Late)),
             None => Err(Failure::Ending { wrote: visit.seen.get().is_some_and(|seen| seen.is_write) }),
         };
@@ -73,21 +111,7 @@ impl Stack {
         let took = began.elapsed();
         metrics.finished(answer.status().as_u16(), took);
         log(&answer, &visit, &method, took);
-        answer.map(|body| body.guarded(place))
-    }
-}
-
-/// A place among those in flight, given back when the last one who holds it is done: the body of the
-/// answer, or a write that goes on without its client.
-#[derive(Debug)]
-pub(super) struct InFlight {
-    _permit: tokio::sync::OwnedSemaphorePermit,
-    gauge: prometheus_client::metrics::gauge::Gauge,
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.gauge.dec();
+        answer.map(|body| body.holding(Held::Shared(permit)))
     }
 }
 
@@ -122,23 +146,45 @@ fn log(answer: &Response<Body>, visit: &Visit, method: &Method, took: Duration) 
     let Some(seen) = visit.seen.get() else { return };
     let status = answer.status().as_u16();
     if seen.is_write {
-        tracing::info!(request_id = ?visit.request_id, peer = %visit.peer, operation = seen.route.name(), subject = %seen.subject, status, ?took, "write");
+        tracing::info!(request_id = ?visit.request_id, peer = %visit.peer.address, operation = seen.route.name(), subject = %seen.subject, status, ?took, "write");
     } else {
         tracing::debug!(request_id = ?visit.request_id, %method, operation = seen.route.name(), subject = %seen.subject, status, ?took, "read");
     }
 }
 
-impl tower::Service<Request<Incoming>> for Stack {
+impl tower::Service<Request<Incoming>> for Guest {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Passage;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let stack = self.clone();
-        Box::pin(async move { Ok(stack.serve(request).await) })
+    fn call(&mut self, mut request: Request<Incoming>) -> Passage {
+        let began = Instant::now();
+        match self.0.answer_at_once(&mut request, began) {
+            Some(response) => Passage::Ended(Some(response)),
+            None => Passage::Under(Box::pin(self.0.clone().serve(request, began))),
+        }
+    }
+}
+
+/// A request on its way to its answer, or there already.
+pub enum Passage {
+    /// There; taken out once.
+    Ended(Option<Response<Body>>),
+    /// On its way.
+    Under(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl Future for Passage {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ended(response) => Poll::Ready(Ok(response.take().expect("BUG: polled after it was ready"))),
+            Self::Under(way) => way.as_mut().poll(cx).map(Ok),
+        }
     }
 }

@@ -24,7 +24,7 @@ pub use change::{Change, IdConflict};
 pub use digest::Digest;
 pub use index::{ContextState, Holder, SubjectState};
 pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, associations};
-pub use rendered::{Rendered, RenderedAnswers, key as answer_key};
+pub use rendered::{Rendered, key as answer_key};
 pub use reread::{NotReread, Reread, Urgency};
 pub use snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot, Spelling};
 
@@ -123,6 +123,11 @@ impl Replica {
     /// The state of now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// The generation of the state of now.
+    pub fn generation(&self) -> u64 {
+        self.current.load().generation
     }
 
     /// To be taken before the primary is asked.

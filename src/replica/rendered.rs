@@ -1,7 +1,6 @@
-//! Answers that were rendered once: a cache, never the truth.
+//! An answer as the replica gives it, and what tells two questions apart.
 
 use bytes::Bytes;
-use moka::sync::Cache;
 
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::Form;
@@ -15,37 +14,6 @@ pub struct Rendered {
     pub status: u16,
     /// The body.
     pub body: Bytes,
-}
-
-/// The cache of rendered answers, bounded by bytes.
-pub struct RenderedAnswers(Cache<Box<str>, Rendered>);
-
-impl RenderedAnswers {
-    /// Room for `bytes` of keys and bodies.
-    pub fn with_room(bytes: u64) -> Self {
-        #[allow(clippy::borrowed_box, reason = "the weigher is given a reference to the key's own type")]
-        let weight = |key: &Box<str>, answer: &Rendered| {
-            // What moka itself holds for an entry, roughly.
-            const OVERHEAD: usize = 160;
-            u32::try_from(key.len() + answer.body.len() + OVERHEAD).unwrap_or(u32::MAX)
-        };
-        Self(Cache::builder().max_capacity(bytes).weigher(weight).build())
-    }
-
-    /// The answer under a key, if it was rendered from this generation.
-    pub fn get(&self, key: &str, generation: u64) -> Option<Rendered> {
-        self.0.get(key).filter(|answer| answer.generation == generation)
-    }
-
-    /// Keeps an answer.
-    pub fn put(&self, key: &str, answer: Rendered) {
-        self.0.insert(Box::from(key), answer);
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> u64 {
-        self.0.weighted_size()
-    }
 }
 
 /// The key of an answer: the request as it was understood, never its spelling.

@@ -4,6 +4,8 @@
 //! [`Modes::route`] says where it goes. Both take the proof of the step before them and give the
 //! proof for the next one.
 
+use std::sync::Arc;
+
 use crate::admission::Admitted;
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::error::Refusal;
@@ -20,7 +22,7 @@ pub struct Addressed {
 
 impl Addressed {
     /// What is asked for, under our names.
-    pub fn operation(&self) -> &Operation {
+    pub fn operation(&self) -> &Arc<Operation> {
         self.admitted.operation()
     }
 

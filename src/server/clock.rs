@@ -52,11 +52,15 @@ pub(super) enum Overdue {
     Linger,
 }
 
+/// Since when something lasts; not known yet while the connection's own task, which will look at the time
+/// when it has done what it can, is at it.
+type Since = Option<Instant>;
+
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Fresh(Instant),
-    Head(Instant),
-    Idle(Instant),
+    Head(Since),
+    Idle(Since),
     Busy,
     Closing(Instant),
 }
@@ -75,6 +79,8 @@ struct State {
     bodyless: bool,
     lingers: bool,
     drain_at: Option<Instant>,
+    /// Whether a change must wake the connection's task, because it is not at work itself.
+    is_watched: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +118,7 @@ impl Clock {
             bodyless: false,
             lingers: true,
             drain_at: None,
+            is_watched: false,
         };
         Self { protocol, patience, state: Mutex::new(state), waker: AtomicWaker::new() }
     }
@@ -139,14 +146,14 @@ impl Clock {
         state.phase = match (self.protocol, state.phase) {
             (Protocol::H1, Phase::Fresh(_) | Phase::Idle(_)) | (Protocol::H2, Phase::Fresh(_)) => {
                 state.lingers = true;
-                Phase::Head(Instant::now())
+                Phase::Head(None)
             }
             (_, phase) => phase,
         };
         // An HTTP/2 client may connect ahead of its first request; and when it is idle, its
         // bytes are answers to our pings more often than heads.
         if self.protocol == Protocol::H2 && state.received >= H2_OPENING && matches!(state.phase, Phase::Head(_)) {
-            state.phase = Phase::Idle(Instant::now());
+            state.phase = Phase::Idle(None);
         }
     }
 
@@ -167,15 +174,17 @@ impl Clock {
         if state.in_flight > 0 || matches!(state.phase, Phase::Closing(_)) {
             return;
         }
-        let now = Instant::now();
         state.phase = if self.protocol == Protocol::H1 && state.bodyless && !ends_a_head(state.tail) {
             // Part of the next head came along with this request, so there is no silence to wait for.
-            Phase::Head(now)
+            Phase::Head(None)
         } else {
-            Phase::Idle(now)
+            Phase::Idle(None)
         };
+        let is_watched = state.is_watched;
         drop(state);
-        self.waker.wake();
+        if is_watched {
+            self.waker.wake();
+        }
     }
 
     /// The socket takes no more for now.
@@ -206,7 +215,7 @@ impl Clock {
             && matches!(state.phase, Phase::Idle(_))
         {
             // hyper takes an answer as a whole and lets go of it; the client has it only now.
-            state.phase = Phase::Idle(Instant::now());
+            state.phase = Phase::Idle(None);
         }
     }
 
@@ -218,8 +227,11 @@ impl Clock {
             Some((_, since)) => *since = now,
             None => state.waiting.push((answer, now)),
         }
+        let is_watched = state.is_watched;
         drop(state);
-        self.waker.wake();
+        if is_watched {
+            self.waker.wake();
+        }
     }
 
     /// An answer does not wait for the client any more.
@@ -258,32 +270,41 @@ impl Clock {
         self.state().lingers
     }
 
-    /// When the connection has lasted too long as it is, and what to call that.
-    pub(super) fn due(&self) -> Option<(Instant, Overdue)> {
-        let state = self.state();
-        let phase = match state.phase {
-            Phase::Fresh(since) => Some((since + self.patience.first_byte, Overdue::FirstByte)),
-            Phase::Head(since) => Some((since + self.patience.head, Overdue::Head)),
-            Phase::Idle(_) if state.blocked.is_some() => None,
-            Phase::Idle(since) => Some((since + self.patience.idle, Overdue::Idle)),
-            Phase::Busy => None,
-            Phase::Closing(since) => Some((since + LINGER, Overdue::Linger)),
-        };
-        let is_quiet = matches!(state.phase, Phase::Fresh(_) | Phase::Idle(_)) && state.blocked.is_none();
-        let drained = state.drain_at.filter(|_| is_quiet).map(|at| (at, Overdue::Drained));
-        let oldest = state.waiting.iter().map(|(_, since)| *since).chain(state.blocked).min();
-        let stalled = oldest.map(|since| (since + self.patience.stalled, Overdue::Stalled));
-        phase.into_iter().chain(drained).chain(stalled).min_by_key(|(at, _)| *at)
-    }
-
-    /// From now on a change that comes from another task wakes this one.
-    pub(super) fn watch(&self, waker: &Waker) {
+    /// When the connection has lasted too long as it is, and what to call that. From `now` on a change that
+    /// comes from another task wakes this one.
+    pub(super) fn watch(&self, waker: &Waker, now: Instant) -> Option<(Instant, Overdue)> {
+        // Before the state is looked at, so that no change falls between the two.
         self.waker.register(waker);
+        let mut state = self.state();
+        state.is_watched = true;
+        state.due(&self.patience, now)
     }
 
     /// Changes made by the connection's own task need not wake it.
     pub(super) fn unwatch(&self) {
-        drop(self.waker.take());
+        self.state().is_watched = false;
+    }
+}
+
+impl State {
+    fn due(&mut self, patience: &Patience, now: Instant) -> Option<(Instant, Overdue)> {
+        let is_blocked = self.blocked.is_some();
+        let phase = match &mut self.phase {
+            Phase::Fresh(since) => Some((*since + patience.first_byte, Overdue::FirstByte)),
+            Phase::Head(since) => Some((*since.get_or_insert(now) + patience.head, Overdue::Head)),
+            Phase::Idle(_) if is_blocked => None,
+            Phase::Idle(since) => Some((*since.get_or_insert(now) + patience.idle, Overdue::Idle)),
+            Phase::Busy => None,
+            Phase::Closing(since) => Some((*since + LINGER, Overdue::Linger)),
+        };
+        if self.drain_at.is_none() && self.waiting.is_empty() && !is_blocked {
+            return phase;
+        }
+        let is_quiet = matches!(self.phase, Phase::Fresh(_) | Phase::Idle(_)) && !is_blocked;
+        let drained = self.drain_at.filter(|_| is_quiet).map(|at| (at, Overdue::Drained));
+        let oldest = self.waiting.iter().map(|(_, since)| *since).chain(self.blocked).min();
+        let stalled = oldest.map(|since| (since + patience.stalled, Overdue::Stalled));
+        phase.into_iter().chain(drained).chain(stalled).min_by_key(|(at, _)| *at)
     }
 }
 
@@ -300,7 +321,8 @@ mod tests {
     }
 
     fn left(clock: &Clock) -> Option<(u64, Overdue)> {
-        clock.due().map(|(at, overdue)| ((at - Instant::now()).as_secs(), overdue))
+        let now = Instant::now();
+        clock.watch(Waker::noop(), now).map(|(at, overdue)| ((at - now).as_secs(), overdue))
     }
 
     async fn pass(seconds: u64) {

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Response, Version};
-use hyper::body::{Body as _, Incoming};
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,14 +19,15 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::{Service, ServiceExt as _};
+use tower::Service;
 
 use super::Limits;
 use super::clock::{Clock, Overdue, Protocol};
+use super::drain::Drain;
 use super::gate::Place;
-use super::outgoing::{Outgoing, Turn};
 use super::stream::Watched;
 use super::tls::Certificate;
+use super::turns::Turns;
 use crate::body::Body;
 use crate::telemetry::Chain;
 
@@ -37,7 +37,7 @@ const STREAMS: u32 = 256;
 /// hyper insists on at least this much.
 const SMALLEST_BUFFER: usize = 8 * 1024;
 
-/// Who is at the other end of a connection; every request carries it among its extensions.
+/// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Address and port.
@@ -50,11 +50,45 @@ pub struct Peer {
     pub certificates: Arc<[CertificateDer<'static>]>,
 }
 
+/// Whoever receives connections: each gets a service of its own, which knows its peer.
+///
+/// Any closure from a [`Peer`] to a tower service is one.
+pub trait Reception: Clone + Send + 'static {
+    /// The service of one connection.
+    type Guest: Guest;
+
+    /// Makes the service of a connection that was just opened.
+    fn receive(&self, peer: Peer) -> Self::Guest;
+}
+
+/// A tower service that answers requests and cannot fail.
+pub trait Guest:
+    Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Guest for S where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<F, S> Reception for F
+where
+    F: Fn(Peer) -> S + Clone + Send + 'static,
+    S: Guest,
+{
+    type Guest = S;
+
+    fn receive(&self, peer: Peer) -> S {
+        self(peer)
+    }
+}
+
 /// The ways in which a connection is told to end before it wants to.
 #[derive(Clone)]
 pub(super) struct Ending {
     /// Finish what is under way, take nothing new.
-    pub(super) drain: CancellationToken,
+    pub(super) drain: Drain,
     /// Stop now.
     pub(super) abort: CancellationToken,
     pub(super) tasks: TaskTracker,
@@ -73,35 +107,34 @@ where
 }
 
 /// Serves one accepted connection.
-pub(super) async fn serve<S>(
+pub(super) async fn serve<R>(
     tcp: TcpStream,
     address: SocketAddr,
     certificate: Option<Arc<Certificate>>,
-    service: Visit<S>,
+    visit: Visit<R>,
 ) where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    R: Reception,
 {
     // Without it each answer would wait for the client's delayed acknowledgement of the one before.
     if tcp.set_nodelay(true).is_err() {
         return;
     }
     let mut peer =
-        Peer { address, tls: false, connection: service.place.connection, certificates: Arc::from(Vec::new()) };
+        Peer { address, tls: false, connection: visit.place.connection, certificates: Arc::from(Vec::new()) };
     let Some(certificate) = certificate else {
-        return converse(tcp, Protocol::H1, peer, service).await;
+        return converse(tcp, Protocol::H1, peer, visit).await;
     };
     // In boxes, so that plain connections do not carry the room for it about with them.
-    let handshake = Box::pin(timeout(service.place.limits().handshake, certificate.acceptor().accept(tcp)));
-    let stream = match service.ending.abort.run_until_cancelled(handshake).await {
+    let handshake = Box::pin(timeout(visit.place.limits().handshake, certificate.acceptor().accept(tcp)));
+    let stream = match visit.ending.abort.run_until_cancelled(handshake).await {
         Some(Ok(Ok(stream))) => stream,
         Some(Ok(Err(error))) => {
-            service.place.handshake_failed();
+            visit.place.handshake_failed();
             tracing::debug!(peer = %address, error = %Chain(&error), "TLS handshake failed");
             return;
         }
         Some(Err(_)) => {
-            service.place.handshake_failed();
+            visit.place.handshake_failed();
             tracing::debug!(peer = %address, "TLS handshake took too long");
             return;
         }
@@ -111,41 +144,26 @@ pub(super) async fn serve<S>(
     let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::H2 } else { Protocol::H1 };
     peer.tls = true;
     peer.certificates = session.peer_certificates().unwrap_or_default().iter().cloned().collect();
-    Box::pin(converse(stream, protocol, peer, service)).await;
+    Box::pin(converse(stream, protocol, peer, visit)).await;
 }
 
 /// What a connection needs besides its socket.
-pub(super) struct Visit<S> {
-    pub(super) service: S,
+pub(super) struct Visit<R> {
+    pub(super) reception: R,
     pub(super) place: Place,
     pub(super) ending: Ending,
 }
 
-async fn converse<T, S>(stream: T, protocol: Protocol, peer: Peer, visit: Visit<S>)
+async fn converse<T, R>(stream: T, protocol: Protocol, peer: Peer, visit: Visit<R>)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    R: Reception,
 {
-    let Visit { service, place, ending } = visit;
+    let Visit { reception, place, ending } = visit;
     let clock = Arc::new(Clock::new(protocol, place.limits()));
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&clock)));
-    let turns = Arc::clone(&clock);
     let address = peer.address;
-    let drain = ending.drain.clone();
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let bodyless = request.body().is_end_stream() && request.method() != Method::CONNECT;
-        let turn = Turn::begin(Arc::clone(&turns), bodyless);
-        let answer = answer(service.clone(), request, peer.clone());
-        let drain = drain.clone();
-        async move {
-            let mut response = answer.await?;
-            if protocol == Protocol::H1 && drain.is_cancelled() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response.map(|body| Outgoing::new(body, turn)))
-        }
-    });
+    let service = Turns::new(reception.receive(peer), Arc::clone(&clock), ending.drain.clone());
     let drive = async {
         match protocol {
             Protocol::H1 => {
@@ -171,21 +189,6 @@ where
             tracing::warn!(peer = %address, "connection closed in the middle of a request, the drain took too long")
         }
     }
-}
-
-/// Asks the service.
-async fn answer<S>(service: S, mut request: Request<Incoming>, peer: Peer) -> Result<Response<Body>, Infallible>
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-{
-    // What follows a CONNECT is meant for a tunnel, and must not be read as the next request.
-    let closes = request.method() == Method::CONNECT && request.version() != Version::HTTP_2;
-    request.extensions_mut().insert(peer);
-    let mut response = service.oneshot(request).await?;
-    if closes {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response)
 }
 
 fn http1(limits: &Limits) -> http1::Builder {
@@ -220,13 +223,13 @@ enum Outcome<E> {
     Cut(Overdue),
 }
 
+/// A timer may ring a little late, and the clock is read a little before it is asked.
+const SLACK: Duration = Duration::from_millis(2);
+
 /// Polls a connection until it ends or its clock says that it has to.
-async fn drive<C: GracefulConnection>(
-    mut connection: Pin<Box<C>>,
-    clock: &Clock,
-    drain: &CancellationToken,
-) -> Outcome<C::Error> {
-    let mut drain = pin!(drain.cancelled());
+async fn drive<C: GracefulConnection>(mut connection: Pin<Box<C>>, clock: &Clock, drain: &Drain) -> Outcome<C::Error> {
+    let mut told = pin!(drain.told());
+    let mut is_listening = false;
     let mut draining = false;
     let mut alarm = pin!(sleep_until(Instant::now()));
     let mut armed = false;
@@ -234,19 +237,26 @@ async fn drive<C: GracefulConnection>(
     std::future::poll_fn(|cx| {
         loop {
             clock.unwatch();
-            if !draining && drain.as_mut().poll(cx).is_ready() {
-                draining = true;
-                if clock.drain() {
-                    connection.as_mut().graceful_shutdown();
+            // Whoever is told stays told, so there is nothing to ask between the first time and the drain.
+            if !draining && (!is_listening || drain.has_begun()) {
+                is_listening = true;
+                if told.as_mut().poll(cx).is_ready() {
+                    draining = true;
+                    if clock.drain() {
+                        connection.as_mut().graceful_shutdown();
+                    }
                 }
             }
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(retired.map_or(Outcome::Ended(ended), Outcome::Cut));
             }
-            clock.watch(cx.waker());
-            let Some((at, overdue)) = clock.due() else { return Poll::Pending };
+            let now = Instant::now();
+            let Some((at, overdue)) = clock.watch(cx.waker(), now) else { return Poll::Pending };
             // Most requests end long before the alarm, so it is only ever set anew when it must ring
             // earlier, or when it has rung.
+            if armed && alarm.deadline() <= at && now + SLACK < alarm.deadline() {
+                return Poll::Pending;
+            }
             if !armed || alarm.deadline() > at {
                 alarm.as_mut().reset(at);
                 armed = true;
@@ -284,16 +294,17 @@ mod tests {
     /// A client's end of a connection on which every request is answered with `size` bytes.
     async fn client(size: usize) -> DuplexStream {
         let (client, server) = tokio::io::duplex(1024);
-        let service = tower::service_fn(move |_: Request<Incoming>| async move {
-            Ok::<_, Infallible>(Response::new(Body::whole(vec![b'x'; size])))
-        });
+        let reception = move |_: Peer| {
+            tower::service_fn(move |_: Request<Incoming>| async move {
+                Ok::<_, Infallible>(Response::new(Body::whole(vec![b'x'; size])))
+            })
+        };
         let gate = Gate::new("data", &Limits::default(), &Metrics::default());
-        let ending =
-            Ending { drain: CancellationToken::new(), abort: CancellationToken::new(), tasks: TaskTracker::new() };
+        let ending = Ending { drain: Drain::default(), abort: CancellationToken::new(), tasks: TaskTracker::new() };
         let place = gate.admit(gate.room().await);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let peer = Peer { address, tls: false, connection: place.connection, certificates: Arc::from(Vec::new()) };
-        let connection = converse(server, Protocol::H1, peer, Visit { service, place, ending });
+        let connection = converse(server, Protocol::H1, peer, Visit { reception, place, ending });
         assert!(
             size_of_val(&connection) < 4096,
             "{} bytes for a connection that does nothing",

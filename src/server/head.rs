@@ -107,19 +107,31 @@ fn host(head: &Parts) -> Result<(), HeadError> {
 
 /// Names as DNS and container networks have them, addresses, and an optional port. Less than the
 /// grammar of RFC 3986, which would allow a comma and with it two hosts in one.
-fn is_host(text: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(text) else { return false };
-    if let Some(rest) = text.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else { return false };
-        return address.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port));
+pub fn is_host(text: &[u8]) -> bool {
+    let name = text.iter().position(|byte| !is_in_name(*byte)).unwrap_or(text.len());
+    match &text[name..] {
+        [] => name > 0,
+        [b':', port @ ..] => name > 0 && is_port(port),
+        [b'[', rest @ ..] if name == 0 => is_address(rest),
+        _ => false,
     }
-    let (name, port) = text.split_once(':').unwrap_or((text, ""));
-    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    !name.is_empty() && name.bytes().all(in_name) && is_port(port)
 }
 
-fn is_port(text: &str) -> bool {
-    text.is_empty() || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())
+fn is_in_name(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
+}
+
+fn is_address(text: &[u8]) -> bool {
+    let Some((address, port)) = std::str::from_utf8(text).ok().and_then(|text| text.split_once(']')) else {
+        return false;
+    };
+    address.parse::<Ipv6Addr>().is_ok()
+        && (port.is_empty() || port.strip_prefix(':').is_some_and(|port| is_port(port.as_bytes())))
+}
+
+fn is_port(text: &[u8]) -> bool {
+    let digits = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.is_some_and(|digits| digits.is_empty() || digits.parse::<u16>().is_ok())
 }
 
 fn framing(head: &Parts) -> Result<(), HeadError> {

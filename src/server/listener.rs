@@ -1,26 +1,22 @@
 //! The accept loop of one listener, and its drain.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
 
 use super::ListenerConfig;
-use super::connection::{Ending, Visit, serve};
+use super::connection::{Ending, Reception, Visit, serve};
+use super::drain::Drain;
 use super::gate::Gate;
 use super::tls::{Certificate, TlsError};
-use crate::body::Body;
 use crate::telemetry::Chain;
 
 /// Connections that the system keeps for us until they are accepted.
@@ -86,12 +82,8 @@ impl Listener {
 
     /// Serves until `drain` is cancelled, and then for as long as requests in flight need, at most
     /// until the drain limit.
-    pub async fn serve<S>(self, service: S, drain: CancellationToken)
-    where
-        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-        S::Future: Send,
-    {
-        let ending = Ending { drain, abort: CancellationToken::new(), tasks: TaskTracker::new() };
+    pub async fn serve(self, reception: impl Reception, drain: CancellationToken) {
+        let ending = Ending { drain: Drain::default(), abort: CancellationToken::new(), tasks: TaskTracker::new() };
         // Whoever drops this future does not want connections that go on without it.
         let _aborts = ending.abort.clone().drop_guard();
         let Self { socket, address, gate, certificate } = self;
@@ -102,11 +94,12 @@ impl Listener {
             }
         };
         let limit = gate.limits().drain;
-        let house = House { gate, certificate: certificate.clone(), service, ending: ending.clone() };
+        let house = House { gate, certificate: certificate.clone(), reception, ending: ending.clone() };
         tokio::select! {
-            () = house.accept(&socket, address) => {}
+            () = house.accept(&socket, address, &drain) => {}
             () = upkeep => {}
         }
+        ending.drain.begin();
         house.accept_queued(socket);
         ending.tasks.close();
         if timeout(limit, ending.tasks.wait()).await.is_err() {
@@ -118,26 +111,22 @@ impl Listener {
 }
 
 /// What accepted connections are led into.
-struct House<S> {
+struct House<R> {
     gate: Gate,
     certificate: Option<Arc<Certificate>>,
-    service: S,
+    reception: R,
     ending: Ending,
 }
 
-impl<S> House<S>
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    async fn accept(&self, socket: &TcpListener, address: SocketAddr) {
+impl<R: Reception> House<R> {
+    async fn accept(&self, socket: &TcpListener, address: SocketAddr, drain: &CancellationToken) {
         let mut pause = Pause::default();
         loop {
             let next = async {
                 let permit = self.gate.room().await;
                 (permit, self.next(socket, address, &mut pause).await)
             };
-            let Some((permit, (tcp, peer))) = self.ending.drain.run_until_cancelled(next).await else { return };
+            let Some((permit, (tcp, peer))) = drain.run_until_cancelled(next).await else { return };
             self.begin(permit, tcp, peer);
         }
     }
@@ -176,7 +165,7 @@ where
 
     fn begin(&self, permit: OwnedSemaphorePermit, tcp: TcpStream, peer: SocketAddr) {
         let place = self.gate.admit(permit);
-        let visit = Visit { service: self.service.clone(), place, ending: self.ending.clone() };
+        let visit = Visit { reception: self.reception.clone(), place, ending: self.ending.clone() };
         self.ending.tasks.spawn(serve(tcp, peer, self.certificate.clone(), visit));
     }
 }

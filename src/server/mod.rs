@@ -1,11 +1,12 @@
 //! Sockets in: accept, connection limits and timers, TLS, drain.
 //!
-//! A [`Listener`] serves any tower service and knows nothing of what it does. It gives each request
-//! its [`Peer`]; what a service should do itself, because only it can answer, is to [`examine`] a head
-//! first and to read a body with [`read_whole`].
+//! A [`Listener`] serves any tower service and knows nothing of what it does. Its [`Reception`] makes one
+//! for each connection and is told the [`Peer`]; what a service should do itself, because only it can
+//! answer, is to [`examine`] a head first and to read a body with [`read_whole`].
 
 mod clock;
 mod connection;
+mod drain;
 mod gate;
 mod head;
 mod intake;
@@ -13,6 +14,7 @@ mod listener;
 mod outgoing;
 mod stream;
 mod tls;
+mod turns;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,9 +23,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-pub use connection::Peer;
+pub use connection::{Guest, Peer, Reception};
 pub use gate::{Gate, Metrics};
-pub use head::{HeadError, examine};
+pub use head::{HeadError, examine, is_host};
 pub use intake::{IntakeError, read_whole};
 pub use listener::{BindError, Listener};
 pub use tls::{Certificate, TlsError};

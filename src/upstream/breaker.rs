@@ -3,6 +3,7 @@
 //! After three failures in a row it is open: calls end at once, but for one a second, which finds
 //! out whether the registry is back. A complete answer, whatever its status, closes it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub(super) enum Ended {
 #[derive(Debug)]
 pub(super) struct Breaker {
     state: Mutex<State>,
+    /// Whether `unreachable_since` is set, for those who ask with every request.
+    is_away: AtomicBool,
     changes: watch::Sender<Reachability>,
 }
 
@@ -80,7 +83,7 @@ impl Breaker {
             unreachable_since: None,
         };
         let state = State { failures: 0, next_probe: Instant::now(), seen, probes: 0 };
-        Self { state: Mutex::new(state), changes: watch::Sender::new(seen) }
+        Self { state: Mutex::new(state), is_away: AtomicBool::new(false), changes: watch::Sender::new(seen) }
     }
 
     /// Lets a call through, or says when to try again.
@@ -103,6 +106,10 @@ impl Breaker {
 
     pub(super) fn reachability(&self) -> Reachability {
         self.lock().seen
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
     }
 
     /// Changes of everything but the time of the last answer, which would wake the receiver with every call.
@@ -141,6 +148,7 @@ impl Breaker {
             Ended::Unknown => {}
         }
         state.settle();
+        self.is_away.store(state.seen.unreachable_since.is_some(), Ordering::Relaxed);
         drop(state);
         self.show();
     }

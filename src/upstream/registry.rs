@@ -175,6 +175,11 @@ impl Registry {
         self.breaker.reachability()
     }
 
+    /// Whether the last call found nobody; the same as `unreachable_since`, at hardly any cost.
+    pub fn is_away(&self) -> bool {
+        self.breaker.is_away()
+    }
+
     /// Tells when the registry gets out of reach or comes back; the time of the last answer alone is no news.
     ///
     /// What is borrowed from the receiver must be copied out at once: calls wait while it is held.

@@ -1,5 +1,6 @@
 //! A house for tests: a small registry, an outpost before it, and a client that sends just what it is told.
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -187,7 +188,12 @@ pub fn read(answer: &[u8]) -> Heard {
     let rest = answer.get(end + 4..).unwrap_or_default();
     let is_chunked =
         headers.iter().any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value == "chunked");
-    let body = if is_chunked { dechunk(rest) } else { rest.to_vec() };
+    let mut body = if is_chunked { dechunk(rest) } else { rest.to_vec() };
+    if headers.iter().any(|(name, value)| name.eq_ignore_ascii_case("content-encoding") && value == "gzip") {
+        let mut plain = Vec::new();
+        flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).expect("gzip, whole and sound");
+        body = plain;
+    }
     Heard { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
 }
 

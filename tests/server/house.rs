@@ -32,6 +32,7 @@ pub struct Echo {
     pub seen: Arc<Mutex<Vec<String>>>,
     pub arrived: Arc<watch::Sender<usize>>,
     pub release: Arc<Notify>,
+    pub peer: Option<Peer>,
 }
 
 impl Echo {
@@ -42,7 +43,7 @@ impl Echo {
         if let Err(error) = examine(&head) {
             return Ok(refusal(error.status(), &error.to_string()));
         }
-        let peer = head.extensions.get::<Peer>().expect("every request has a peer").clone();
+        let peer = self.peer.expect("every connection has a peer");
         match (head.method.as_str(), head.uri.path()) {
             ("GET", "/slow") => {
                 self.release.notified().await;
@@ -124,12 +125,15 @@ pub fn house(limits: &Limits, tls: Option<TlsConfig>) -> House {
         seen: Arc::default(),
         arrived: Arc::new(watch::channel(0).0),
         release: Arc::default(),
+        peer: None,
     };
+    let template = echo.clone();
+    let reception = move |peer| Echo { peer: Some(peer), ..template.clone() };
     let drain = CancellationToken::new();
     House {
         address: listener.local_addr(),
         certificate: listener.certificate(),
-        served: tokio::spawn(listener.serve(echo.clone(), drain.clone())),
+        served: tokio::spawn(listener.serve(reception, drain.clone())),
         echo,
         drain,
         registry,

@@ -1,0 +1,229 @@
+//! Answers at hand: what was answered to the same words before, just as it went out.
+//!
+//! A cache, never the truth. An answer is found by how the request was *spelt*, which is cheaper than to
+//! understand it, and carries what it was understood as, so that no step of its way is left out. It is
+//! stamped with the generation of the replica that it was made from; a stale stamp is a miss.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+use moka::sync::Cache;
+
+use super::dress::{Dressed, takes_gzip};
+use super::headers::{REQUEST_ID, UNKNOWN_PROPERTIES, takes_unknown};
+use crate::protocol::operation::Operation;
+use crate::server::is_host;
+
+/// Longest spelling that is worth remembering.
+const LONGEST: usize = 384;
+
+/// Everything of a request on which the answer to a read depends: method, target, what it takes and sends.
+///
+/// Two requests of one spelling are understood alike. There are others that would be too: each spelling has
+/// an entry of its own.
+pub(super) struct Spelling {
+    text: [u8; LONGEST],
+    length: usize,
+}
+
+/// What one look at a request shows, if it is as usual as nearly all of them.
+pub(super) struct Look<'a> {
+    pub(super) spelling: Spelling,
+    /// The request's id, if it brought just one.
+    pub(super) request_id: Option<&'a HeaderValue>,
+}
+
+const IS_HEAD: u8 = 1;
+const TAKES_GZIP: u8 = 2;
+const TAKES_UNKNOWN: u8 = 4;
+
+impl<'a> Look<'a> {
+    /// Looks at the head of a request without a body. `None` for one that has to be looked at closely,
+    /// which is no verdict.
+    pub(super) fn at<B>(request: &'a http::Request<B>) -> Option<Self> {
+        let mut traits = match *request.method() {
+            Method::GET => 0,
+            Method::HEAD => IS_HEAD,
+            _ => return None,
+        };
+        let uri = request.uri();
+        if uri.scheme().is_some() || uri.authority().is_some() || request.version() == Version::HTTP_2 {
+            return None;
+        }
+        let target = uri.path_and_query()?.as_str();
+        if !target.starts_with('/') {
+            return None;
+        }
+        let fields = Fields::of(request.headers())?;
+        if fields.takes_gzip && traits == 0 {
+            traits |= TAKES_GZIP;
+        }
+        if fields.unknown_properties.is_some_and(takes_unknown) {
+            traits |= TAKES_UNKNOWN;
+        }
+        let mut spelling = Spelling { text: [0; LONGEST], length: 0 };
+        let parts = [&[traits], target.as_bytes(), b"\0", text(fields.accept), b"\0", text(fields.content_type)];
+        parts.into_iter().all(|part| spelling.push(part)).then_some(Self { spelling, request_id: fields.request_id })
+    }
+}
+
+fn text(value: Option<&HeaderValue>) -> &[u8] {
+    value.map_or(&[], HeaderValue::as_bytes)
+}
+
+impl Spelling {
+    fn push(&mut self, part: &[u8]) -> bool {
+        let end = self.length + part.len();
+        let Some(room) = self.text.get_mut(self.length..end) else { return false };
+        room.copy_from_slice(part);
+        self.length = end;
+        true
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
+}
+
+/// The fields that matter to a read.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a HeaderValue>,
+    accept: Option<&'a HeaderValue>,
+    content_type: Option<&'a HeaderValue>,
+    request_id: Option<&'a HeaderValue>,
+    unknown_properties: Option<&'a HeaderValue>,
+    takes_gzip: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// One pass. What is here twice, frames a body, or tells of a proxy before us has to be looked at closely.
+    fn of(headers: &'a HeaderMap) -> Option<Self> {
+        if headers.len() > MOST_FIELDS {
+            return None;
+        }
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            let place = if *name == header::HOST {
+                &mut fields.host
+            } else if *name == header::ACCEPT {
+                &mut fields.accept
+            } else if *name == header::CONTENT_TYPE {
+                &mut fields.content_type
+            } else if *name == header::ACCEPT_ENCODING {
+                fields.takes_gzip |= takes_gzip(value);
+                continue;
+            } else if *name == REQUEST_ID {
+                &mut fields.request_id
+            } else if *name == UNKNOWN_PROPERTIES {
+                &mut fields.unknown_properties
+            } else if CLOSELY.contains(name) {
+                return None;
+            } else {
+                continue;
+            };
+            if place.replace(value).is_some() {
+                return None;
+            }
+        }
+        fields.host.is_some_and(|host| is_host(host.as_bytes())).then_some(fields)
+    }
+}
+
+/// A head with more fields is looked at by whoever counts them.
+const MOST_FIELDS: usize = 32;
+
+/// Fields that change what becomes of a request before it is understood.
+const CLOSELY: [header::HeaderName; 4] =
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT, header::VIA];
+
+/// An answer at hand.
+#[derive(Debug)]
+pub(super) struct AtHand {
+    /// What the request was understood as.
+    pub(super) operation: Arc<Operation>,
+    /// The replica's generation that the answer was made from.
+    pub(super) generation: u64,
+    /// The answer.
+    pub(super) dressed: Dressed,
+}
+
+/// The answers at hand, bounded by bytes.
+pub(super) struct AnswersAtHand(Cache<Box<[u8]>, Arc<AtHand>, foldhash::quality::RandomState>);
+
+impl AnswersAtHand {
+    /// Room for `bytes` of spellings and bodies.
+    pub(super) fn with_room(bytes: u64) -> Self {
+        #[allow(clippy::borrowed_box, reason = "the weigher is given a reference to the key's own type")]
+        let weight = |spelling: &Box<[u8]>, answer: &Arc<AtHand>| {
+            // What moka holds for an entry, and what was understood, roughly.
+            const OVERHEAD: usize = 640;
+            u32::try_from(spelling.len() + answer.dressed.size() + OVERHEAD).unwrap_or(u32::MAX)
+        };
+        let cache = Cache::builder().max_capacity(bytes).weigher(weight);
+        Self(cache.build_with_hasher(foldhash::quality::RandomState::default()))
+    }
+
+    /// The answer to a spelling, of whichever generation.
+    pub(super) fn get(&self, spelling: &Spelling) -> Option<Arc<AtHand>> {
+        self.0.get(spelling.as_bytes())
+    }
+
+    /// Keeps an answer.
+    pub(super) fn put(&self, spelling: &[u8], answer: AtHand) {
+        self.0.insert(Box::from(spelling), Arc::new(answer));
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.weighted_size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn spelt(target: &str, fields: &[(&str, &str)]) -> Option<Vec<u8>> {
+        let mut request = Request::get(target).header("host", "a");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).expect("a request");
+        Look::at(&request).map(|look| look.spelling.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn requests_that_are_answered_differently_are_spelt_differently() {
+        let plain = spelt("/subjects", &[]);
+        assert!(plain.is_some());
+        for other in [
+            spelt("/subjects?deleted=true", &[]),
+            spelt("/subjects", &[("accept", "application/json")]),
+            spelt("/subjects", &[("content-type", "application/json")]),
+            spelt("/subjects", &[("accept-encoding", "gzip")]),
+            spelt("/subjects", &[("confluent-accept-unknown-properties", "true")]),
+        ] {
+            assert!(other.is_some() && other != plain, "{other:?}");
+        }
+        let irrelevant =
+            [("user-agent", "x"), ("accept-encoding", "br"), ("x-request-id", "1"), ("authorization", "y")];
+        assert_eq!(spelt("/subjects", &irrelevant), plain);
+    }
+
+    #[test]
+    fn what_is_unusual_is_looked_at_closely() {
+        for field in ["host", "content-length", "transfer-encoding", "expect", "via"] {
+            assert_eq!(spelt("/subjects", &[(field, "1")]), None, "{field}");
+        }
+        for twice in ["accept", "content-type", "x-request-id", "confluent-accept-unknown-properties"] {
+            assert_eq!(spelt("/subjects", &[(twice, "1"), (twice, "1")]), None, "{twice}");
+        }
+        assert_eq!(spelt("http://a/subjects", &[]), None);
+        assert_eq!(spelt(&format!("/{}", "x".repeat(LONGEST)), &[]), None);
+        assert_eq!(Look::at(&Request::post("/").header("host", "a").body(()).expect("a request")).map(|_| ()), None);
+        assert_eq!(Look::at(&Request::get("/").body(()).expect("a request")).map(|_| ()), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! How an answer goes out: its fields, its coding, its framing (WIRE.md § 0.2).
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+
+use super::headers::REQUEST_ID;
+use crate::body::Body;
+
+/// The largest body that the registry sends with its length; what is longer comes in chunks.
+const BUFFER: usize = 8192;
+
+/// Bodies shorter than this are never compressed.
+const WORTHWHILE: usize = 32;
+
+/// What it takes longer to compress than a request may hold up the others on its thread.
+const LONG: usize = 128 * 1024;
+
+/// What of a request decides how its answer goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Manner {
+    /// HEAD: everything but the body.
+    pub(super) is_head: bool,
+    /// Whether the answer tells that it depends on the codings that the client takes: GET and POST.
+    pub(super) varies: bool,
+    /// Whether the client takes gzip.
+    pub(super) takes_gzip: bool,
+}
+
+impl Manner {
+    pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let varies = matches!(*method, Method::GET | Method::POST);
+        Self {
+            is_head: method == Method::HEAD,
+            varies,
+            takes_gzip: varies && headers.get_all(header::ACCEPT_ENCODING).iter().any(takes_gzip),
+        }
+    }
+}
+
+/// `gzip` in any case and with any weight but none; neither a wildcard nor `x-gzip`.
+pub(super) fn takes_gzip(value: &HeaderValue) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|element| {
+        let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip")) && !parts.any(is_refusal)
+    })
+}
+
+fn is_refusal(parameter: &[u8]) -> bool {
+    let weight = std::str::from_utf8(parameter).ok().and_then(|text| text.strip_prefix("q="));
+    weight.and_then(|weight| weight.trim().parse::<f32>().ok()) == Some(0.0)
+}
+
+/// An answer of ours as it goes out, request id and age aside.
+#[derive(Clone, Debug)]
+pub(super) struct Dressed {
+    status: StatusCode,
+    media: Option<HeaderValue>,
+    manner: Manner,
+    is_gzip: bool,
+    body: Bytes,
+}
+
+impl Dressed {
+    /// Dresses an answer.
+    pub(super) fn new(status: u16, body: Bytes, media: &HeaderValue, manner: Manner) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+        let is_gzip = manner.takes_gzip && is_compressed(status, body.len());
+        let body = if is_gzip { compress(&body) } else { body };
+        let media = (status != StatusCode::NO_CONTENT).then(|| media.clone());
+        Self { status, media, manner, is_gzip, body }
+    }
+
+    /// The same; what takes long is done where nobody waits for its turn.
+    pub(super) async fn apart(status: u16, body: Bytes, media: &HeaderValue, manner: Manner) -> Self {
+        if !manner.takes_gzip || body.len() < LONG {
+            return Self::new(status, body, media, manner);
+        }
+        let (plain, same) = (body.clone(), media.clone());
+        let dressing = tokio::task::spawn_blocking(move || Self::new(status, body, &same, manner));
+        let identity = Manner { takes_gzip: false, ..manner };
+        dressing.await.unwrap_or_else(|_| Self::new(status, plain, media, identity))
+    }
+
+    /// Bytes held.
+    pub(super) fn size(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The answer. The map for its fields may have been used before: what is in it is thrown away.
+    pub(super) fn response(&self, mut fields: HeaderMap, request_id: HeaderValue) -> Response<Body> {
+        fields.clear();
+        if self.manner.varies {
+            fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        fields.insert(REQUEST_ID, request_id);
+        if let Some(media) = &self.media {
+            fields.insert(header::CONTENT_TYPE, media.clone());
+        }
+        if self.is_gzip {
+            fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let body = if self.manner.is_head {
+            fields.insert(header::CONTENT_LENGTH, announced(self.body.len()));
+            Body::empty()
+        } else {
+            framed(self.body.clone())
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = fields;
+        response
+    }
+}
+
+/// What HEAD says of the length of a body: nothing, in a way, where GET would not say it either.
+pub(super) fn announced(length: usize) -> HeaderValue {
+    HeaderValue::from(if length > BUFFER { 0 } else { length })
+}
+
+/// A body, framed as the registry frames one of its length.
+pub(super) fn framed(body: Bytes) -> Body {
+    if body.len() > BUFFER { Body::whole(body).in_chunks() } else { Body::whole(body) }
+}
+
+/// Whether the registry compresses an answer for those who take it.
+pub(super) fn is_compressed(status: StatusCode, length: usize) -> bool {
+    let is_empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
+    status.is_success() && !is_empty && length >= WORTHWHILE
+}
+
+/// The body as gzip.
+pub(super) fn compress(body: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4 + 64), Compression::default());
+    encoder
+        .write_all(body)
+        .and_then(|()| encoder.finish())
+        .map(Bytes::from)
+        .expect("BUG: a vector takes whatever is written to it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_taken_by_those_who_name_it() {
+        for (offered, taken) in [
+            ("gzip", true),
+            ("GZIP;q=0.5", true),
+            ("deflate, gzip, br", true),
+            ("identity;q=0, gzip", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0", false),
+            ("*", false),
+            ("x-gzip", false),
+            ("deflate, br", false),
+            ("", false),
+        ] {
+            assert_eq!(takes_gzip(&HeaderValue::from_static(offered)), taken, "{offered}");
+        }
+    }
+
+    #[test]
+    fn the_map_of_a_request_can_carry_the_fields_of_its_answer() {
+        let manner = Manner { is_head: false, varies: true, takes_gzip: false };
+        let dressed =
+            Dressed::new(200, Bytes::from_static(b"{}"), &HeaderValue::from_static("application/json"), manner);
+        let mut used = HeaderMap::new();
+        used.append(header::AUTHORIZATION, HeaderValue::from_static("Basic c2VjcmV0"));
+        let answer = dressed.response(used, HeaderValue::from_static("1"));
+        let names: Vec<&str> = answer.headers().keys().map(header::HeaderName::as_str).collect();
+        assert_eq!(names, ["vary", "x-request-id", "content-type"]);
+    }
+}
