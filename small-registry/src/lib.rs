@@ -18,7 +18,7 @@
 //!
 //! # What it does less than the real one
 //!
-//! * Gzip without compression, no HTTP/2, no HTML error pages; a malformed target is 400 with an empty body.
+//! * Gzip without compression, no HTTP/2; what hyper takes for no HTTP is refused in hyper's words, not in Jetty's.
 //! * JSON and Protobuf schemas are compared by a few rules; what those do not find is compatible.
 //! * The DEK registry has no KMS; associations know their common cases only.
 //! * Nothing is kept on disk: a restart keeps the state because the process does.
@@ -50,6 +50,7 @@ mod server;
 mod state;
 mod subjects;
 mod tags;
+mod web;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -198,10 +199,11 @@ impl SmallRegistry {
     /// # Panics
     /// When the method is none.
     pub fn ask(&self, method: &str, target: &str, body: Option<&str>) -> Answer {
-        self.ask_with(method, target, &HeaderMap::new(), body.map(str::as_bytes))
+        let headers = HeaderMap::from_iter([(http::header::HOST, http::HeaderValue::from_static("registry"))]);
+        self.ask_with(method, target, &headers, body.map(str::as_bytes))
     }
 
-    /// The same with headers.
+    /// The same with all the headers that would come with it, `Host` among them.
     ///
     /// # Panics
     /// When the method is none.

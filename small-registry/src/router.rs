@@ -11,7 +11,7 @@ use crate::call::{Call, Reply};
 use crate::failure::{Failure, Outcome};
 use crate::profile::Profile;
 use crate::state::State;
-use crate::{associations, compatibility, configs, contexts, keys, modes, register, schemas, subjects, tags};
+use crate::{associations, compatibility, configs, contexts, keys, modes, register, schemas, subjects, tags, web};
 
 /// A request as it came from the socket.
 #[derive(Debug)]
@@ -171,25 +171,22 @@ const NEVER: HeaderValue = HeaderValue::from_static("must-revalidate,no-cache,no
 #[derive(Clone, Copy)]
 struct Unhandled;
 
+fn unhandled(mut response: Response<Bytes>) -> Response<Bytes> {
+    response.extensions_mut().insert(Unhandled);
+    response
+}
+
 fn misdirection(misdirected: &Misdirected, asked: &Asked<'_>) -> Response<Bytes> {
     match misdirected {
-        Misdirected::Malformed(_) => {
-            let mut response = empty(StatusCode::BAD_REQUEST);
-            response.extensions_mut().insert(Unhandled);
-            response
+        Misdirected::Malformed(why) => {
+            let target = if asked.query.is_empty() { asked.path } else { &format!("{}?{}", asked.path, asked.query) };
+            unhandled(web::misread(*why, asked.method, target, asked.headers))
         }
         Misdirected::Context(_) => refusal(&Failure::bad_request(misdirected.to_string()), None),
         Misdirected::NotFound => refusal(&Failure::not_found(), None),
-        Misdirected::Method if !is_known(asked) => refusal(&Failure::not_found(), None),
         Misdirected::Method => refusal(&Failure::new(405, 405, misdirected.to_string()), None),
         Misdirected::Options(methods) => options(methods, asked),
     }
-}
-
-/// Whether the path has any method at all.
-fn is_known(asked: &Asked<'_>) -> bool {
-    let read = Operation::classify(&Method::GET, asked.path, asked.query);
-    !read.is_ok_and(|operation| operation.route == Route::UnknownRead)
 }
 
 fn options(methods: &str, asked: &Asked<'_>) -> Response<Bytes> {

@@ -27,6 +27,7 @@ use crate::profile::Profile;
 use crate::router::{self, Asked};
 use crate::seen::{Log, Seen};
 use crate::state::State;
+use crate::web;
 
 /// What the server and its handle share.
 #[derive(Debug, Default)]
@@ -52,6 +53,9 @@ impl Shared {
         headers: &HeaderMap,
         body: Option<&[u8]>,
     ) -> Response<Bytes> {
+        if let Some(refusal) = web::refused(method, target, headers) {
+            return refusal;
+        }
         let target = target.split('#').next().unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let path = match path.strip_prefix(&self.base) {
@@ -149,31 +153,31 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     shared.log.add(seen.clone());
     let fault = shared.faults.lock().unwrap_or_else(PoisonError::into_inner).take(&seen);
     if matches!(fault, Some(Fault::Unauthorized)) || !shared.may(&seen.headers) {
-        return Ok(whole(&seen.method, unauthorized()));
+        return Ok(whole(&seen, unauthorized()));
     }
     let act = || {
         let body = has_body.then_some(&seen.body[..]);
-        gzip::encode(&seen.method, &seen.headers, shared.answer(&seen.method, &seen.target, &seen.headers, body))
+        shared.answer(&seen.method, &seen.target, &seen.headers, body)
     };
     match fault {
-        None | Some(Fault::Unauthorized) => Ok(whole(&seen.method, act())),
+        None | Some(Fault::Unauthorized) => Ok(whole(&seen, act())),
         Some(Fault::BlackHole) => std::future::pending().await,
         Some(Fault::CutBeforeAct) => Err(Cut),
         Some(Fault::CutAfterAct) => {
             act();
             Err(Cut)
         }
-        Some(Fault::HalfAnswer) => Ok(half(act(), After::Cut)),
-        Some(Fault::Stall) => Ok(half(act(), After::Silence)),
-        Some(Fault::Status { status, headers, body }) => Ok(whole(&seen.method, made_up(status, &headers, body))),
+        Some(Fault::HalfAnswer) => Ok(half(&seen, act(), After::Cut)),
+        Some(Fault::Stall) => Ok(half(&seen, act(), After::Silence)),
+        Some(Fault::Status { status, headers, body }) => Ok(whole(&seen, made_up(status, &headers, body))),
         Some(Fault::SlowAnswer(time)) => {
             let answer = act();
             tokio::time::sleep(time).await;
-            Ok(whole(&seen.method, answer))
+            Ok(whole(&seen, answer))
         }
         Some(Fault::Delay(time)) => {
             tokio::time::sleep(time).await;
-            Ok(whole(&seen.method, act()))
+            Ok(whole(&seen, act()))
         }
     }
 }
@@ -201,19 +205,20 @@ fn made_up(status: u16, headers: &[(String, String)], body: String) -> Response<
 /// What fits into Jersey's buffer has a length, anything larger is sent in chunks.
 const BUFFER: usize = 8192;
 
-fn whole(method: &Method, response: Response<Bytes>) -> Response<Answer> {
-    let (mut parts, body) = response.into_parts();
-    if method == Method::HEAD {
-        let length = if body.len() > BUFFER { 0 } else { body.len() };
+fn whole(asked: &Seen, response: Response<Bytes>) -> Response<Answer> {
+    // Before it is compressed: how much is left of it then, Jersey does not know.
+    let sized = response.body().len() <= BUFFER;
+    let (mut parts, body) = gzip::encode(&asked.method, &asked.headers, response).into_parts();
+    if asked.method == Method::HEAD {
+        let length = if sized { body.len() } else { 0 };
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         return Response::from_parts(parts, Answer::default());
     }
-    let sized = body.len() <= BUFFER;
     Response::from_parts(parts, Answer { rest: Some(body), sized, ..Answer::default() })
 }
 
-fn half(response: Response<Bytes>, after: After) -> Response<Answer> {
-    let (mut parts, body) = response.into_parts();
+fn half(asked: &Seen, response: Response<Bytes>, after: After) -> Response<Answer> {
+    let (mut parts, body) = gzip::encode(&asked.method, &asked.headers, response).into_parts();
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let first = body.slice(..body.len() / 2);
     Response::from_parts(parts, Answer { rest: Some(first), after, ..Answer::default() })

@@ -8,6 +8,7 @@ pub mod media;
 pub mod mode;
 pub mod operation;
 pub mod order;
+pub mod page;
 pub mod schema;
 pub mod shape;
 pub mod subject;

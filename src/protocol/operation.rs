@@ -81,8 +81,7 @@ impl Operation {
             Found::Nothing if matches!(*method, Method::POST | Method::PUT | Method::DELETE | Method::PATCH) => {
                 Ok(Self::unnamed(Route::UnknownWrite, Effect::Write, method, query, target))
             }
-            Found::Nothing if method == Method::OPTIONS => Err(Misdirected::NotFound),
-            Found::Nothing => Err(Misdirected::Method),
+            Found::Nothing => Err(Misdirected::NotFound),
         }
     }
 
@@ -220,21 +219,26 @@ fn allowed(segments: &[Segment<'_>]) -> String {
 }
 
 /// The target to pass on. Raw dot segments mean something to whatever stands before the primary, so
-/// they never leave: the default context has another spelling, everything else is no route.
+/// they never leave: contexts of such names have another spelling, everything else is no route.
 fn passable(path: &str, query: &str, segments: &[Segment<'_>]) -> Result<String, Misdirected> {
     let mut path = path.to_owned();
     for (index, segment) in segments.iter().enumerate() {
         let dots = matches!(segment.raw, "." | "..");
         let is_context = index % 2 == 1 && segments[..index].iter().step_by(2).all(|word| word.raw == "contexts");
         match segment.raw {
-            "." if is_context => path = path.replacen("/contexts/./", "/contexts/:.:/", 1),
+            "." | ".." if is_context => {
+                path =
+                    path.replacen(&format!("/contexts/{}/", segment.raw), &format!("/contexts/:{}:/", segment.raw), 1);
+            }
             _ if dots => return Err(Misdirected::NotFound),
             _ => {}
         }
     }
-    if path.ends_with("/contexts/.") {
-        path.push(':');
-        path.insert(path.len() - 2, ':');
+    for dots in [".", ".."] {
+        if path.ends_with(&format!("/contexts/{dots}")) {
+            path.insert(path.len() - dots.len(), ':');
+            path.push(':');
+        }
     }
     Ok(if query.is_empty() { path } else { format!("{path}?{query}") })
 }
@@ -404,6 +408,8 @@ mod tests {
         }
         let default = understood(Method::GET, "/contexts/./subjects/s/versions?x=1").expect("a route");
         assert_eq!(default.target, "/contexts/:.:/subjects/s/versions?x=1");
+        let dots = understood(Method::GET, "/contexts/../subjects/s/versions").expect("a route");
+        assert_eq!((dots.subject.to_string().as_str(), &*dots.target), (":..:s", "/contexts/:..:/subjects/s/versions"));
     }
 
     #[test]
@@ -417,5 +423,6 @@ mod tests {
         assert_eq!(effect(Method::GET, "/catalog/v1/entity"), Ok(Effect::Read));
         assert_eq!(effect(Method::GET, "/subjects/s").err(), Some(Misdirected::Method));
         assert_eq!(effect(Method::from_bytes(b"get").expect("a token"), "/subjects").err(), Some(Misdirected::Method));
+        assert_eq!(effect(Method::TRACE, "/nosuch").err(), Some(Misdirected::NotFound));
     }
 }

@@ -1,6 +1,7 @@
 //! The target of a request, taken apart: raw segments, decoded once, and the query (WIRE.md § 0.7).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use percent_encoding::percent_decode_str;
 
@@ -10,18 +11,33 @@ pub enum Malformed {
     /// The target is not a path: authority form, `*`, or nothing.
     #[error("Bad Request: the target is not a path")]
     NotAPath,
-    /// Two slashes in a row.
-    #[error("Ambiguous URI empty segment")]
-    EmptySegment,
-    /// `.` or `..` hidden behind an escape, a parameter or an encoded slash.
-    #[error("Ambiguous URI path segment")]
+    /// Two readers may read it in two ways.
+    #[error("Ambiguous URI")]
+    Ambiguous,
+    /// `.` or `..` hidden behind an encoded slash.
+    #[error("Ambiguous URI path separator")]
     HiddenDots,
     /// A `%` that starts no escape, or an escape that is no UTF-8.
     #[error("Bad URI encoding")]
     Escape,
-    /// A character that must not stand in a path, raw or escaped.
+    /// A control character in an escape, or a backslash.
     #[error("Illegal character in path")]
     Character,
+}
+
+/// In which way a path is ambiguous, in the order in which the web server names what it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ambiguity {
+    /// `.` or `..` behind an escape.
+    DotSegment,
+    /// Two slashes in a row.
+    EmptySegment,
+    /// `.` or `..` before a parameter.
+    DotParameter,
+    /// An escaped backslash.
+    Suspicious,
+    /// A mark that no path may have, or anything that is not ASCII.
+    Illegal,
 }
 
 /// One segment of a path: as it was sent, less its matrix parameters, and decoded.
@@ -54,35 +70,74 @@ const FORBIDDEN: [bool; 256] = {
 pub fn split(path: &str) -> Result<Vec<Segment<'_>>, Malformed> {
     let inner = path.strip_prefix('/').ok_or(Malformed::NotAPath)?;
     if path.bytes().any(|byte| FORBIDDEN[usize::from(byte)]) {
-        return Err(Malformed::Character);
+        return Err(if path.contains('\\') { Malformed::Character } else { Malformed::Ambiguous });
     }
     let inner = inner.strip_suffix('/').unwrap_or(inner);
     if inner.is_empty() {
-        return if path.len() > 1 { Err(Malformed::EmptySegment) } else { Ok(Vec::new()) };
+        return if path.len() > 1 { Err(Malformed::Ambiguous) } else { Ok(Vec::new()) };
     }
-    inner.split('/').map(segment).collect()
+    inner.split('/').map(segment).collect::<Result<_, _>>().or_else(|why| match path.rsplit_once('/') {
+        // Parameters alone are no segment: they hang on the slash before them, if that is the last one.
+        Some((front, last)) if last.starts_with(';') => split(&path[..=front.len()]),
+        _ => Err(why),
+    })
 }
 
 fn segment(whole: &str) -> Result<Segment<'_>, Malformed> {
     if whole.is_empty() {
-        return Err(Malformed::EmptySegment);
+        return Err(Malformed::Ambiguous);
     }
-    let needs_care = |byte: u8| matches!(byte, b'%' | b';' | b'\\' | 0..b' ' | 0x7f);
+    let needs_care = |byte: u8| matches!(byte, b'%' | b';' | 0..b' ' | 0x7f);
     if !whole.bytes().any(needs_care) {
         // Nothing to decode, to cut off or to hide behind.
         return Ok(Segment { raw: whole, decoded: Cow::Borrowed(whole) });
     }
     let raw = whole.split(';').next().unwrap_or_default();
+    if raw.is_empty() {
+        return Err(Malformed::Ambiguous);
+    }
     let decoded = decode(raw)?;
-    if decoded.bytes().any(|byte| matches!(byte, 0..b' ' | 0x7f | b'\\')) {
+    if decoded.bytes().any(|byte| matches!(byte, 0..b' ' | 0x7f)) {
         return Err(Malformed::Character);
     }
-    let dots = |text: &str| matches!(text, "." | "..");
-    let hidden = dots(&decoded) && (raw != decoded || raw.len() != whole.len());
-    if hidden || (decoded.contains('/') && decoded.split('/').any(dots)) {
+    let hidden = is_dots(&decoded) && (raw != decoded || raw.len() != whole.len());
+    if hidden || decoded.contains('\\') {
+        return Err(Malformed::Ambiguous);
+    }
+    if decoded.contains('/') && decoded.split('/').any(is_dots) {
         return Err(Malformed::HiddenDots);
     }
     Ok(Segment { raw, decoded })
+}
+
+fn is_dots(text: &str) -> bool {
+    matches!(text, "." | "..")
+}
+
+/// All that is ambiguous in a path.
+pub fn ambiguities(path: &str) -> BTreeSet<Ambiguity> {
+    let mut found = BTreeSet::new();
+    if path.bytes().any(|byte| FORBIDDEN[usize::from(byte)]) {
+        found.insert(Ambiguity::Illegal);
+    }
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    for (index, whole) in segments.iter().enumerate() {
+        let (raw, parameter) = whole.split_once(';').map_or((*whole, false), |(raw, _)| (raw, true));
+        let decoded = decode(raw).unwrap_or(Cow::Borrowed(raw));
+        if raw.is_empty() && index + 1 < segments.len() {
+            found.insert(Ambiguity::EmptySegment);
+        }
+        if is_dots(&decoded) && raw != decoded {
+            found.insert(Ambiguity::DotSegment);
+        }
+        if is_dots(&decoded) && parameter {
+            found.insert(Ambiguity::DotParameter);
+        }
+        if decoded.contains('\\') {
+            found.insert(Ambiguity::Suspicious);
+        }
+    }
+    found
 }
 
 fn decode(raw: &str) -> Result<Cow<'_, str>, Malformed> {
@@ -238,17 +293,19 @@ mod tests {
         assert_eq!(names("/subjects/a+b;x=y"), Ok(vec!["subjects".into(), "a+b".into()]));
         assert_eq!(names("/subjects/%F0%9F%9B%92"), Ok(vec!["subjects".into(), "🛒".into()]));
         assert_eq!(names("/"), Ok(vec![]));
+        assert_eq!(names("/subjects/;a=b"), Ok(vec!["subjects".into()]));
     }
 
     #[test]
     fn what_jetty_refuses_is_refused() {
         for (path, why) in [
-            ("//subjects", Malformed::EmptySegment),
-            ("/subjects//x", Malformed::EmptySegment),
-            ("//", Malformed::EmptySegment),
-            ("/%2e/x", Malformed::HiddenDots),
-            ("/subjects/.%2E/mode", Malformed::HiddenDots),
-            ("/subjects/..;a=b/mode", Malformed::HiddenDots),
+            ("//subjects", Malformed::Ambiguous),
+            ("/subjects//x", Malformed::Ambiguous),
+            ("//", Malformed::Ambiguous),
+            ("/subjects/;a=b/versions", Malformed::Ambiguous),
+            ("/%2e/x", Malformed::Ambiguous),
+            ("/subjects/.%2E/mode", Malformed::Ambiguous),
+            ("/subjects/..;a=b/mode", Malformed::Ambiguous),
             ("/subjects/x%2F..%2Fy", Malformed::HiddenDots),
             ("/subjects/%zz", Malformed::Escape),
             ("/subjects/%", Malformed::Escape),
@@ -258,12 +315,33 @@ mod tests {
             ("/subjects/%00", Malformed::Character),
             ("/subjects/%0d%0aX:y", Malformed::Character),
             ("/subjects/a\\b", Malformed::Character),
-            ("/subjects/a%5Cb", Malformed::Character),
-            ("/subjects/é", Malformed::Character),
+            ("/subjects/a%5Cb", Malformed::Ambiguous),
+            ("/subjects/[s]", Malformed::Ambiguous),
+            ("/subjects/é", Malformed::Ambiguous),
             ("subjects", Malformed::NotAPath),
             ("*", Malformed::NotAPath),
         ] {
             assert_eq!(split(path), Err(why), "{path}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_ambiguous_is_named_in_the_web_servers_order() {
+        use Ambiguity as A;
+        for (path, found) in [
+            ("//subjects", &[A::EmptySegment][..]),
+            ("/subjects//", &[A::EmptySegment]),
+            ("/subjects/", &[]),
+            ("/subjects/;a=b", &[]),
+            ("/subjects/;a=b/versions", &[A::EmptySegment]),
+            ("/subjects/%2e/x", &[A::DotSegment]),
+            ("/subjects/..;/x", &[A::DotParameter]),
+            ("/subjects/%2E%2e;a/x", &[A::DotSegment, A::DotParameter]),
+            ("/subjects/./x", &[]),
+            ("/subjects/a%5Cb", &[A::Suspicious]),
+            ("/{s}//%2e", &[A::DotSegment, A::EmptySegment, A::Illegal]),
+        ] {
+            assert_eq!(ambiguities(path).into_iter().collect::<Vec<_>>(), found, "{path}");
         }
     }
 

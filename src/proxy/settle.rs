@@ -86,7 +86,7 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot
             operation.route,
             R::Schemas | R::Subjects | R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById
         )
-        || matches!(operation.route, R::SchemaByGuid | R::IdsByGuid | R::Contexts);
+        || matches!(operation.route, R::SchemaByGuid | R::IdsByGuid | R::Contexts | R::BatchGetAssociations);
     let served = || served_subject(snapshot, operation);
     match scope {
         Scope::All => true,
@@ -103,16 +103,20 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot
         Scope::Subject(subject) if is_for_ever(operation) => snapshot.may_hold(subject, operation),
         Scope::Subject(_) => about_schemas,
         Scope::Remembered(key) => {
+            let may_be_shown = matches!(operation.route, R::GlobalConfig | R::SubjectConfig)
+                || (operation.route == R::Schemas && operation.query.flag("aliases"));
             // A lookup is made of what the configuration makes of the schema, and any subject may be an alias.
-            let is_config = matches!(operation.route, R::GlobalConfig | R::SubjectConfig);
             let is_lookups = || is_config_of(key, &operation.subject) || is_config_of(key, &served());
-            (is_config && key.starts_with("/config"))
+            (may_be_shown && key.starts_with("/config"))
                 || (operation.route == R::Lookup && is_lookups())
                 || (about_one_subject && **key == *config_key(&operation.subject))
         }
         Scope::Contexts => operation.route == R::Contexts,
         Scope::Associations => {
+            let asks = |name: &&str| operation.query.get(name).is_some();
             matches!(operation.route, R::AssociationsByName | R::AssociationsByResource | R::AssociationsBySubject)
+                || operation.route == R::BatchGetAssociations
+                || (operation.route == R::Schemas && ["resourceType", "associationType", "lifecycle"].iter().any(asks))
         }
     }
 }

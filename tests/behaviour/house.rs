@@ -26,6 +26,8 @@ pub struct Heard {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// The body, its bytes, without chunks and without gzip.
+    pub bytes: Vec<u8>,
 }
 
 impl Heard {
@@ -194,7 +196,7 @@ pub fn read(answer: &[u8]) -> Heard {
         flate2::read::GzDecoder::new(&*body).read_to_end(&mut plain).expect("gzip, whole and sound");
         body = plain;
     }
-    Heard { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+    Heard { status, headers, body: String::from_utf8_lossy(&body).into_owned(), bytes: body }
 }
 
 fn dechunk(mut rest: &[u8]) -> Vec<u8> {

@@ -2,6 +2,7 @@
 //!
 //! One binary, a file a behaviour; a test is named by the sentence that it holds the outpost to.
 
+mod alike;
 mod attack;
 mod consistency;
 mod crash;
@@ -17,6 +18,7 @@ mod process;
 mod program;
 mod promises;
 mod recognised;
+mod record;
 mod transcripts;
 mod wire;
 mod writes;

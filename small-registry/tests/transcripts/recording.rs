@@ -30,9 +30,29 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     pub body: Option<String>,
     body_base64: Option<String>,
+    /// Whether the recorder added a `Host` of its own.
+    #[serde(default = "yes")]
+    host: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Request {
+    /// All headers as they went over the wire.
+    pub fn all_headers(&self) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        if self.host {
+            all.push(("Host".to_owned(), "registry".to_owned()));
+        }
+        all.extend(self.headers.iter().cloned());
+        if let Some(body) = self.bytes() {
+            all.push(("Content-Length".to_owned(), body.len().to_string()));
+        }
+        all
+    }
+
     pub fn bytes(&self) -> Option<Vec<u8>> {
         let encoded = self.body_base64.as_ref();
         let decoded = encoded.map(|text| STANDARD.decode(text).expect("the recording is base64 where it says so"));

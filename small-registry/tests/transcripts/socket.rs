@@ -148,6 +148,7 @@ async fn other_registries_answer_in_their_own_shapes() {
     let (cloud, answer) = start(Profile::Cloud).await;
     assert_eq!(answer, r#"{"id":1}"#);
     let mut headers = http::HeaderMap::new();
+    headers.insert("Host", http::HeaderValue::from_static("registry"));
     headers.insert("Confluent-Accept-Unknown-Properties", http::HeaderValue::from_static("true"));
     assert!(cloud.ask_with("GET", "/schemas/ids/1", &headers, None).body.contains("\"guid\""));
     assert!(!cloud.ask("GET", "/schemas/ids/1", None).body.contains("\"guid\""));
