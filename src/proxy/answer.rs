@@ -91,9 +91,7 @@ impl Proxy {
         use Route as R;
         match operation.route {
             R::Lookup => self.look_up(operation, ask, snapshot, false),
-            R::RootPost if ask.body.is_empty() || &ask.body[..] == b"{}" => {
-                Verdict::Known(200, bytes::Bytes::from_static(b"{}"))
-            }
+            R::RootPost if is_object_of_texts(&ask.body) => Verdict::Known(200, bytes::Bytes::from_static(b"{}")),
             // What a list lacks is said to be absent, which is not known before a first pass has ended.
             R::Subjects | R::Schemas | R::SubjectsById | R::VersionsById | R::IdsByGuid | R::ReferencedBy
                 if !snapshot.is_whole() =>
@@ -192,6 +190,12 @@ impl Proxy {
         let answer = self.parties.primary.send(call).await;
         answer.map_err(|failure| Failure::Away(Box::new(failure), ask.media.clone()))
     }
+}
+
+/// Whether a body is nothing or an object of which every value is one to Java's eyes a text can be made of.
+fn is_object_of_texts(body: &[u8]) -> bool {
+    let members = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body);
+    body.is_empty() || members.is_ok_and(|members| !members.values().any(|value| value.is_object() || value.is_array()))
 }
 
 /// The failure of a shared flight, for each of those who waited for it.

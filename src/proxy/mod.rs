@@ -131,7 +131,8 @@ impl Proxy {
         examine(head)?;
         self.pseudonym.refuse_loop(&head.headers)?;
         let caller = self.admission.authenticate(&head.headers, visit.peer.address)?;
-        let operation = Operation::classify(&head.method, path(&head.uri), head.uri.query().unwrap_or_default())?;
+        let operation = Operation::classify(&head.method, path(&head.uri), head.uri.query().unwrap_or_default())
+            .map_err(|why| Failure::misdirected(why, head, visit.peer.tls))?;
         let admitted = self.admission.authorize(caller, Arc::new(operation))?;
         let addressed = self.contexts.address(admitted);
         visit.understood(addressed.operation());
