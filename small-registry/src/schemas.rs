@@ -195,7 +195,7 @@ pub(crate) fn list(state: &State, call: &Call<'_>) -> Outcome<Reply> {
         let skipped = if call.flag("latestOnly") { versions.len().saturating_sub(1) } else { 0 };
         found.extend(versions.into_iter().skip(skipped).map(|stored| (stored, aliases)));
     }
-    let asked = associations::Filter::read(call)?;
+    let asked = associations::Filter::of_schemas(call)?;
     found.retain(|(stored, _)| has_rule(stored, call.parameter("ruleType")));
     let mut found: Vec<_> = found.into_iter().map(|(stored, aliases)| (stored, aliases, Vec::new())).collect();
     if asked.is_asked {

@@ -97,6 +97,7 @@ pub(crate) fn version(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let mut content = stored.content.clone();
     if let Some(references) = &references {
         content.references.clone_from(references);
+        content.text = text.clone().unwrap_or(content.text);
         extras.references = Some(references);
     }
     let guid = content.guid();

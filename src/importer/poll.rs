@@ -96,6 +96,14 @@ struct IdAnswer {
     max_id: Option<i32>,
 }
 
+/// The names that stand for subjects.
+#[derive(Debug, Default)]
+pub(super) struct Aliases {
+    pub(super) names: Vec<String>,
+    /// Whether these are all of them.
+    pub(super) is_whole: bool,
+}
+
 #[derive(Deserialize)]
 struct AliasedAnswer {
     #[serde(default)]
@@ -180,18 +188,27 @@ impl Poll {
 
     /// The names that are aliases of subjects. No other list has them, and their configurations say
     /// what they stand for. Nothing where the primary has no such list.
-    pub(super) async fn aliases(&self) -> Result<Vec<String>, PollError> {
+    pub(super) async fn aliases(&self) -> Result<Aliases, PollError> {
         let mut names = Vec::new();
+        let mut is_whole = true;
         let mut first = Vec::new();
         for page in 0.. {
             let offset = page * PAGE;
-            let path = format!("/schemas?subjectPrefix=:*:&aliases=true&latestOnly=true&offset={offset}&limit={PAGE}");
+            let path = format!(
+                "/schemas?subjectPrefix=:*:&aliases=true&deleted=true&latestOnly=true&offset={offset}&limit={PAGE}"
+            );
             let answer = match self.ask(&path).await {
-                Ok(answer) if is_unknown_route(&answer) => break,
+                Ok(answer) if is_unknown_route(&answer) => {
+                    is_whole = false;
+                    break;
+                }
                 Ok(answer) if answer.status == StatusCode::OK => answer,
                 Ok(answer) => return Err(PollError::Refused { path, status: answer.status.as_u16() }),
                 // The listing steps over what is too large and names it; from here on aliases are not known.
-                Err(error) if error.is_too_large() => break,
+                Err(error) if error.is_too_large() => {
+                    is_whole = false;
+                    break;
+                }
                 Err(error) => return Err(error),
             };
             // An item that cannot be read is named by the listing; here it just has no alias.
@@ -207,7 +224,7 @@ impl Poll {
                 break;
             }
         }
-        Ok(names)
+        Ok(Aliases { names, is_whole })
     }
 
     /// One page of the names of subjects, soft-deleted ones included.

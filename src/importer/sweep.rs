@@ -5,21 +5,42 @@ use std::sync::Arc;
 
 use super::Core;
 use super::pass::{PassError, all_subjects};
-use super::poll::Poll;
+use super::poll::{Aliases, Poll};
+use crate::protocol::json::{push_array, push_string};
 use crate::protocol::subject::QualifiedSubject;
-use crate::replica::Snapshot;
+use crate::replica::answer::ALIASES;
+use crate::replica::{Change, Remembered, Snapshot};
 
 impl Core {
     /// Asks for all of them, those that were never asked for first.
     pub(super) async fn sweep(&self, poll: &Poll) -> Result<u64, PassError> {
         let (aliases, refusal) = match poll.aliases().await {
             Ok(aliases) => (aliases, None),
-            Err(error) if error.status().is_some() => (Vec::new(), Some(error)),
+            Err(error) if error.status().is_some() => (Aliases::default(), Some(error)),
             Err(error) => return Err(error.into()),
         };
-        let keys = keys(&self.replica.snapshot(), &aliases);
+        let keys = keys(&self.replica.snapshot(), &aliases.names);
         let changes = self.take_answers(poll, keys).await?;
-        refusal.map_or(Ok(changes), |error| Err(error.into()))
+        match refusal {
+            Some(error) => Err(error.into()),
+            None => Ok(changes + self.note_aliases(aliases).await?),
+        }
+    }
+
+    /// Remembers that what stands for what is known, now that the configurations of all names that the
+    /// primary lists as aliases have been read.
+    async fn note_aliases(&self, mut aliases: Aliases) -> Result<u64, PassError> {
+        aliases.names.sort();
+        aliases.names.dedup();
+        let mut body = Vec::new();
+        push_array(&mut body, &aliases.names, |out, name| push_string(out, name));
+        let listed = aliases.is_whole.then(|| Remembered { status: 200, body: body.into() });
+        if self.replica.snapshot().remembered(ALIASES).map(|known| &**known) == listed.as_ref() {
+            return Ok(0);
+        }
+        let change = Change::Remember { key: Arc::from(ALIASES), answer: listed };
+        self.replica.apply_reading(vec![change], self.replica.ticket()).await?;
+        Ok(1)
     }
 }
 

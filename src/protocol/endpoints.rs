@@ -249,9 +249,80 @@ pub fn is_known_parameter(name: &str) -> bool {
     IGNORED_PARAMETERS.contains(&name) || ENDPOINTS.iter().any(|endpoint| endpoint.parameters.contains(&name))
 }
 
+/// A release of Confluent's registry, as far as it decides which parameters are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Release {
+    /// The first number.
+    pub major: u16,
+    /// The second; what follows it brings parameters only now and then.
+    pub minor: u16,
+}
+
+impl Release {
+    /// A release by its first two numbers.
+    pub const fn new(major: u16, minor: u16) -> Self {
+        Self { major, minor }
+    }
+
+    /// Reads what `/v1/metadata/version` calls the version: `8.3.1`, `7.9.0-ce`.
+    pub fn parse(version: &str) -> Option<Self> {
+        let mut numbers = version.split('.').map(|number| number.parse().ok());
+        Some(Self { major: numbers.next()??, minor: numbers.next()?? })
+    }
+}
+
+/// Parameters that 7.4 did not read, with the first release of which every patch does: what an earlier
+/// one does with them depends on its patch.
+#[rustfmt::skip]
+static SINCE: &[(&[Route], &str, Release)] = &[
+    (&[R::Schemas], "ruleType", Release::new(7, 6)),
+    (&[R::Schemas], "aliases", Release::new(7, 7)),
+    (&[R::Schemas], "resourceType", Release::new(8, 3)),
+    (&[R::Schemas], "associationType", Release::new(8, 3)),
+    (&[R::Schemas], "lifecycle", Release::new(8, 3)),
+    (&[R::SchemaById, R::Version], "findTags", Release::new(7, 7)),
+    (&[R::SchemaById, R::Version], "referenceFormat", Release::new(8, 1)),
+    (&[R::Version, R::VersionText, R::LatestWithMetadata, R::Lookup], "format", Release::new(7, 8)),
+    (&[R::Subjects, R::SubjectsById, R::VersionsById, R::Versions, R::ReferencedBy, R::Contexts], "offset", Release::new(8, 0)),
+    (&[R::Subjects, R::SubjectsById, R::VersionsById, R::Versions, R::ReferencedBy, R::Contexts], "limit", Release::new(8, 0)),
+    (&[R::ReferencedBy], "deleted", Release::new(8, 3)),
+    (&[R::Versions], "deletedAsNegative", Release::new(8, 2)),
+    (&[R::Contexts], "contextPrefix", Release::new(8, 2)),
+    (&[R::GlobalConfig], "defaultToGlobal", Release::new(8, 1)),
+];
+
+/// Whether every patch of a release is known to read a parameter of a route, or none ever did.
+pub fn is_settled(route: Route, parameter: &str, release: Release) -> bool {
+    let later = |(routes, name, since): &(&[Route], &str, Release)| {
+        routes.contains(&route) && *name == parameter && release < *since
+    };
+    !SINCE.iter().any(later)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_later_is_not_settled_for_an_earlier_release() {
+        let release = |version| Release::parse(version).expect("a version");
+        assert!(!is_settled(Route::Versions, "deletedAsNegative", release("7.9.5-ce")));
+        assert!(is_settled(Route::Versions, "deletedAsNegative", release("8.3.1")));
+        assert!(is_settled(Route::Versions, "deleted", release("7.4.0")));
+        assert!(is_settled(Route::Versions, "deletedAsNegative", release("10.0.0")));
+        assert_eq!(Release::parse("cloud"), None);
+    }
+
+    #[test]
+    fn what_came_later_is_a_parameter_of_its_routes() {
+        for (routes, parameter, _) in SINCE {
+            for route in *routes {
+                let rows = ENDPOINTS.iter().filter(|row| row.route == *route);
+                assert!(rows.clone().all(|row| row.parameters.contains(parameter)), "{} {parameter}", route.name());
+                assert!(rows.count() > 0);
+            }
+        }
+    }
 
     #[test]
     fn a_method_and_path_stand_in_the_table_once() {

@@ -1,6 +1,6 @@
 //! The shapes that a version is shown in (WIRE.md § 0.8): a function a shape, keys in Jackson's order.
 
-use super::json::Object;
+use super::json::{Object, push_array, push_string};
 use super::schema::{SchemaType, Version};
 
 /// Which shape the primary's answers have (WIRE.md § 8.4, § 12).
@@ -119,8 +119,17 @@ pub fn schema_string(holder: Option<&str>, version: &Version, form: Form, max_id
     out
 }
 
+/// What stands beside a version in the list of all schemas.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// Names that stand for its subject.
+    pub aliases: &'a [String],
+    /// The associations of its subject, printed; empty where there are none.
+    pub associations: &'a [u8],
+}
+
 /// `ExtendedSchema`: an item of `GET /schemas`.
-pub fn push_extended_schema(out: &mut Vec<u8>, subject: &str, version: &Version, form: Form, aliases: &[&str]) {
+pub fn push_extended_schema(out: &mut Vec<u8>, subject: &str, version: &Version, form: Form, beside: Beside<'_>) {
     let mut object = Object::open(out);
     object
         .text("subject", Some(subject))
@@ -133,8 +142,11 @@ pub fn push_extended_schema(out: &mut Vec<u8>, subject: &str, version: &Version,
         .text("schema", Some(&version.text))
         .number("ts", form.full(version.ts).flatten())
         .flag("deleted", form.full(version.deleted));
-    if !aliases.is_empty() {
-        super::json::push_array(object.key("aliases"), aliases, |out, alias| super::json::push_string(out, alias));
+    if !beside.aliases.is_empty() {
+        push_array(object.key("aliases"), beside.aliases, |out, alias| push_string(out, alias));
+    }
+    if !beside.associations.is_empty() {
+        object.key("associations").extend_from_slice(beside.associations);
     }
     object.raw("ruleSet", version.rule_set.as_deref()).raw("schemaTags", version.schema_tags.as_deref());
     object.close();

@@ -94,10 +94,12 @@ impl QualifiedSubject {
         }
     }
 
-    /// Reads a subject that may be relative to a context: an unqualified one is taken to lie in `parent`.
+    /// Reads a subject that may be relative to a context, as references and aliases are: an unqualified
+    /// one lies in `parent`, under the name as it is written. From a named context `:.:x` does not lead
+    /// into the default one (WIRE.md § 3.8).
     pub fn parse_in(text: &str, parent: &Context) -> Self {
         let read = Self::parse(text);
-        if read.context.is_default() { Self { context: parent.clone(), ..read } } else { read }
+        if read.context.is_default() && !parent.is_default() { Self::new(parent.clone(), text) } else { read }
     }
 
     /// Whether only a context was named, no subject in it.
@@ -189,6 +191,16 @@ mod tests {
             assert_eq!((read.context.as_str(), &*read.subject), (context, subject), "{input}");
             assert_eq!(read.to_string(), normalised, "{input}");
         }
+    }
+
+    #[test]
+    fn a_name_beside_a_subject_of_a_named_context_stays_in_that_context() {
+        let beside = |text, parent| QualifiedSubject::parse_in(text, &Context::named(parent)).to_string();
+        assert_eq!(beside("x", ".c"), ":.c:x");
+        assert_eq!(beside(":.:x", ".c"), ":.c::.:x");
+        assert_eq!(beside(":.d:x", ".c"), ":.d:x");
+        assert_eq!(beside(":.d", ".c"), ":.d:");
+        assert_eq!(beside(":.:x", "."), "x");
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Proxy {
                 // What is shown in spite of a doubt is for now: kept, it would be shown to those who can do better.
                 let is_certain = is_for_ever(operation)
                     || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation, &snapshot));
-                if let Some(spelling) = ask.spelling.as_deref().filter(|_| is_certain && !is_strange) {
+                if let Some(spelling) = ask.spelling.clone().filter(|_| is_certain && !is_strange) {
                     let answer = AtHand { operation: operation.clone(), generation: snapshot.generation(), dressed };
                     self.answers.put(spelling, answer);
                 }
@@ -92,13 +92,7 @@ impl Proxy {
         match operation.route {
             R::Lookup => self.look_up(operation, ask, snapshot, false),
             R::RootPost if is_object_of_texts(&ask.body) => Verdict::Known(200, bytes::Bytes::from_static(b"{}")),
-            // What a list lacks is said to be absent, which is not known before a first pass has ended.
-            R::Subjects | R::Schemas | R::SubjectsById | R::VersionsById | R::IdsByGuid | R::ReferencedBy
-                if !snapshot.is_whole() =>
-            {
-                Verdict::Unknown(Why::Absent)
-            }
-            _ => answer(operation, snapshot, form),
+            _ => answer(operation, snapshot, form, &ask.body),
         }
     }
 

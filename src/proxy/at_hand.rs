@@ -4,9 +4,12 @@
 //! understand it, and carries what it was understood as, so that no step of its way is left out. It is
 //! stamped with the generation of the replica that it was made from; a stale stamp is a miss.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
+use dashmap::DashMap;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
+use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
 use super::dress::{Dressed, takes_gzip};
@@ -148,41 +151,76 @@ pub(super) struct AtHand {
     pub(super) dressed: Dressed,
 }
 
+type Hasher = foldhash::quality::RandomState;
+
 /// The answers at hand, bounded by bytes.
-pub(super) struct AnswersAtHand(Cache<Box<[u8]>, Arc<AtHand>, foldhash::quality::RandomState>);
+///
+/// moka decides what stays. It is not asked for the answers themselves: that takes it ten times as long as
+/// a plain map, since it keeps account of each time. So it hears of one in [`SAMPLE`].
+pub(super) struct AnswersAtHand {
+    answers: Arc<DashMap<Arc<[u8]>, Arc<AtHand>, Hasher>>,
+    /// What each weighs.
+    staying: Cache<Arc<[u8]>, u32, Hasher>,
+}
+
+/// One in how many uses moka is told of. What is used so seldom that none of them is among those is what
+/// should go first.
+const SAMPLE: u32 = 32;
+
+thread_local! {
+    static USES: Cell<u32> = const { Cell::new(0) };
+}
 
 impl AnswersAtHand {
     /// Room for `bytes` of spellings and bodies.
     pub(super) fn with_room(bytes: u64) -> Self {
-        #[allow(clippy::borrowed_box, reason = "the weigher is given a reference to the key's own type")]
-        let weight = |spelling: &Box<[u8]>, answer: &Arc<AtHand>| {
-            // What moka holds for an entry, and what was understood, roughly.
-            const OVERHEAD: usize = 640;
-            u32::try_from(spelling.len() + answer.dressed.size() + OVERHEAD).unwrap_or(u32::MAX)
-        };
-        let cache = Cache::builder().max_capacity(bytes).weigher(weight);
-        Self(cache.build_with_hasher(foldhash::quality::RandomState::default()))
+        let answers = Arc::new(DashMap::with_hasher(Hasher::default()));
+        let shown: Arc<DashMap<Arc<[u8]>, Arc<AtHand>, Hasher>> = answers.clone();
+        let staying = Cache::builder()
+            .max_capacity(bytes)
+            .weigher(|_, weight: &u32| *weight)
+            .eviction_listener(move |spelling: Arc<Arc<[u8]>>, _, cause| {
+                if cause != RemovalCause::Replaced {
+                    shown.remove(&**spelling);
+                }
+            })
+            .build_with_hasher(Hasher::default());
+        Self { answers, staying }
     }
 
     /// The answer to a spelling, of whichever generation.
     pub(super) fn get(&self, spelling: &Spelling) -> Option<Arc<AtHand>> {
-        self.0.get(spelling.as_bytes())
+        let answer = self.answers.get(spelling.as_bytes())?.clone();
+        let uses = USES.get().wrapping_add(1);
+        USES.set(uses);
+        if uses.is_multiple_of(SAMPLE) {
+            self.staying.get(spelling.as_bytes());
+        }
+        Some(answer)
     }
 
     /// Keeps an answer.
-    pub(super) fn put(&self, spelling: &[u8], answer: AtHand) {
-        self.0.insert(Box::from(spelling), Arc::new(answer));
+    pub(super) fn put(&self, spelling: Arc<[u8]>, answer: AtHand) {
+        // What both structures hold for an entry, and what was understood, roughly.
+        const OVERHEAD: usize = 800;
+        let weight = u32::try_from(spelling.len() + answer.dressed.size() + OVERHEAD).unwrap_or(u32::MAX);
+        // In this order: what moka lets go of is then always taken out of the map.
+        self.answers.insert(spelling.clone(), Arc::new(answer));
+        self.staying.insert(spelling, weight);
     }
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> u64 {
-        self.0.weighted_size()
+        self.staying.weighted_size()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use http::Request;
+
+    use crate::proxy::dress::Manner;
 
     use super::*;
 
@@ -225,5 +263,22 @@ mod tests {
         assert_eq!(spelt(&format!("/{}", "x".repeat(LONGEST)), &[]), None);
         assert_eq!(Look::at(&Request::post("/").header("host", "a").body(()).expect("a request")).map(|_| ()), None);
         assert_eq!(Look::at(&Request::get("/").body(()).expect("a request")).map(|_| ()), None);
+    }
+
+    #[test]
+    fn the_map_holds_what_moka_lets_stay_and_nothing_else() {
+        let room = AnswersAtHand::with_room(40_000);
+        let manner = Manner { is_head: false, varies: true, takes_gzip: false };
+        for number in 0..1_000 {
+            let spelling = Arc::from(format!("/schemas/ids/{number}").as_bytes());
+            let operation = Operation::classify(&Method::GET, "/schemas/ids/1", "").expect("a route");
+            let body = Bytes::from(vec![b'x'; 1_000]);
+            let dressed = Dressed::new(200, body, &HeaderValue::from_static("application/json"), manner);
+            room.put(spelling, AtHand { operation: Arc::new(operation), generation: 1, dressed });
+        }
+        room.staying.run_pending_tasks();
+        assert!(room.bytes() <= 40_000, "{} bytes", room.bytes());
+        assert!((1..=40).contains(&room.answers.len()), "{} answers", room.answers.len());
+        assert_eq!(room.answers.len() as u64, room.staying.entry_count());
     }
 }

@@ -1,9 +1,12 @@
 //! Which headers travel on, and which are ours to set (RFC 9110 § 7.6, DESIGN.md).
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use uuid::fmt::Hyphenated;
 
 use super::ask::Ask;
 use super::refuse::Failure;
@@ -141,12 +144,30 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
 pub(super) fn only_id(brought: Option<&HeaderValue>) -> HeaderValue {
     match brought {
         Some(only) if !only.as_bytes().iter().all(u8::is_ascii_whitespace) => only.clone(),
-        _ => {
-            let mut fresh = uuid::Uuid::encode_buffer();
-            let fresh = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut fresh);
-            HeaderValue::from_str(fresh).unwrap_or_else(|_| HeaderValue::from_static("-"))
-        }
+        _ => fresh_id(),
     }
+}
+
+/// The text of a UUID has this many characters.
+const ID: usize = Hyphenated::LENGTH;
+
+/// A fresh id. They are made some at a time, in one piece of memory.
+fn fresh_id() -> HeaderValue {
+    const SOME: usize = 32;
+    thread_local! {
+        static MADE: RefCell<Bytes> = const { RefCell::new(Bytes::new()) };
+    }
+    let id = MADE.with_borrow_mut(|made| {
+        if made.is_empty() {
+            let mut texts = vec![0; SOME * ID];
+            for text in texts.chunks_exact_mut(ID) {
+                uuid::Uuid::new_v4().hyphenated().encode_lower(text);
+            }
+            *made = texts.into();
+        }
+        made.split_to(ID)
+    });
+    HeaderValue::from_maybe_shared(id).expect("BUG: hexadecimal digits and hyphens can stand in a header")
 }
 
 #[cfg(test)]
@@ -163,6 +184,17 @@ mod tests {
         }
         let passed = from_primary(&answered);
         assert_eq!(passed.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-b"]);
+    }
+
+    #[test]
+    fn no_two_requests_are_given_the_same_id() {
+        let ids: HashSet<HeaderValue> = (0..100).map(|_| fresh_id()).collect();
+        assert_eq!(ids.len(), 100);
+        let is_random = |id: &HeaderValue| {
+            let id = uuid::Uuid::try_parse_ascii(id.as_bytes()).expect("a UUID");
+            id.get_version() == Some(uuid::Version::Random)
+        };
+        assert!(ids.iter().all(is_random));
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot
             operation.route,
             R::Schemas | R::Subjects | R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById
         )
-        || matches!(operation.route, R::SchemaByGuid | R::IdsByGuid | R::Contexts);
+        || matches!(operation.route, R::SchemaByGuid | R::IdsByGuid | R::Contexts | R::BatchGetAssociations);
     match scope {
         Scope::All => true,
         Scope::Context(context) => about_schemas && (!about_one_subject || shares(context, operation)),
@@ -97,11 +97,16 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot
         Scope::Subject(subject) if is_for_ever(operation) => snapshot.may_hold(subject, operation),
         Scope::Subject(_) => about_schemas,
         Scope::Remembered(key) => {
-            matches!(operation.route, R::GlobalConfig | R::SubjectConfig) && key.starts_with("/config")
+            let may_be_shown = matches!(operation.route, R::GlobalConfig | R::SubjectConfig)
+                || (operation.route == R::Schemas && operation.query.flag("aliases"));
+            may_be_shown && key.starts_with("/config")
         }
         Scope::Contexts => operation.route == R::Contexts,
         Scope::Associations => {
+            let asks = |name: &&str| operation.query.get(name).is_some();
             matches!(operation.route, R::AssociationsByName | R::AssociationsByResource | R::AssociationsBySubject)
+                || operation.route == R::BatchGetAssociations
+                || (operation.route == R::Schemas && ["resourceType", "associationType", "lifecycle"].iter().any(asks))
         }
     }
 }

@@ -257,6 +257,11 @@ impl Clock {
         self.protocol == Protocol::H2 || matches!(state.phase, Phase::Busy)
     }
 
+    /// Whether a drain has begun.
+    pub(super) fn is_draining(&self) -> bool {
+        self.state().drain_at.is_some()
+    }
+
     /// The connection is closed although nothing went wrong, so that no answer can be lost.
     pub(super) fn retire(&self) {
         let mut state = self.state();

@@ -17,14 +17,13 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::Limits;
 use super::clock::{Clock, Overdue, Protocol};
-use super::drain::Drain;
 use super::gate::Place;
+use super::signal::Signal;
 use super::stream::Watched;
 use super::tls::Certificate;
 use super::turns::Turns;
@@ -88,9 +87,9 @@ where
 #[derive(Clone)]
 pub(super) struct Ending {
     /// Finish what is under way, take nothing new.
-    pub(super) drain: Drain,
+    pub(super) drain: Signal,
     /// Stop now.
-    pub(super) abort: CancellationToken,
+    pub(super) abort: Signal,
     pub(super) tasks: TaskTracker,
 }
 
@@ -101,7 +100,11 @@ where
     fn execute(&self, stream: F) {
         let abort = self.abort.clone();
         self.tasks.spawn(async move {
-            let _ended = abort.run_until_cancelled(stream).await;
+            tokio::select! {
+                biased;
+                () = stream => {}
+                () = abort.given() => {}
+            }
         });
     }
 }
@@ -126,7 +129,11 @@ pub(super) async fn serve<R>(
     };
     // In boxes, so that plain connections do not carry the room for it about with them.
     let handshake = Box::pin(timeout(visit.place.limits().handshake, certificate.acceptor().accept(tcp)));
-    let stream = match visit.ending.abort.run_until_cancelled(handshake).await {
+    let shaken = tokio::select! {
+        shaken = handshake => Some(shaken),
+        () = visit.ending.abort.given() => None,
+    };
+    let stream = match shaken {
         Some(Ok(Ok(stream))) => stream,
         Some(Ok(Err(error))) => {
             visit.place.handshake_failed();
@@ -163,29 +170,27 @@ where
     let clock = Arc::new(Clock::new(protocol, place.limits()));
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&clock)));
     let address = peer.address;
-    let service = Turns::new(reception.receive(peer), Arc::clone(&clock), ending.drain.clone());
-    let drive = async {
-        match protocol {
-            Protocol::H1 => {
-                let connection = http1(place.limits()).serve_connection(io, service);
-                drive(Box::pin(connection), &clock, &ending.drain).await
-            }
-            Protocol::H2 => {
-                let connection = http2(place.limits(), ending.clone()).serve_connection(io, service);
-                drive(Box::pin(connection), &clock, &ending.drain).await
-            }
+    let service = Turns::new(reception.receive(peer), Arc::clone(&clock));
+    let outcome = match protocol {
+        Protocol::H1 => {
+            let connection = http1(place.limits()).serve_connection(io, service);
+            drive(Box::pin(connection), &clock, &ending).await
+        }
+        Protocol::H2 => {
+            let connection = http2(place.limits(), ending.clone()).serve_connection(io, service);
+            drive(Box::pin(connection), &clock, &ending).await
         }
     };
-    match ending.abort.run_until_cancelled(drive).await {
-        Some(Outcome::Ended(Ok(()))) => {}
-        Some(Outcome::Ended(Err(error))) => {
+    match outcome {
+        Outcome::Ended(Ok(())) => {}
+        Outcome::Ended(Err(error)) => {
             tracing::debug!(peer = %address, error = %Chain(&error), "connection broke");
         }
-        Some(Outcome::Cut(overdue)) => {
+        Outcome::Cut(overdue) => {
             place.cut(overdue);
             tracing::debug!(peer = %address, limit = ?overdue, "connection closed because a limit was reached");
         }
-        None => {
+        Outcome::Aborted => {
             tracing::warn!(peer = %address, "connection closed in the middle of a request, the drain took too long")
         }
     }
@@ -221,14 +226,21 @@ fn http2(limits: &Limits, streams: Ending) -> http2::Builder<Ending> {
 enum Outcome<E> {
     Ended(Result<(), E>),
     Cut(Overdue),
+    Aborted,
 }
 
 /// A timer may ring a little late, and the clock is read a little before it is asked.
 const SLACK: Duration = Duration::from_millis(2);
 
 /// Polls a connection until it ends or its clock says that it has to.
-async fn drive<C: GracefulConnection>(mut connection: Pin<Box<C>>, clock: &Clock, drain: &Drain) -> Outcome<C::Error> {
-    let mut told = pin!(drain.told());
+async fn drive<C: GracefulConnection>(
+    mut connection: Pin<Box<C>>,
+    clock: &Clock,
+    ending: &Ending,
+) -> Outcome<C::Error> {
+    let Ending { drain, abort, .. } = ending;
+    // Once asked, a signal wakes this task when it is given, and needs not be asked again until then.
+    let mut signals = pin!(futures_util::future::join(drain.given(), abort.given()));
     let mut is_listening = false;
     let mut draining = false;
     let mut alarm = pin!(sleep_until(Instant::now()));
@@ -237,14 +249,16 @@ async fn drive<C: GracefulConnection>(mut connection: Pin<Box<C>>, clock: &Clock
     std::future::poll_fn(|cx| {
         loop {
             clock.unwatch();
-            // Whoever is told stays told, so there is nothing to ask between the first time and the drain.
-            if !draining && (!is_listening || drain.has_begun()) {
-                is_listening = true;
-                if told.as_mut().poll(cx).is_ready() {
-                    draining = true;
-                    if clock.drain() {
-                        connection.as_mut().graceful_shutdown();
-                    }
+            if !std::mem::replace(&mut is_listening, true) {
+                let _heard = signals.as_mut().poll(cx);
+            }
+            if abort.is_given() {
+                return Poll::Ready(Outcome::Aborted);
+            }
+            if !draining && drain.is_given() {
+                draining = true;
+                if clock.drain() {
+                    connection.as_mut().graceful_shutdown();
                 }
             }
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -300,7 +314,7 @@ mod tests {
             })
         };
         let gate = Gate::new("data", &Limits::default(), &Metrics::default());
-        let ending = Ending { drain: Drain::default(), abort: CancellationToken::new(), tasks: TaskTracker::new() };
+        let ending = Ending { drain: Signal::default(), abort: Signal::default(), tasks: TaskTracker::new() };
         let place = gate.admit(gate.room().await);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let peer = Peer { address, tls: false, connection: place.connection, certificates: Arc::from(Vec::new()) };

@@ -108,7 +108,7 @@ fn host(head: &Parts) -> Result<(), HeadError> {
 /// Names as DNS and container networks have them, addresses, and an optional port. Less than the
 /// grammar of RFC 3986, which would allow a comma and with it two hosts in one.
 pub fn is_host(text: &[u8]) -> bool {
-    let name = text.iter().position(|byte| !is_in_name(*byte)).unwrap_or(text.len());
+    let name = text.iter().position(|byte| !IN_NAME[usize::from(*byte)]).unwrap_or(text.len());
     match &text[name..] {
         [] => name > 0,
         [b':', port @ ..] => name > 0 && is_port(port),
@@ -117,9 +117,16 @@ pub fn is_host(text: &[u8]) -> bool {
     }
 }
 
-fn is_in_name(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
-}
+/// Which bytes a name may have.
+static IN_NAME: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < allowed.len() {
+        allowed[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    allowed
+};
 
 fn is_address(text: &[u8]) -> bool {
     let Some((address, port)) = std::str::from_utf8(text).ok().and_then(|text| text.split_once(']')) else {

@@ -14,8 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::ListenerConfig;
 use super::connection::{Ending, Reception, Visit, serve};
-use super::drain::Drain;
 use super::gate::Gate;
+use super::signal::Signal;
 use super::tls::{Certificate, TlsError};
 use crate::telemetry::Chain;
 
@@ -83,9 +83,9 @@ impl Listener {
     /// Serves until `drain` is cancelled, and then for as long as requests in flight need, at most
     /// until the drain limit.
     pub async fn serve(self, reception: impl Reception, drain: CancellationToken) {
-        let ending = Ending { drain: Drain::default(), abort: CancellationToken::new(), tasks: TaskTracker::new() };
+        let ending = Ending { drain: Signal::default(), abort: Signal::default(), tasks: TaskTracker::new() };
         // Whoever drops this future does not want connections that go on without it.
-        let _aborts = ending.abort.clone().drop_guard();
+        let _aborts = ending.abort.on_drop();
         let Self { socket, address, gate, certificate } = self;
         let upkeep = async {
             match certificate.clone() {
@@ -99,12 +99,12 @@ impl Listener {
             () = house.accept(&socket, address, &drain) => {}
             () = upkeep => {}
         }
-        ending.drain.begin();
+        ending.drain.give();
         house.accept_queued(socket);
         ending.tasks.close();
         if timeout(limit, ending.tasks.wait()).await.is_err() {
             tracing::warn!(open = ending.tasks.len(), "the drain took too long, what is still open is cut");
-            ending.abort.cancel();
+            ending.abort.give();
             ending.tasks.wait().await;
         }
     }

@@ -6,12 +6,12 @@
 
 mod clock;
 mod connection;
-mod drain;
 mod gate;
 mod head;
 mod intake;
 mod listener;
 mod outgoing;
+mod signal;
 mod stream;
 mod tls;
 mod turns;

@@ -18,26 +18,22 @@ const PIECE: usize = 16 * 1024;
 /// From the head of a request to the last byte of its answer.
 pub(super) struct Turn {
     clock: Arc<Clock>,
-    number: u64,
 }
 
 impl Turn {
     pub(super) fn begin(clock: Arc<Clock>, bodyless: bool) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         clock.begin(bodyless);
-        Self { clock, number: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Self { clock }
     }
 
-    fn in_pieces(&self) -> bool {
-        self.clock.protocol() == Protocol::H2
+    /// Whether the client must be told that no answer follows this one; HTTP/2 has other words for it.
+    pub(super) fn is_last(&self, is_tunnel: bool) -> bool {
+        self.clock.protocol() == Protocol::H1 && (is_tunnel || self.clock.is_draining())
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if self.in_pieces() {
-            self.clock.moves(self.number);
-        }
         self.clock.end();
     }
 }
@@ -45,20 +41,42 @@ impl Drop for Turn {
 /// The body of an answer.
 pub(super) struct Outgoing {
     body: Body,
+    /// Over HTTP/2: what of the body comes next. In a box, for answers are moved about a lot.
+    pieces: Option<Box<Pieces>>,
+    _turn: Turn,
+}
+
+/// A body that is handed over piece by piece.
+struct Pieces {
+    clock: Arc<Clock>,
+    number: u64,
     rest: Bytes,
-    turn: Turn,
+}
+
+impl Pieces {
+    fn of(clock: &Arc<Clock>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        clock.waits(number);
+        Self { clock: Arc::clone(clock), number, rest: Bytes::new() }
+    }
+
+    fn next(&mut self) -> Bytes {
+        self.rest.split_to(self.rest.len().min(PIECE))
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        self.clock.moves(self.number);
+    }
 }
 
 impl Outgoing {
     pub(super) fn new(body: Body, turn: Turn) -> Self {
-        if turn.in_pieces() {
-            turn.clock.waits(turn.number);
-        }
-        Self { body, rest: Bytes::new(), turn }
-    }
-
-    fn piece(&mut self) -> Bytes {
-        self.rest.split_to(self.rest.len().min(PIECE))
+        let is_plain = turn.clock.protocol() == Protocol::H1;
+        let pieces = if is_plain { None } else { Some(Box::new(Pieces::of(&turn.clock))) };
+        Self { body, pieces, _turn: turn }
     }
 }
 
@@ -66,32 +84,31 @@ impl HttpBody for Outgoing {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if !self.turn.in_pieces() {
-            return Pin::new(&mut self.body).poll_frame(cx);
-        }
-        if self.rest.is_empty() {
-            self.turn.clock.moves(self.turn.number);
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self { body, pieces, .. } = self.get_mut();
+        let Some(pieces) = pieces else { return Pin::new(body).poll_frame(cx) };
+        if pieces.rest.is_empty() {
+            pieces.clock.moves(pieces.number);
+            match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
+                    Ok(data) => pieces.rest = data,
                     Err(other) => return Poll::Ready(Some(Ok(other))),
                 },
                 ended => return Poll::Ready(ended),
             }
         }
-        let piece = self.piece();
-        self.turn.clock.waits(self.turn.number);
+        let piece = pieces.next();
+        pieces.clock.waits(pieces.number);
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.pieces.as_ref().is_none_or(|pieces| pieces.rest.is_empty()) && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         let mut hint = self.body.size_hint();
-        let rest = self.rest.len() as u64;
+        let rest = self.pieces.as_ref().map_or(0, |pieces| pieces.rest.len() as u64);
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper + rest);
         }

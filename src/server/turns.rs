@@ -14,9 +14,8 @@ use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt as _};
 
-use super::clock::{Clock, Protocol};
+use super::clock::Clock;
 use super::connection::Guest;
-use super::drain::Drain;
 use super::outgoing::{Outgoing, Turn};
 use crate::body::Body;
 
@@ -24,12 +23,11 @@ use crate::body::Body;
 pub(super) struct Turns<S> {
     service: S,
     clock: Arc<Clock>,
-    drain: Drain,
 }
 
 impl<S> Turns<S> {
-    pub(super) fn new(service: S, clock: Arc<Clock>, drain: Drain) -> Self {
-        Self { service, clock, drain }
+    pub(super) fn new(service: S, clock: Arc<Clock>) -> Self {
+        Self { service, clock }
     }
 }
 
@@ -39,7 +37,7 @@ impl<S: Guest> hyper::service::Service<Request<Incoming>> for Turns<S> {
     type Future = Answering<S>;
 
     fn call(&self, request: Request<Incoming>) -> Answering<S> {
-        let is_plain = self.clock.protocol() == Protocol::H1;
+        // What follows a CONNECT is meant for a tunnel, and must not be read as the next request.
         let is_tunnel = request.method() == Method::CONNECT;
         let turn = Turn::begin(Arc::clone(&self.clock), request.body().is_end_stream() && !is_tunnel);
         let mut service = self.service.clone();
@@ -48,8 +46,7 @@ impl<S: Guest> hyper::service::Service<Request<Incoming>> for Turns<S> {
             Poll::Ready(Ok(())) => Step::Asked { answer: service.call(request) },
             Poll::Pending => Step::Waiting { answer: service.oneshot(request) },
         };
-        // What follows a CONNECT is meant for a tunnel, and must not be read as the next request.
-        Answering { step, turn: Some(turn), drain: is_plain.then(|| self.drain.clone()), closes: is_plain && is_tunnel }
+        Answering { step, turn: Some(turn), is_tunnel }
     }
 }
 
@@ -59,8 +56,7 @@ pin_project! {
         #[pin]
         step: Step<S>,
         turn: Option<Turn>,
-        drain: Option<Drain>,
-        closes: bool,
+        is_tunnel: bool,
     }
 }
 
@@ -81,10 +77,10 @@ impl<S: Guest> Future for Answering<S> {
             Stage::Asked { answer } => answer.poll(cx),
             Stage::Waiting { answer } => answer.poll(cx),
         });
-        if *this.closes || this.drain.as_ref().is_some_and(Drain::has_begun) {
+        let turn = this.turn.take().expect("BUG: polled after it was ready");
+        if turn.is_last(*this.is_tunnel) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let turn = this.turn.take().expect("BUG: polled after it was ready");
         Poll::Ready(Ok(response.map(|body| Outgoing::new(body, turn))))
     }
 }

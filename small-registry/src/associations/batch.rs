@@ -1,12 +1,11 @@
 //! Several resources in one request; each has its own result or error.
 
 use schema_outpost::protocol::json::{Object, push_array};
-use schema_outpost::protocol::order;
 use schema_outpost::protocol::subject::QualifiedSubject;
 use serde_json::Value;
 
 use super::change::{Made, Wish, Wishes, answer, grant};
-use super::{Association, Resource, invalid};
+use super::{Association, Resource, TOPIC, invalid};
 use crate::body::{Expected, Members, text};
 use crate::call::{Call, Reply};
 use crate::failure::{Failure, Outcome};
@@ -46,27 +45,40 @@ pub(crate) fn batch_get(state: &State, call: &Call<'_>) -> Outcome<Reply> {
 fn get(state: &State, call: &Call<'_>, request: &Value) -> Outcome<Vec<u8>> {
     let members = Members::of(request, "AssociationGetRequest")?;
     let mut resource = Wishes::resource(&members)?;
-    if resource.id.is_none() && (resource.name.is_none() || resource.namespace.is_none()) {
-        let message = "Error while getting associations: property: resourceId; detail: either resourceId or \
-                       resourceName must be specified";
-        return Err(Failure::new(500, 500, message));
-    }
-    let fits = |own: &&Association| match &resource.id {
-        Some(id) => own.resource.id.as_ref() == Some(id),
-        None => own.resource.name == resource.name && own.resource.namespace == resource.namespace,
+    check(&resource)?;
+    let kind = resource.kind.take().filter(|kind| !kind.is_empty()).unwrap_or_else(|| TOPIC.to_owned());
+    let id = resource.id.clone().filter(|id| !id.is_empty());
+    let is_any = resource.namespace.as_deref() == Some("-");
+    let fits = |own: &&Association| match &id {
+        Some(id) => own.resource.id.as_ref() == Some(id) && own.resource.kind.as_ref() == Some(&kind),
+        None if is_any => own.resource.name == resource.name,
+        None => {
+            own.resource.name == resource.name
+                && own.resource.namespace == resource.namespace
+                && own.resource.kind.as_ref() == Some(&kind)
+        }
     };
     let mut found: Vec<&Association> = state.associations.iter().filter(fits).collect();
-    if let Some(own) = found.first() {
-        resource = own.resource.clone();
-    }
-    if let Some(Value::Array(kinds)) = members.get("associationTypes") {
+    if let Some(Value::Array(kinds)) = members.get("associationTypes").filter(|kinds| **kinds != Value::Array(vec![])) {
         let kinds = kinds.iter().map(text).collect::<Outcome<Vec<_>>>()?;
         found.retain(|own| kinds.contains(&own.kind));
     }
     if let Some(lifecycle) = members.text("lifecycle")? {
         found.retain(|own| own.lifecycle == lifecycle);
     }
-    found.sort_by(|left, right| order::compare(&left.subject, &right.subject));
+    found.sort_by(|left, right| left.order(right));
+    if let Some(first) = found.first() {
+        let Resource { name, namespace, id, .. } = first.resource.clone();
+        resource.name = resource.name.or(name);
+        resource.namespace = resource.namespace.or(namespace);
+        resource.id = resource.id.or(id);
+    }
+    resource.kind = Some(kind);
+    if found.iter().any(|own| own.resource != resource) {
+        return Err(refused(
+            "All associations must have the same resourceName, resourceNamespace, resourceId, and resourceType.",
+        ));
+    }
     let shown = found.into_iter().map(|own| {
         let latest = state.latest(&QualifiedSubject::parse(&own.subject));
         let latest = latest.filter(|_| call.flag("includeSchemas"));
@@ -74,6 +86,22 @@ fn get(state: &State, call: &Call<'_>, request: &Value) -> Outcome<Vec<u8>> {
         Made { association: own.clone(), schema }
     });
     Ok(answer(&resource, &shown.collect::<Vec<_>>()))
+}
+
+fn refused(why: &str) -> Failure {
+    Failure::new(500, 500, format!("Error while getting associations: {why}"))
+}
+
+fn check(resource: &Resource) -> Outcome<()> {
+    let is_given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    if !is_given(&resource.id) && !is_given(&resource.name) {
+        return Err(refused("property: resourceId; detail: either resourceId or resourceName must be specified"));
+    }
+    if is_given(&resource.name) && !is_given(&resource.namespace) {
+        let why = "property: resourceNamespace; detail: resourceNamespace is required when resourceName is specified";
+        return Err(refused(why));
+    }
+    Ok(())
 }
 
 /// `POST /associations:batchMutate`

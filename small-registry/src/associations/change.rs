@@ -265,7 +265,7 @@ pub(super) fn answer(resource: &Resource, made: &[Made]) -> Vec<u8> {
 
 /// `DELETE /associations/resources/{resource}`
 pub(crate) fn delete(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
-    let filter = super::Filter::read(call)?;
+    let filter = super::Filter::of_list(call)?;
     let id = call.operation.name().to_owned();
     let concerned = |own: &Association| own.resource.id.as_ref() == Some(&id) && filter.takes(own);
     let found: Vec<Association> = state.associations.iter().filter(|own| concerned(own)).cloned().collect();

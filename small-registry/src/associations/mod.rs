@@ -3,6 +3,9 @@
 mod batch;
 mod change;
 
+use std::cmp::Ordering;
+
+use schema_outpost::protocol::endpoints::Route;
 use schema_outpost::protocol::json::{Object, push_array};
 use schema_outpost::protocol::order;
 use schema_outpost::protocol::subject::QualifiedSubject;
@@ -57,51 +60,79 @@ fn invalid(property: &str, detail: &str) -> Failure {
 pub(crate) struct Filter {
     kinds: Vec<String>,
     lifecycles: Vec<String>,
-    resource_type: String,
+    resource_type: Option<String>,
     /// Whether the request says anything about associations at all.
     pub(crate) is_asked: bool,
 }
 
 impl Filter {
-    pub(crate) fn read(call: &Call<'_>) -> Outcome<Self> {
+    /// What a list of schemas asks for: any type of resource, unless it names one.
+    pub(crate) fn of_schemas(call: &Call<'_>) -> Outcome<Self> {
+        Self::read(call, &["NONE", "STRONG", "WEAK"], call.operation.query.get("resourceType"))
+    }
+
+    /// What a list of associations asks for: one type of resource, and one lifecycle at most.
+    fn of_list(call: &Call<'_>) -> Outcome<Self> {
+        let named = call.operation.query.get("resourceType").filter(|named| !named.is_empty());
+        // Over a range of names or namespaces the type is no part of the bounds.
+        let is_range = call.route() == Route::AssociationsByName && call.operation.names.iter().any(|name| name == "-");
+        let mut filter = Self::read(call, &["STRONG", "WEAK"], Some(named.unwrap_or(TOPIC)).filter(|_| !is_range))?;
+        filter.lifecycles.truncate(1);
+        Ok(filter)
+    }
+
+    fn read(call: &Call<'_>, known: &[&str], resource_type: Option<&str>) -> Outcome<Self> {
         let query = &call.operation.query;
-        let all = |name| query.all(name).filter(|value| !value.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-        let (kinds, lifecycles) = (all("associationType"), all("lifecycle"));
-        if lifecycles.iter().any(|lifecycle| !matches!(lifecycle.as_str(), "NONE" | "STRONG" | "WEAK")) {
+        let all = |name| query.all(name).map(str::to_owned).collect::<Vec<_>>();
+        let (kinds, mut lifecycles) = (all("associationType"), all("lifecycle"));
+        lifecycles.retain(|lifecycle| !lifecycle.is_empty());
+        if lifecycles.iter().any(|lifecycle| !known.contains(&lifecycle.as_str())) {
             return Err(Failure::not_found());
         }
         let is_asked = query.get("resourceType").is_some() || !kinds.is_empty() || !lifecycles.is_empty();
-        let resource_type = query.get("resourceType").unwrap_or(TOPIC).to_owned();
-        Ok(Self { kinds, lifecycles, resource_type, is_asked })
+        Ok(Self { kinds, lifecycles, resource_type: resource_type.map(str::to_owned), is_asked })
     }
 
     /// The associations of a subject that are asked for, printed; nothing when the subject is not asked for.
-    /// `NONE` asks for subjects without any.
+    /// `NONE` asks for subjects without any of the kinds that count.
     pub(crate) fn of(&self, state: &State, subject: &str) -> Option<Vec<u8>> {
         let own = state.associations.iter().filter(|association| association.subject == subject);
-        if self.lifecycles.iter().any(|lifecycle| lifecycle == "NONE") {
-            return own.into_iter().next().is_none().then(Vec::new);
+        let mut own: Vec<&Association> = own.filter(|association| self.is_of_a_kind(association)).collect();
+        if own.is_empty() {
+            return self.lifecycles.iter().any(|lifecycle| lifecycle == "NONE").then(Vec::new);
         }
-        let own: Vec<&Association> = own.filter(|association| self.takes(association)).collect();
+        own.retain(|association| self.takes(association));
+        own.sort_by(|left, right| left.order(right));
         (!own.is_empty()).then(|| printed(own))
     }
 
+    fn is_of_a_kind(&self, association: &Association) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&association.kind))
+            && self.resource_type.as_ref().is_none_or(|kind| association.resource.kind.as_ref() == Some(kind))
+    }
+
     fn takes(&self, association: &Association) -> bool {
-        (self.lifecycles.is_empty() || self.lifecycles.contains(&association.lifecycle))
-            && (self.kinds.is_empty() || self.kinds.contains(&association.kind))
-            && association.resource.kind.as_ref() == Some(&self.resource_type)
+        self.is_of_a_kind(association)
+            && (self.lifecycles.is_empty() || self.lifecycles.contains(&association.lifecycle))
+    }
+}
+
+impl Association {
+    fn order(&self, other: &Self) -> Ordering {
+        let key = |own: &Self| {
+            let Resource { name, namespace, kind, .. } = own.resource.clone();
+            [name, namespace, kind, Some(own.kind.clone()), Some(own.subject.clone())].map(Option::unwrap_or_default)
+        };
+        let pairs = key(self).into_iter().zip(key(other));
+        pairs.map(|(left, right)| order::compare(&left, &right)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 }
 
 fn list(state: &State, call: &Call<'_>, wanted: impl Fn(&Association) -> bool) -> Outcome<Reply> {
-    let filter = Filter::read(call)?;
+    let filter = Filter::of_list(call)?;
     let found = state.associations.iter().filter(|association| wanted(association) && filter.takes(association));
     let mut found: Vec<&Association> = found.collect();
-    found.sort_by(|left, right| {
-        let key = |own: &Association| (own.resource.name.clone().unwrap_or_default(), own.subject.clone());
-        let ((name, subject), (other, other_subject)) = (key(left), key(right));
-        order::compare(&name, &other).then_with(|| order::compare(&subject, &other_subject))
-    });
+    found.sort_by(|left, right| left.order(right));
     Ok(Reply::ok(printed(call.page(found, 1000)?)))
 }
 
@@ -121,7 +152,9 @@ fn printed(associations: Vec<&Association>) -> Vec<u8> {
 
 /// `GET /associations/subjects/{s}`
 pub(crate) fn by_subject(state: &State, call: &Call<'_>) -> Outcome<Reply> {
-    let subject = call.subject(state).to_string();
+    // What is no alias is taken as it is written: `:.:x` is nobody's key.
+    let is_alias = state.behind_alias(&call.operation.subject).is_some();
+    let subject = if is_alias { call.subject(state).to_string() } else { call.operation.subject_text.clone() };
     list(state, call, |association| association.subject == subject)
 }
 

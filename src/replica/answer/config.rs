@@ -1,13 +1,14 @@
 //! Answers about compatibility settings: what the primary said, of the scope that counts (WIRE.md § 1.19).
 
 use super::resolve::config_key;
+use super::table::Question;
 use super::{ABSENT, Answer, Verdict, Why};
-use crate::protocol::operation::Operation;
 use crate::protocol::subject::QualifiedSubject;
 use crate::replica::snapshot::Snapshot;
 
 /// `GET /config` and `GET /config/{s}`. The closest configuration that exists counts whole; nothing is merged.
-pub(super) fn config(operation: &Operation, snapshot: &Snapshot) -> Answer {
+pub(super) fn config(question: &Question<'_>) -> Answer {
+    let Question { operation, snapshot, .. } = *question;
     let subject = &operation.subject;
     let in_scope = operation.query.flag("defaultToGlobal");
     if subject.is_bare_context() {

@@ -1,14 +1,17 @@
 //! Answers about everything: subjects, schemas, contexts, and facts about the server.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::filters::{self, Filter};
+use super::table::Question;
 use super::{Answer, CAPPED, PRIMARY_ONLY, UNCAPPED, Verdict, Why, page};
 use crate::protocol::json::{push_array, push_string};
-use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
-use crate::protocol::shape::{Form, push_extended_schema};
+use crate::protocol::schema::Version;
+use crate::protocol::shape::{Beside, push_extended_schema};
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 use crate::replica::index::SubjectState;
 use crate::replica::snapshot::Snapshot;
@@ -23,7 +26,8 @@ pub(super) fn root(snapshot: &Snapshot) -> Answer {
 }
 
 /// A fact that is remembered under its own path.
-pub(super) fn fact(operation: &Operation, snapshot: &Snapshot) -> Answer {
+pub(super) fn fact(question: &Question<'_>) -> Answer {
+    let Question { operation, snapshot, .. } = *question;
     let path = operation.target.split('?').next().unwrap_or_default();
     match snapshot.remembered(path.strip_suffix('/').unwrap_or(path)) {
         Some(answer) if answer.status == 200 => Ok(answer.body.clone()),
@@ -33,7 +37,8 @@ pub(super) fn fact(operation: &Operation, snapshot: &Snapshot) -> Answer {
 }
 
 /// `GET /contexts` (WIRE.md § 1.21). Contexts that the replica has seen a subject of are there too.
-pub(super) fn contexts(operation: &Operation, snapshot: &Snapshot) -> Answer {
+pub(super) fn contexts(question: &Question<'_>) -> Answer {
+    let Question { operation, snapshot, .. } = *question;
     let window = operation.query.page()?;
     let Some(listed) = snapshot.listed_contexts() else {
         let refusal = snapshot.remembered("/contexts").cloned();
@@ -53,7 +58,8 @@ pub(super) fn contexts(operation: &Operation, snapshot: &Snapshot) -> Answer {
 }
 
 /// `GET /subjects` (WIRE.md § 1.3).
-pub(super) fn subjects(operation: &Operation, snapshot: &Snapshot) -> Answer {
+pub(super) fn subjects(question: &Question<'_>) -> Answer {
+    let Question { operation, snapshot, .. } = *question;
     let window = operation.query.page()?;
     let prefix = SubjectPrefix::parse(operation.query.get("subjectPrefix").unwrap_or(":*:"));
     let (deleted, only) = (operation.query.flag("deleted"), operation.query.flag("deletedOnly"));
@@ -61,11 +67,10 @@ pub(super) fn subjects(operation: &Operation, snapshot: &Snapshot) -> Answer {
         Some(_) => !only,
         None => only || deleted,
     };
-    if snapshot.lists_its_own_way() && (deleted || only || operation.query.get("subjectPrefix").is_some()) {
-        return Err(PRIMARY_ONLY);
-    }
+    // Sorted as plain strings of UTF-16, contexts and all: `:` stands after digits and before letters.
     let selected = selected(snapshot, &prefix).filter(|(_, state)| shown(state));
-    let names = sorted(selected).into_iter().map(|(name, _)| name);
+    let mut names: Vec<String> = selected.map(|(subject, _)| subject.to_string()).collect();
+    names.sort_by(|one, other| compare(one, other));
     let mut out = Vec::new();
     push_array(&mut out, page(names, window, UNCAPPED)?, |out, name| push_string(out, &name));
     Ok(out.into())
@@ -81,42 +86,55 @@ fn selected<'a>(
     })
 }
 
-/// Sorted as plain strings of UTF-16, contexts and all: `:` stands after digits and before letters.
-fn sorted<'a>(
-    subjects: impl Iterator<Item = (QualifiedSubject, &'a Arc<SubjectState>)>,
-) -> Vec<(String, &'a Arc<SubjectState>)> {
-    let mut named: Vec<_> = subjects.map(|(subject, state)| (subject.to_string(), state)).collect();
-    named.sort_by(|one, other| compare(&one.0, &other.0));
-    named
-}
-
 /// `GET /schemas`: the default context only, unless a prefix says otherwise (WIRE.md § 1.9).
-pub(super) fn schemas(operation: &Operation, snapshot: &Snapshot, form: Form) -> Answer {
-    let query = &operation.query;
-    if let Some(lifecycle) = query.get("lifecycle").filter(|lifecycle| !lifecycle.is_empty())
-        && !["NONE", "STRONG", "WEAK"].contains(&lifecycle)
-    {
-        return Err(crate::protocol::error::Refusal::not_found().into());
-    }
+pub(super) fn schemas(question: &Question<'_>) -> Answer {
+    let (query, snapshot) = (&question.operation.query, question.snapshot);
     let window = query.page()?;
-    let by_others = ["ruleType", "resourceType", "associationType", "lifecycle"];
-    if query.flag("aliases") || by_others.iter().any(|name| query.get(name).is_some_and(|value| !value.is_empty())) {
-        return Err(PRIMARY_ONLY);
-    }
-    if snapshot.lists_its_own_way() {
-        return Err(PRIMARY_ONLY);
-    }
+    let filter = Filter::read(question.operation, snapshot)?;
     let prefix = SubjectPrefix::parse(query.get("subjectPrefix").unwrap_or_default());
-    let (deleted, latest_only) = (query.flag("deleted"), query.flag("latestOnly"));
-    let named = sorted(selected(snapshot, &prefix));
-    let versions = named.iter().flat_map(|(name, state)| {
-        let shown: Vec<_> = state.versions.iter().filter(|version| deleted || !version.deleted).collect();
-        let skip = if latest_only { shown.len().saturating_sub(1) } else { 0 };
-        shown.into_iter().skip(skip).map(move |version| (name, version))
+    let mut aliases = if query.flag("aliases") { filters::aliases(snapshot, &prefix) } else { HashMap::new() };
+    let mut named: Vec<Listed<'_>> = Vec::new();
+    for (subject, state) in selected(snapshot, &prefix) {
+        let aliases = aliases.remove(&subject).unwrap_or_default();
+        named.push(Listed { name: subject.to_string(), state, aliases });
+    }
+    // What is left stands for subjects that the prefix does not select.
+    for (subject, aliases) in aliases {
+        if let Some(state) = snapshot.subject(&subject) {
+            named.push(Listed { name: subject.to_string(), state, aliases });
+        }
+    }
+    named.sort_by(|one, other| compare(&one.name, &other.name));
+    let rule_type = query.get("ruleType").filter(|rule_type| !rule_type.is_empty());
+    let versions = named.iter().flat_map(|listed| {
+        let associations = filter.as_ref().map_or(Some(Vec::new()), |filter| filter.shown(&listed.name));
+        let shown = associations.is_some().then(|| listed.shown(question)).into_iter().flatten();
+        let shown = shown.filter(|version| rule_type.is_none_or(|rule_type| filters::has_rule(version, rule_type)));
+        let associations: Arc<[u8]> = associations.unwrap_or_default().into();
+        shown.map(move |version| (listed, version, associations.clone()))
     });
     let mut out = Vec::new();
-    push_array(&mut out, page(versions, window, CAPPED)?, |out, (name, version)| {
-        push_extended_schema(out, name, version, form, &[]);
+    push_array(&mut out, page(versions, window, CAPPED)?, |out, (listed, version, associations)| {
+        let beside = Beside { aliases: &listed.aliases, associations: &associations };
+        push_extended_schema(out, &listed.name, version, question.form, beside);
     });
     Ok(out.into())
+}
+
+/// A subject in the list of all schemas.
+struct Listed<'a> {
+    name: String,
+    state: &'a SubjectState,
+    aliases: Vec<String>,
+}
+
+impl<'a> Listed<'a> {
+    /// The versions that are shown: the latest alone is the last of them that could be.
+    fn shown(&self, question: &Question<'_>) -> impl Iterator<Item = &'a Arc<Version>> + use<'a> {
+        let query = &question.operation.query;
+        let (deleted, latest_only) = (query.flag("deleted"), query.flag("latestOnly"));
+        let shown: Vec<_> = self.state.versions.iter().filter(|version| deleted || !version.deleted).collect();
+        let skipped = if latest_only { shown.len().saturating_sub(1) } else { 0 };
+        shown.into_iter().skip(skipped)
+    }
 }

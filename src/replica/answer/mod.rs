@@ -4,12 +4,19 @@
 //! is no knowledge: the verdict is then [`Verdict::Unknown`] and the primary is asked (C4b).
 
 mod associations;
+mod batch;
 mod config;
+mod dress;
+mod filters;
+mod formats;
 mod lists;
 mod lookup;
+mod references;
 mod resolve;
 mod schemas;
 mod subjects;
+mod table;
+mod tags;
 
 use std::sync::Arc;
 
@@ -21,9 +28,15 @@ use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::Form;
 use crate::protocol::target::{NotANumber, Page};
+use table::Question;
 
 pub use lookup::{Asked, Found, MatchScope};
 pub use resolve::{config_key, served_subject};
+pub use table::{ROWS, Row, Teller};
+
+/// Under this key is remembered which names the primary lists as aliases, once all of their
+/// configurations have been read.
+pub const ALIASES: &str = "/schemas?aliases=true";
 
 /// What the replica says to a read.
 #[derive(Clone, Debug)]
@@ -66,37 +79,41 @@ type Answer = Result<Bytes, Verdict>;
 const ABSENT: Verdict = Verdict::Unknown(Why::Absent);
 const PRIMARY_ONLY: Verdict = Verdict::Unknown(Why::PrimaryOnly);
 
-/// Answers a read from one snapshot.
-pub fn answer(operation: &Operation, snapshot: &Snapshot, form: Form) -> Verdict {
-    let body = match operation.route {
-        Route::Root => lists::root(snapshot),
-        Route::ClusterId | Route::ServerVersion | Route::Deployment | Route::SchemaTypes => {
-            lists::fact(operation, snapshot)
-        }
-        Route::Contexts => lists::contexts(operation, snapshot),
-        Route::Subjects => lists::subjects(operation, snapshot),
-        Route::Schemas => lists::schemas(operation, snapshot, form),
-        Route::SchemaById => schemas::by_id(operation, snapshot, form),
-        Route::SchemaTextById => schemas::text_by_id(operation, snapshot),
-        Route::SubjectsById => schemas::subjects_of(operation, snapshot),
-        Route::VersionsById => schemas::versions_of(operation, snapshot),
-        Route::SchemaByGuid => schemas::by_guid(operation, snapshot, form),
-        Route::IdsByGuid => schemas::ids_of_guid(operation, snapshot),
-        Route::Versions => subjects::versions(operation, snapshot),
-        Route::Version => subjects::version(operation, snapshot, form),
-        Route::VersionText => subjects::text(operation, snapshot),
-        Route::ReferencedBy => subjects::referenced_by(operation, snapshot),
-        Route::LatestWithMetadata => subjects::with_metadata(operation, snapshot, form),
-        Route::GlobalConfig | Route::SubjectConfig => config::config(operation, snapshot),
-        Route::AssociationsBySubject | Route::AssociationsByResource | Route::AssociationsByName => {
-            associations::associations(operation, snapshot)
-        }
-        _ => Err(PRIMARY_ONLY),
-    };
-    match body {
+/// Answers a read from one snapshot. Who answers, the [table](ROWS) says.
+pub fn answer(operation: &Operation, snapshot: &Snapshot, form: Form, body: &[u8]) -> Verdict {
+    let question = Question::new(operation, snapshot, form, body);
+    match question.admit().and_then(|()| rendered(&question)) {
         Ok(body) if body.is_empty() => Verdict::Known(204, body),
+        Ok(body) if operation.route == Route::BatchGetAssociations => Verdict::Known(207, body),
         Ok(body) => Verdict::Known(200, body),
         Err(verdict) => verdict,
+    }
+}
+
+fn rendered(question: &Question<'_>) -> Answer {
+    match question.operation.route {
+        Route::Root => lists::root(question.snapshot),
+        Route::ClusterId | Route::ServerVersion | Route::Deployment | Route::SchemaTypes => lists::fact(question),
+        Route::Contexts => lists::contexts(question),
+        Route::Subjects => lists::subjects(question),
+        Route::Schemas => lists::schemas(question),
+        Route::SchemaById => schemas::by_id(question),
+        Route::SchemaTextById => schemas::text_by_id(question),
+        Route::SubjectsById => schemas::subjects_of(question),
+        Route::VersionsById => schemas::versions_of(question),
+        Route::SchemaByGuid => schemas::by_guid(question),
+        Route::IdsByGuid => schemas::ids_of_guid(question),
+        Route::Versions => subjects::versions(question),
+        Route::Version => subjects::version(question),
+        Route::VersionText => subjects::text(question),
+        Route::ReferencedBy => subjects::referenced_by(question),
+        Route::LatestWithMetadata => subjects::with_metadata(question),
+        Route::GlobalConfig | Route::SubjectConfig => config::config(question),
+        Route::AssociationsBySubject | Route::AssociationsByResource | Route::AssociationsByName => {
+            associations::associations(question)
+        }
+        Route::BatchGetAssociations => batch::batch_get(question),
+        _ => Err(PRIMARY_ONLY),
     }
 }
 

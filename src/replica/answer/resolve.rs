@@ -8,7 +8,7 @@ use super::{ABSENT, Verdict};
 use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 use crate::protocol::order::{compare, map_order};
-use crate::protocol::schema::{SchemaType, Version};
+use crate::protocol::schema::Version;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::protocol::target::java_int;
 use crate::replica::index::{ContextState, Holder, SubjectState};
@@ -38,7 +38,16 @@ pub fn served_subject(snapshot: &Snapshot, operation: &Operation) -> QualifiedSu
     }
 }
 
-fn alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> Option<String> {
+/// The same as text; a subject that is no alias as the path has it, before it was normalised.
+pub(super) fn served_text(snapshot: &Snapshot, operation: &Operation) -> String {
+    match alias(snapshot, &operation.subject) {
+        Some(_) => served_subject(snapshot, operation).to_string(),
+        None => operation.subject_text.clone(),
+    }
+}
+
+/// What the configuration of a subject says that it stands for.
+pub(super) fn alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> Option<String> {
     #[derive(Deserialize)]
     struct Alias {
         alias: Option<String>,
@@ -80,23 +89,6 @@ pub(super) fn version_number(written: &str) -> Result<Option<i32>, Verdict> {
         Some(number) if number > 0 => Ok(Some(number)),
         _ => Err(Refusal::invalid_version(written).into()),
     }
-}
-
-/// Whether `format=` asks for a text other than the stored one. Formats that a type does not have
-/// are ignored by the registry.
-pub(super) fn is_reformatted(format: Option<&str>, schema_type: &SchemaType) -> bool {
-    let known: &[&str] = match schema_type {
-        SchemaType::Avro => &["resolved"],
-        SchemaType::Protobuf => &["ignore_extensions", "serialized"],
-        SchemaType::Json => &[],
-        SchemaType::Other(_) => return format.is_some_and(|format| !format.is_empty()),
-    };
-    format.is_some_and(|format| known.iter().any(|name| name.eq_ignore_ascii_case(format)) || is_new(format))
-}
-
-/// A format that came after the releases we know everything of (WIRE.md § 1.11: 8.5).
-fn is_new(format: &str) -> bool {
-    format.eq_ignore_ascii_case("logical")
 }
 
 /// The holders of an id, in the order in which the registry lists them.

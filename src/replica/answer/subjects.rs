@@ -6,27 +6,32 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::resolve::{Holding, anywhere, is_reformatted, served_subject, version_number};
-use super::{ABSENT, Answer, CAPPED, PRIMARY_ONLY, UNCAPPED, Verdict, page};
+use super::dress::dressed;
+use super::resolve::{Holding, anywhere, served_subject, version_number};
+use super::table::Question;
+use super::{ABSENT, Answer, CAPPED, UNCAPPED, Verdict, page};
 use crate::protocol::json::push_array;
-use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::schema::Version;
-use crate::protocol::shape::{Form, Record, schema};
+use crate::protocol::shape::{Record, schema};
 use crate::protocol::subject::QualifiedSubject;
 use crate::replica::index::SubjectState;
 use crate::replica::snapshot::Snapshot;
 
 /// `GET /subjects/{s}/versions` (WIRE.md § 1.10).
-pub(super) fn versions(operation: &Operation, snapshot: &Snapshot) -> Answer {
+pub(super) fn versions(question: &Question<'_>) -> Answer {
+    let Question { operation, snapshot, .. } = *question;
     let window = operation.query.page()?;
     let subject = served_subject(snapshot, operation);
-    let state = snapshot.subject(&subject).ok_or(ABSENT)?;
     let (deleted, only) = (operation.query.flag("deleted"), operation.query.flag("deletedOnly"));
     let negative = operation.query.flag("deletedAsNegative");
-    if snapshot.lists_its_own_way() && (deleted || only || negative) {
-        return Err(PRIMARY_ONLY);
-    }
+    let Some(state) = snapshot.subject(&subject) else {
+        return if is_a_context_in_use(snapshot, &subject) {
+            Ok(numbers_of(page([], window, UNCAPPED)?))
+        } else {
+            Err(ABSENT)
+        };
+    };
     if state.latest().is_none() && !deleted && !only {
         return Err(ABSENT);
     }
@@ -39,6 +44,12 @@ pub(super) fn versions(operation: &Operation, snapshot: &Snapshot) -> Answer {
     Ok(numbers_of(page(numbers, window, UNCAPPED)?))
 }
 
+/// The empty subject of a context that holds live ones is there, and has no versions.
+fn is_a_context_in_use(snapshot: &Snapshot, subject: &QualifiedSubject) -> bool {
+    let mut subjects = snapshot.context(&subject.context).into_iter().flat_map(|context| context.subjects());
+    subject.is_bare_context() && subjects.any(|(_, state)| state.latest().is_some())
+}
+
 fn numbers_of(numbers: Vec<i32>) -> Bytes {
     let mut out = Vec::new();
     push_array(&mut out, numbers, |out, number| out.extend_from_slice(number.to_string().as_bytes()));
@@ -46,32 +57,25 @@ fn numbers_of(numbers: Vec<i32>) -> Bytes {
 }
 
 /// `GET /subjects/{s}/versions/{v}` (WIRE.md § 1.11).
-pub(super) fn version(operation: &Operation, snapshot: &Snapshot, form: Form) -> Answer {
-    let (subject, version) = asked(operation, snapshot)?;
-    let qualified = operation.query.get("referenceFormat") == Some("qualified");
-    let rewritten = qualified && !subject.context.is_default() && version.references.is_some();
-    if rewritten || operation.query.get("findTags").is_some() {
-        return Err(PRIMARY_ONLY);
-    }
-    Ok(schema(&subject.to_string(), &version, form, Record::Stored).into())
+pub(super) fn version(question: &Question<'_>) -> Answer {
+    let Holding { subject, version } = asked(question)?;
+    Ok(schema(&subject.to_string(), &version, question.form, Record::Stored).into())
 }
 
 /// `GET /subjects/{s}/versions/{v}/schema`: the text itself (WIRE.md § 1.12).
-pub(super) fn text(operation: &Operation, snapshot: &Snapshot) -> Answer {
-    let (_, version) = asked(operation, snapshot)?;
-    Ok(Bytes::copy_from_slice(version.text.as_bytes()))
+pub(super) fn text(question: &Question<'_>) -> Answer {
+    Ok(Bytes::copy_from_slice(asked(question)?.version.text.as_bytes()))
 }
 
-fn asked(operation: &Operation, snapshot: &Snapshot) -> Result<(QualifiedSubject, Arc<Version>), Verdict> {
+fn asked(question: &Question<'_>) -> Result<Holding, Verdict> {
+    let Question { operation, snapshot, .. } = *question;
     let number = version_number(operation.name())?;
     let named = served_subject(snapshot, operation);
     let deleted = operation.query.flag("deleted");
     let Holding { subject, version } =
         anywhere(snapshot, &named, |state| pick(state, number, deleted)).ok_or(ABSENT)?;
-    if is_reformatted(operation.query.get("format"), &version.schema_type) {
-        return Err(PRIMARY_ONLY);
-    }
-    Ok((subject, version))
+    let version = dressed(question, &subject.context, version)?;
+    Ok(Holding { subject, version })
 }
 
 /// The latest is never a soft-deleted version, not even with `deleted=true`.
@@ -83,7 +87,8 @@ fn pick(state: &SubjectState, number: Option<i32>, deleted: bool) -> Option<&Arc
 }
 
 /// `GET /subjects/{s}/versions/{v}/referencedby`: ids of the referrers (WIRE.md § 1.13).
-pub(super) fn referenced_by(operation: &Operation, snapshot: &Snapshot) -> Answer {
+pub(super) fn referenced_by(question: &Question<'_>) -> Answer {
+    let Question { operation, snapshot, .. } = *question;
     let window = operation.query.page()?;
     let number = version_number(operation.name())?;
     let named = served_subject(snapshot, operation);
@@ -103,17 +108,16 @@ pub(super) fn referenced_by(operation: &Operation, snapshot: &Snapshot) -> Answe
 }
 
 /// `GET /subjects/{s}/metadata`: the highest version whose properties have all pairs (WIRE.md § 1.14).
-pub(super) fn with_metadata(operation: &Operation, snapshot: &Snapshot, form: Form) -> Answer {
+pub(super) fn with_metadata(question: &Question<'_>) -> Answer {
+    let Question { operation, snapshot, .. } = *question;
     let subject = served_subject(snapshot, operation);
     let state = snapshot.subject(&subject).ok_or(ABSENT)?;
     let wanted: Vec<(&str, &str)> = operation.query.all("key").zip(operation.query.all("value")).collect();
     let deleted = operation.query.flag("deleted");
     let mut candidates = state.versions.iter().rev().filter(|version| deleted || !version.deleted);
     let version = candidates.find(|version| has_properties(version, &wanted)).ok_or(ABSENT)?;
-    if is_reformatted(operation.query.get("format"), &version.schema_type) {
-        return Err(PRIMARY_ONLY);
-    }
-    Ok(schema(&subject.to_string(), version, form, Record::Stored).into())
+    let version = dressed(question, &subject.context, version.clone())?;
+    Ok(schema(&subject.to_string(), &version, question.form, Record::Stored).into())
 }
 
 /// A version without metadata matches nothing, not even no pairs.
