@@ -16,6 +16,8 @@ mod process;
 mod program;
 mod promises;
 mod record;
+mod shapes;
+mod sweep;
 mod transcripts;
 mod wire;
 mod writes;
