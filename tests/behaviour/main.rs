@@ -21,6 +21,8 @@ mod program;
 mod promises;
 mod recognised;
 mod record;
+mod shapes;
+mod sweep;
 mod transcripts;
 mod wire;
 mod writes;
