@@ -1,12 +1,9 @@
 //! Which headers travel on, and which are ours to set (RFC 9110 § 7.6, DESIGN.md).
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use uuid::fmt::Hyphenated;
 
 use super::ask::Ask;
 use super::refuse::Failure;
@@ -148,26 +145,11 @@ pub(super) fn only_id(brought: Option<&HeaderValue>) -> HeaderValue {
     }
 }
 
-/// The text of a UUID has this many characters.
-const ID: usize = Hyphenated::LENGTH;
-
-/// A fresh id. They are made some at a time, in one piece of memory.
+/// A fresh id. To make several in one piece of memory was tried, and costs more than it saves.
 fn fresh_id() -> HeaderValue {
-    const SOME: usize = 32;
-    thread_local! {
-        static MADE: RefCell<Bytes> = const { RefCell::new(Bytes::new()) };
-    }
-    let id = MADE.with_borrow_mut(|made| {
-        if made.is_empty() {
-            let mut texts = vec![0; SOME * ID];
-            for text in texts.chunks_exact_mut(ID) {
-                uuid::Uuid::new_v4().hyphenated().encode_lower(text);
-            }
-            *made = texts.into();
-        }
-        made.split_to(ID)
-    });
-    HeaderValue::from_maybe_shared(id).expect("BUG: hexadecimal digits and hyphens can stand in a header")
+    let mut text = uuid::Uuid::encode_buffer();
+    let text = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).expect("BUG: hexadecimal digits and hyphens can stand in a header")
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ impl Proxy {
     /// steps as in `answer`, except that the head is known to be good and understood by how it is spelt.
     fn at_hand(&self, look: &Look<'_>, headers: &HeaderMap, peer: SocketAddr) -> Option<Arc<AtHand>> {
         let caller = self.admission.authenticate(headers, peer).ok()?;
-        let found = self.answers.get(&look.spelling)?;
+        let found = self.answers.get(look.spelling)?;
         let admitted = self.admission.authorize(caller, found.operation.clone()).ok()?;
         let routed = self.modes.route(self.contexts.address(admitted)).ok()?;
         let is_current = found.generation == self.parties.replica.generation();

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::at_hand::Look;
+use super::at_hand::{Look, Spelling};
 use super::headers::{REQUEST_ID, only_id, request_id};
 use super::metrics::AnsweredBy;
 use super::refuse::{Failure, response};
@@ -58,7 +58,8 @@ impl Received {
     /// could have to wait. `None`, which is no verdict, for everything else.
     fn answer_at_once(&self, request: &mut Request<Incoming>, began: Instant) -> Option<Response<Body>> {
         let Stack { proxy, in_flight, .. } = &self.stack;
-        let look = Look::at(request)?;
+        let mut spelling = Spelling::blank();
+        let look = Look::at(request, &mut spelling)?;
         let answer = proxy.at_hand(&look, request.headers(), self.peer.address)?;
         let permit = in_flight.enter()?;
         let request_id = only_id(look.request_id);
@@ -83,7 +84,7 @@ impl Received {
             metrics.shed.inc();
             return response(&Failure::Overloaded, &method, request.headers(), &request_id);
         };
-        let spelling = Look::at(&request).map(|look| Arc::from(look.spelling.as_bytes()));
+        let spelling = Look::at(&request, &mut Spelling::blank()).map(|look| Arc::from(look.spelling));
         let visit = Visit {
             request_id,
             peer: self.peer.clone(),

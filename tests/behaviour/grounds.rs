@@ -78,7 +78,7 @@ pub static GROUNDS: &[Ground] = &[
     ground("a format takes the text apart", |asked| {
         let stored = asked.stored();
         let text = stored["schema"].as_str().unwrap_or_default();
-        let behind = || asked.texts_behind(&stored);
+        let behind = || asked.texts_behind(&stored, &mut BTreeSet::new());
         let printed =
             || canonical(&asked.schema_type(), text, &behind().iter().map(String::as_str).collect::<Vec<_>>());
         let is_protobuf = asked.schema_type() == SchemaType::Protobuf;
@@ -164,16 +164,19 @@ impl Asked<'_> {
         SchemaType::parse(self.stored()["schemaType"].as_str())
     }
 
-    /// The texts that the references of a version lead to, deepest first.
-    fn texts_behind(&self, stored: &Value) -> Vec<String> {
+    /// The texts that the references of a version lead to, deepest first, each name once.
+    fn texts_behind(&self, stored: &Value, seen: &mut BTreeSet<String>) -> Vec<String> {
         let place = stored["subject"].as_str().map(QualifiedSubject::parse);
         let context = place.or_else(|| self.operation().map(|operation| operation.subject)).expect("a subject").context;
         let mut texts = Vec::new();
         for reference in references(stored) {
+            if !seen.insert(reference.name.unwrap_or_default()) {
+                continue;
+            }
             let subject = QualifiedSubject::parse_in(reference.subject.as_deref().unwrap_or_default(), &context);
             let target = format!("/subjects/{subject}/versions/{}?deleted=true", reference.version.unwrap_or_default());
             let other: Value = serde_json::from_str(&self.primary.ask("GET", &target, None).body).unwrap_or_default();
-            texts.extend(self.texts_behind(&other));
+            texts.extend(self.texts_behind(&other, seen));
             texts.extend(other["schema"].as_str().map(str::to_owned));
         }
         texts

@@ -1,5 +1,6 @@
 //! The table "when P cannot be reached" (CONSISTENCY.md), row by row.
 
+use schema_outpost::protocol::endpoints::Effect;
 use serde_json::Value;
 
 use crate::grounds::{Asked, ground_of};
@@ -8,13 +9,16 @@ use crate::house::{House, registration, send};
 /// Why only the primary can answer a recorded read; nothing if the replica must.
 pub fn ground(house: &House, line: &Value) -> Option<&'static str> {
     let request = &line["request"];
-    ground_of(&Asked {
+    let asked = Asked {
         primary: &house.primary,
         method: request["method"].as_str().unwrap_or_default(),
         target: request["target"].as_str().unwrap_or_default(),
         body: request["body"].as_str(),
         is_shown_less: false,
-    })
+    };
+    let is_write = asked.operation().is_some_and(|operation| operation.effect == Effect::Write);
+    let of_a_write = is_write.then_some("a registration that is not certainly one of what is there");
+    of_a_write.or_else(|| ground_of(&asked))
 }
 
 async fn full_house() -> House {
