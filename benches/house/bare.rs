@@ -15,14 +15,21 @@ use tokio::net::TcpListener;
 pub fn serve(body: Bytes) -> (SocketAddr, u32) {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-            tell.send((listener.local_addr().expect("bound"), super::outpost::thread_id())).expect("someone listens");
-            accept(listener, body).await;
+        serve_on(([127, 0, 0, 1], 0).into(), body, |address| {
+            tell.send((address, super::outpost::thread_id())).expect("someone listens");
         });
     });
     told.recv().expect("the bare server starts")
+}
+
+/// The same on this thread, for as long as the process lives.
+pub fn serve_on(address: SocketAddr, body: Bytes, listening: impl FnOnce(SocketAddr)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listener = TcpListener::bind(address).await.expect("a free port");
+        listening(listener.local_addr().expect("bound"));
+        accept(listener, body).await;
+    });
 }
 
 async fn accept(listener: TcpListener, body: Bytes) {

@@ -5,6 +5,8 @@
 pub mod bare;
 pub mod client;
 pub mod outpost;
+pub mod process;
+pub mod ring;
 
 /// The middle one.
 pub fn median(mut values: Vec<f64>) -> f64 {

@@ -27,10 +27,7 @@ impl Outpost {
     pub fn start(schemas: usize, state: Option<PathBuf>) -> Self {
         let upkeep = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let registry = upkeep.block_on(SmallRegistry::start());
-        for number in 0..schemas {
-            let target = format!("/subjects/{}/versions", subject(number));
-            assert_eq!(registry.ask("POST", &target, Some(&registration(number))).status, 200);
-        }
+        fill(&registry, schemas);
         let primary = registry.address();
         let config = config(&registry, state);
         let handle = upkeep.handle().clone();
@@ -51,6 +48,14 @@ impl Outpost {
     }
 }
 
+/// Registers schemas of 1.2 KB, one a subject.
+pub fn fill(registry: &SmallRegistry, schemas: usize) {
+    for number in 0..schemas {
+        let target = format!("/subjects/{}/versions", subject(number));
+        assert_eq!(registry.ask("POST", &target, Some(&registration(number))).status, 200);
+    }
+}
+
 fn config(registry: &SmallRegistry, state: Option<PathBuf>) -> Config {
     let free_port = ([127, 0, 0, 1], 0).into();
     let mut config = Config { listeners: vec![ListenerConfig { bind: free_port, tls: None }], ..Config::default() };
@@ -64,7 +69,7 @@ fn config(registry: &SmallRegistry, state: Option<PathBuf>) -> Config {
 }
 
 /// Has a full pass run, and waits until it has ended.
-fn import(admin: SocketAddr) {
+pub fn import(admin: SocketAddr) {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(admin).expect("the admin port listens");
     let request = "POST /import HTTP/1.1\r\nHost: outpost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
