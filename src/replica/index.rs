@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeMapSync};
 
 use crate::protocol::schema::Version;
 
@@ -46,6 +46,8 @@ pub struct ContextState {
     pub(super) subjects: RedBlackTreeMapSync<Arc<str>, Arc<SubjectState>>,
     ids: HashTrieMapSync<i32, Arc<[Holder]>>,
     guids: HashTrieMapSync<Arc<str>, i32>,
+    /// GUIDs that were seen with more than one id, which an import can bring about.
+    ambiguous: HashTrieSetSync<Arc<str>>,
     pub(super) versions: usize,
     /// The highest id ever seen; permanent deletes do not lower it.
     pub(super) max_id: i32,
@@ -82,6 +84,11 @@ impl ContextState {
     /// The id of a GUID, lower-case with dashes.
     pub fn id_of(&self, guid: &str) -> Option<i32> {
         self.guids.get(guid).copied()
+    }
+
+    /// Whether more than one id was seen with a GUID.
+    pub fn is_ambiguous(&self, guid: &str) -> bool {
+        self.ambiguous.contains(guid)
     }
 
     /// How many subjects there are.
@@ -158,6 +165,9 @@ impl ContextState {
     /// A GUID goes on naming its id when nobody holds that any more, as in the registry.
     fn reindex_guid(&mut self, id: i32, guid: &Arc<str>) {
         if self.ids.contains_key(&id) {
+            if self.id_of(guid).is_some_and(|known| known != id && self.ids.contains_key(&known)) {
+                self.ambiguous.insert_mut(guid.clone());
+            }
             self.guids.insert_mut(guid.clone(), id);
         }
     }

@@ -64,11 +64,11 @@ pub static GROUNDS: &[Ground] = &[
             && !matches!(asked.get("resourceType").as_str(), "" | "topic")
             && asked.primary.ask("GET", asked.path(), None).body != "[]"
     }),
-    ground("only the registry reads every body", |asked| {
-        asked.is_of(&[Route::BatchGetAssociations]) && !is_plain_batch(asked.body.unwrap_or_default())
-    }),
     ground("what is left out of an enclosed schema", |asked| {
         asked.is_of(&[Route::BatchGetAssociations]) && asked.get("includeSchemas") == "true" && asked.is_shown_less
+    }),
+    ground("only the registry reads every body", |asked| {
+        asked.is_of(&[Route::BatchGetAssociations]) && !is_plain_batch(asked.body.unwrap_or_default())
     }),
     elsewhere("the highest id was not read yet"),
     elsewhere("a format of a later release"),
@@ -77,7 +77,13 @@ pub static GROUNDS: &[Ground] = &[
         is_other && asked.schema_type() == SchemaType::Protobuf
     }),
     ground("a format takes the text apart", |asked| {
-        !asked.format().is_empty() && asked.schema_type() != SchemaType::Protobuf && !asked.is_printed_again()
+        let stored = asked.stored();
+        let text = stored["schema"].as_str().unwrap_or_default();
+        let behind = || asked.texts_behind(&stored);
+        let printed =
+            || canonical(&asked.schema_type(), text, &behind().iter().map(String::as_str).collect::<Vec<_>>());
+        let is_protobuf = asked.schema_type() == SchemaType::Protobuf;
+        !asked.format().is_empty() && !is_protobuf && printed() != Canonical::Certain(text.to_owned())
     }),
     ground("tags are looked for in the text", |asked| asked.is_of(RECORDS) && asked.asks_uncertain_tags()),
     elsewhere("references that say more than we know"),
@@ -160,33 +166,24 @@ impl Asked<'_> {
         SchemaType::parse(self.stored()["schemaType"].as_str())
     }
 
-    /// The texts that a record's references lead to, what each of them needs before it.
-    fn behind(&self, stored: &Value) -> Vec<String> {
-        let subject = stored["subject"].as_str().map(QualifiedSubject::parse);
-        let place = subject.or_else(|| self.operation().map(|operation| operation.subject));
-        let context = place.map(|place| place.context).expect("a subject");
-        let mut found = Vec::new();
+    /// The texts that the references of a version lead to, deepest first.
+    fn texts_behind(&self, stored: &Value) -> Vec<String> {
+        let place = stored["subject"].as_str().map(QualifiedSubject::parse);
+        let context = place.or_else(|| self.operation().map(|operation| operation.subject)).expect("a subject").context;
+        let mut texts = Vec::new();
         for reference in references(stored) {
             let subject = QualifiedSubject::parse_in(reference.subject.as_deref().unwrap_or_default(), &context);
             let target = format!("/subjects/{subject}/versions/{}?deleted=true", reference.version.unwrap_or_default());
-            let other = serde_json::from_str(&self.primary.ask("GET", &target, None).body).unwrap_or_default();
-            found.extend(self.behind(&other));
-            found.push(other["schema"].as_str().unwrap_or_default().to_owned());
-        }
-        found
-    }
-
-    /// Whether the stored text is certainly what it is printed as once more.
-    fn is_printed_again(&self) -> bool {
-        let stored = self.stored();
-        let text = stored["schema"].as_str().unwrap_or_default();
-        let mut names = Vec::new();
-        if self.schema_type() == SchemaType::Avro {
-            for text in self.behind(&stored) {
-                defined(&serde_json::from_str(&text).unwrap_or_default(), "", &mut names);
+            let other: Value = serde_json::from_str(&self.primary.ask("GET", &target, None).body).unwrap_or_default();
+            let further = self.texts_behind(&other).into_iter().chain(other["schema"].as_str().map(str::to_owned));
+            for text in further {
+                // Two ways may lead to one.
+                if !texts.contains(&text) {
+                    texts.push(text);
+                }
             }
         }
-        canonical(&self.schema_type(), text, &names) == Canonical::Certain(text.to_owned())
+        texts
     }
 
     /// Tags of Avro are found by everyone, if nothing else has to be read first.
@@ -200,7 +197,7 @@ impl Asked<'_> {
         let place = place.or_else(|| self.operation().map(|operation| operation.subject));
         let references = references(&stored);
         let is_tagged = |text: &str| text.contains("confluent:tags");
-        let is_tagged_behind = || self.behind(&stored).iter().any(|text| is_tagged(text));
+        let is_tagged_behind = || self.texts_behind(&stored).iter().any(|text| is_tagged(text));
         let is_named = place.as_ref().is_some_and(|place| !place.context.is_default())
             || self.get("subject").starts_with(":.c")
             || self.get("subject").starts_with(":.d");
@@ -245,20 +242,6 @@ impl Asked<'_> {
 
 fn references(stored: &Value) -> Vec<Reference> {
     serde_json::from_value(stored["references"].clone()).unwrap_or_default()
-}
-
-/// References to all the types that an Avro text defines, each under its full name.
-fn defined(text: &Value, space: &str, found: &mut Vec<Reference>) {
-    let own = text["namespace"].as_str().unwrap_or(space);
-    if let (Some("record" | "enum" | "fixed"), Some(name)) = (text["type"].as_str(), text["name"].as_str()) {
-        let name = if name.contains('.') || own.is_empty() { name.to_owned() } else { format!("{own}.{name}") };
-        found.extend(serde_json::from_value::<Reference>(serde_json::json!({ "name": name })));
-    }
-    match text {
-        Value::Object(members) => members.values().for_each(|inner| defined(inner, own, found)),
-        Value::Array(items) => items.iter().for_each(|inner| defined(inner, own, found)),
-        _ => {}
-    }
 }
 
 fn is_plain_batch(body: &str) -> bool {

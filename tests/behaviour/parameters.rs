@@ -102,10 +102,8 @@ fn furnish_references(primary: &SmallRegistry) {
     let refers =
         |name: &str, subject: &str, version: i32| json!({ "name": name, "subject": subject, "version": version });
     let home = avro("Person", r#"{"name":"home","type":"Address"}"#);
-    let family = avro(
-        "Family",
-        r#"{"name":"zip","type":"Zip"},{"name":"seat","type":"Address"},{"name":"all","type":{"type":"array","items":"Person"}}"#,
-    );
+    let family =
+        avro("Family", r#"{"name":"seat","type":"Address"},{"name":"all","type":{"type":"array","items":"Person"}}"#);
     for context in ["", ":.c:"] {
         let address = r#"{"name":"zip","type":{"type":"enum","name":"Zip","symbols":["Z"]}}"#;
         register(primary, &format!("{context}address"), json!({ "schema": avro("Address", address) }));
@@ -366,7 +364,8 @@ async fn walk(house: &House, is_shown_less: bool) -> Vec<Walked> {
             wrong.push(format!("{case:?} cost nothing in spite of {ground:?}"));
         }
         let source = if calls > 0 { "Primary" } else { "Replica" };
-        if calls > 0 || is_answer {
+        // That a subject has no configuration of its own, a pass has been told.
+        if calls > 0 || is_answer || direct.body.contains("40408") {
             *expected.entry((route.name().to_owned(), source.to_owned())).or_default() += 1;
         }
         walked.push(Walked { case, direct, ground });

@@ -68,8 +68,7 @@ pub(crate) struct Filter {
 impl Filter {
     /// What a list of schemas asks for: any type of resource, unless it names one.
     pub(crate) fn of_schemas(call: &Call<'_>) -> Outcome<Self> {
-        let lifecycles = call.operation.query.all("lifecycle").collect();
-        Self::read(call, lifecycles, &["NONE", "STRONG", "WEAK"], call.operation.query.get("resourceType"))
+        Self::read(call, &["NONE", "STRONG", "WEAK"], call.operation.query.get("resourceType"))
     }
 
     /// What a list of associations asks for: one type of resource, and one lifecycle at most.
@@ -77,15 +76,20 @@ impl Filter {
         let named = call.operation.query.get("resourceType").filter(|named| !named.is_empty());
         // Over a range of names or namespaces the type is no part of the bounds.
         let is_range = call.route() == Route::AssociationsByName && call.operation.names.iter().any(|name| name == "-");
-        let lifecycle = call.operation.query.get("lifecycle").into_iter().collect();
-        Self::read(call, lifecycle, &["STRONG", "WEAK"], Some(named.unwrap_or(TOPIC)).filter(|_| !is_range))
+        let mut filter =
+            Self::read(call, &["NONE", "STRONG", "WEAK"], Some(named.unwrap_or(TOPIC)).filter(|_| !is_range))?;
+        filter.lifecycles.truncate(1);
+        if filter.lifecycles.iter().any(|lifecycle| lifecycle == "NONE") {
+            return Err(Failure::not_found());
+        }
+        Ok(filter)
     }
 
-    fn read(call: &Call<'_>, lifecycles: Vec<&str>, known: &[&str], resource_type: Option<&str>) -> Outcome<Self> {
+    fn read(call: &Call<'_>, known: &[&str], resource_type: Option<&str>) -> Outcome<Self> {
         let query = &call.operation.query;
-        let kinds: Vec<String> = query.all("associationType").map(str::to_owned).collect();
-        let lifecycles: Vec<String> =
-            lifecycles.into_iter().filter(|lifecycle| !lifecycle.is_empty()).map(str::to_owned).collect();
+        let all = |name| query.all(name).map(str::to_owned).collect::<Vec<_>>();
+        let (kinds, mut lifecycles) = (all("associationType"), all("lifecycle"));
+        lifecycles.retain(|lifecycle| !lifecycle.is_empty());
         if lifecycles.iter().any(|lifecycle| !known.contains(&lifecycle.as_str())) {
             return Err(Failure::not_found());
         }
