@@ -43,9 +43,15 @@
 //!
 //! # To add a read endpoint
 //!
-//! A row in [`protocol::endpoints::ENDPOINTS`], a renderer in [`replica::answer`] (a pure function of
-//! an operation and a snapshot), an arm in [`replica::answer::answer`], and a recorded exchange to
-//! hold it to.
+//! 1. One row in [`protocol::endpoints::ENDPOINTS`]: method, path, a new [`protocol::endpoints::Route`],
+//!    its effect, and the parameters it reads.
+//! 2. One row in [`replica::answer::ROWS`] for the route and for each parameter: who answers, in which
+//!    case, and why. [`replica::answer::Teller`] names who can.
+//! 3. One renderer in [`replica::answer`], a pure function of an operation and a snapshot, and its arm in
+//!    [`replica::answer::answer`]. What it cannot know for certain is [`replica::answer::Verdict::Unknown`].
+//! 4. One test: paths and values in `tests/behaviour/parameters.rs`, which panics for a route it has none
+//!    for, holds every combination to the registry's bytes, and counts the calls that it cost; a row of
+//!    the primary's needs its ground in `tests/behaviour/grounds.rs`.
 
 pub mod admin;
 pub mod admission;

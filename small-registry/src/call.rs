@@ -3,7 +3,7 @@
 use schema_outpost::protocol::endpoints::Route;
 use schema_outpost::protocol::operation::Operation;
 use schema_outpost::protocol::subject::{Context, QualifiedSubject};
-use schema_outpost::protocol::target::java_int;
+use schema_outpost::protocol::target::{Page, java_int};
 
 use crate::failure::{Failure, Outcome};
 use crate::print::Shape;
@@ -76,9 +76,14 @@ impl Call<'_> {
         }
     }
 
+    /// Where a page begins and ends.
+    pub(crate) fn window(&self) -> Outcome<Page> {
+        self.operation.query.page().map_err(|_| Failure::not_found())
+    }
+
     /// The part of a list that the page asks for, at most `most` of it.
     pub(crate) fn page<T>(&self, items: Vec<T>, most: usize) -> Outcome<Vec<T>> {
-        let page = self.operation.query.page().map_err(|_| Failure::not_found())?;
+        let page = self.window()?;
         let offset = usize::try_from(page.offset).map_err(|_| Failure::internal())?;
         let limit = usize::try_from(page.limit).ok().filter(|limit| (1..=most).contains(limit)).unwrap_or(most);
         Ok(items.into_iter().skip(offset).take(limit).collect())

@@ -207,6 +207,10 @@ fn options(methods: &str, asked: &Asked<'_>) -> Response<Bytes> {
 
 fn dispatch(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
     use Route as R;
+    // Numbers in the query are read before anybody looks for what the path names.
+    if call.operation.parameters().any(|(name, _)| matches!(name, "offset" | "limit")) {
+        call.window()?;
+    }
     match call.route() {
         R::Root => Ok(Reply::ok("{}")),
         R::RootPost => crate::about::root(call),

@@ -160,12 +160,17 @@ fn at(schema: &mut Schema, place: &Tags, change: Change<'_>) -> bool {
 
 const KEY: &str = "confluent:tags";
 
+/// The tags of a place, each once.
 fn own(properties: &Properties) -> Vec<String> {
-    let own = properties.iter().find(|(key, _)| key == KEY);
-    match own {
-        Some((_, Tree::Array(items))) => items.iter().filter_map(Tree::as_text).map(str::to_owned).collect(),
-        _ => Vec::new(),
+    let mut tags: Vec<String> = Vec::new();
+    if let Some((_, Tree::Array(items))) = properties.iter().find(|(key, _)| key == KEY) {
+        for tag in items.iter().filter_map(Tree::as_text).map(str::to_owned) {
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
     }
+    tags
 }
 
 fn put(properties: &mut Properties, tags: Vec<String>) {

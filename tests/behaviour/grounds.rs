@@ -43,7 +43,8 @@ pub static GROUNDS: &[Ground] = &[
     ground("keys are never kept", |asked| asked.path().contains("/dek-registry")),
     ground("no route of the registry", |asked| asked.is_of(&[Route::UnknownRead])),
     ground("a compatibility test is the primary's judgement", |asked| asked.path().contains("compatibility")),
-    ground("the lookup is not certainly equal", |asked| asked.is_of(&[Route::Lookup])),
+    // What is registered once more is looked up first.
+    ground("the lookup is not certainly equal", |asked| asked.is_of(&[Route::Lookup, Route::Register])),
     elsewhere("whether the primary reads the parameter depends on its patch"),
     elsewhere("the replica is not whole yet"),
     elsewhere("the primary lists in its own way"),
@@ -78,7 +79,7 @@ pub static GROUNDS: &[Ground] = &[
     ground("a format takes the text apart", |asked| {
         let stored = asked.stored();
         let text = stored["schema"].as_str().unwrap_or_default();
-        let behind = || asked.texts_behind(&stored, &mut BTreeSet::new());
+        let behind = || asked.texts_behind(&stored);
         let printed =
             || canonical(&asked.schema_type(), text, &behind().iter().map(String::as_str).collect::<Vec<_>>());
         let is_protobuf = asked.schema_type() == SchemaType::Protobuf;
@@ -87,7 +88,8 @@ pub static GROUNDS: &[Ground] = &[
     ground("tags are looked for in the text", |asked| asked.is_of(RECORDS) && asked.asks_uncertain_tags()),
     elsewhere("references that say more than we know"),
     ground("that it is not here does not mean that it is not there", |asked| {
-        asked.is_of(&[Route::SubjectConfig]) && asked.is_about_nothing()
+        (asked.is_of(&[Route::SubjectConfig]) && asked.is_about_nothing())
+            || (asked.is_of(&[Route::IdsByGuid]) && asked.primary.ask("GET", asked.target, None).body == "[]")
     }),
 ];
 
@@ -164,20 +166,22 @@ impl Asked<'_> {
         SchemaType::parse(self.stored()["schemaType"].as_str())
     }
 
-    /// The texts that the references of a version lead to, deepest first, each name once.
-    fn texts_behind(&self, stored: &Value, seen: &mut BTreeSet<String>) -> Vec<String> {
+    /// The texts that the references of a version lead to, deepest first.
+    fn texts_behind(&self, stored: &Value) -> Vec<String> {
         let place = stored["subject"].as_str().map(QualifiedSubject::parse);
         let context = place.or_else(|| self.operation().map(|operation| operation.subject)).expect("a subject").context;
         let mut texts = Vec::new();
         for reference in references(stored) {
-            if !seen.insert(reference.name.unwrap_or_default()) {
-                continue;
-            }
             let subject = QualifiedSubject::parse_in(reference.subject.as_deref().unwrap_or_default(), &context);
             let target = format!("/subjects/{subject}/versions/{}?deleted=true", reference.version.unwrap_or_default());
             let other: Value = serde_json::from_str(&self.primary.ask("GET", &target, None).body).unwrap_or_default();
-            texts.extend(self.texts_behind(&other, seen));
-            texts.extend(other["schema"].as_str().map(str::to_owned));
+            let further = self.texts_behind(&other).into_iter().chain(other["schema"].as_str().map(str::to_owned));
+            for text in further {
+                // Two ways may lead to one.
+                if !texts.contains(&text) {
+                    texts.push(text);
+                }
+            }
         }
         texts
     }
@@ -193,15 +197,7 @@ impl Asked<'_> {
         let place = place.or_else(|| self.operation().map(|operation| operation.subject));
         let references = references(&stored);
         let is_tagged = |text: &str| text.contains("confluent:tags");
-        let is_tagged_behind = || {
-            let context = place.as_ref().map(|place| place.context.clone()).expect("a subject");
-            references.iter().any(|reference| {
-                let subject = QualifiedSubject::parse_in(reference.subject.as_deref().unwrap_or_default(), &context);
-                let version = reference.version.unwrap_or_default();
-                let target = format!("/subjects/{subject}/versions/{version}?deleted=true");
-                is_tagged(&self.primary.ask("GET", &target, None).body)
-            })
-        };
+        let is_tagged_behind = || self.texts_behind(&stored).iter().any(|text| is_tagged(text));
         let is_named = place.as_ref().is_some_and(|place| !place.context.is_default())
             || self.get("subject").starts_with(":.c")
             || self.get("subject").starts_with(":.d");

@@ -1,6 +1,6 @@
 //! Avro schemas: the stored text, the normalised one, and the one with its references inlined.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema_outpost::protocol::identity::avro::{self, Kind, Known, Name, Refused, Schema};
 use schema_outpost::protocol::identity::number;
@@ -55,10 +55,10 @@ pub(crate) fn read(text: &str, references: &[Referenced]) -> Result<Schema, Refu
 
 /// The text with every referenced type defined where it is first used.
 pub(crate) fn resolved(text: &str, references: &[Referenced]) -> Option<String> {
-    let mut definitions = Definitions::of(references).ok()?;
+    let definitions = Definitions::of(references).ok()?;
     let mut known = definitions.known.clone();
     let mut schema = avro::parse(text, &mut known).ok()?;
-    definitions.inline(&mut schema);
+    definitions.inline(&mut schema, &mut BTreeSet::new());
     avro::print(&schema)
 }
 
@@ -104,18 +104,27 @@ impl Definitions {
         }
     }
 
-    fn inline(&mut self, schema: &mut Schema) {
+    /// Puts a definition where a type is first used; wherever it is used again, its name is enough.
+    fn inline(&self, schema: &mut Schema, shown: &mut BTreeSet<String>) {
+        if let Kind::Named(name) = &schema.kind
+            && let Some(definition) = self.get(&name.full()).filter(|_| !shown.contains(&name.full()))
+        {
+            *schema = definition.clone();
+        }
+        let name = match &schema.kind {
+            Kind::Record(record) => Some(record.name.clone()),
+            Kind::Enum(choice) => Some(choice.name.clone()),
+            Kind::Fixed(fixed) => Some(fixed.name.clone()),
+            Kind::Primitive(_) | Kind::Array(_) | Kind::Map(_) | Kind::Union(_) | Kind::Named(_) => None,
+        };
+        if let Some(name) = name.filter(|name| !shown.insert(name.full())) {
+            *schema = Schema { kind: Kind::Named(name), properties: Vec::new() };
+        }
         match &mut schema.kind {
-            Kind::Array(inner) | Kind::Map(inner) => self.inline(inner),
-            Kind::Union(branches) => branches.iter_mut().for_each(|branch| self.inline(branch)),
-            Kind::Record(record) => record.fields.iter_mut().for_each(|field| self.inline(&mut field.schema)),
-            Kind::Named(name) => {
-                if let Some(definition) = self.types.remove(&name.full()) {
-                    *schema = definition;
-                    self.inline(schema);
-                }
-            }
-            Kind::Primitive(_) | Kind::Enum(_) | Kind::Fixed(_) => {}
+            Kind::Array(inner) | Kind::Map(inner) => self.inline(inner, shown),
+            Kind::Union(branches) => branches.iter_mut().for_each(|branch| self.inline(branch, shown)),
+            Kind::Record(record) => record.fields.iter_mut().for_each(|field| self.inline(&mut field.schema, shown)),
+            Kind::Primitive(_) | Kind::Enum(_) | Kind::Fixed(_) | Kind::Named(_) => {}
         }
     }
 }
