@@ -2,10 +2,15 @@
 //!
 //! `tests/data/identity/` holds every distinct pair of the recorded transcripts: schemas as they were
 //! sent without normalisation (by request or by configuration) with the text that came back, and schemas
-//! as printed with their GUIDs.
+//! as printed with their GUIDs. `mutants.jsonl.gz` holds thousands of odd spellings of those schemas with what
+//! Java's own Avro and Jackson make of them; the README beside it says how.
 
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use proptest::prelude::*;
-use schema_outpost::protocol::identity::{Canonical, canonical, guid};
+use schema_outpost::protocol::identity::{Canonical, canonical, guid, normalized};
 use schema_outpost::protocol::schema::{Reference, SchemaType};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,6 +24,21 @@ struct Sent {
     #[serde(default)]
     references: Vec<Reference>,
     stored: String,
+}
+
+impl Sent {
+    /// The recording of a text does not say what its references lead to; in the transcripts they go by the
+    /// names of the types that they define.
+    fn referenced(&self) -> Vec<String> {
+        let define = |name: &String| format!(r#"{{"type":"fixed","name":"{name}","size":1}}"#);
+        self.references.iter().filter_map(|reference| reference.name.as_ref().map(define)).collect()
+    }
+
+    fn canonical(&self, text: &str) -> Canonical {
+        let referenced = self.referenced();
+        let referenced: Vec<&str> = referenced.iter().map(String::as_str).collect();
+        canonical(&SchemaType::parse(Some(&self.schema_type)), text, &referenced)
+    }
 }
 
 #[derive(Deserialize)]
@@ -61,8 +81,7 @@ fn a_text_that_is_certain_is_the_one_that_the_registry_stored() {
     let corpus: Vec<Sent> = lines(include_str!("data/identity/canonical.jsonl"));
     let mut certain = 0;
     for pair in &corpus {
-        let schema_type = SchemaType::parse(Some(&pair.schema_type));
-        match canonical(&schema_type, &pair.sent, &pair.references) {
+        match pair.canonical(&pair.sent) {
             Canonical::Certain(text) => {
                 assert_eq!(text, pair.stored, "exchange {}", pair.at);
                 certain += 1;
@@ -77,8 +96,7 @@ fn a_text_that_is_certain_is_the_one_that_the_registry_stored() {
 #[test]
 fn a_stored_text_is_its_own_canonical_text() {
     for pair in lines::<Sent>(include_str!("data/identity/canonical.jsonl")) {
-        let schema_type = SchemaType::parse(Some(&pair.schema_type));
-        if let Canonical::Certain(text) = canonical(&schema_type, &pair.stored, &pair.references) {
+        if let Canonical::Certain(text) = pair.canonical(&pair.stored) {
             assert_eq!(text, pair.stored, "exchange {}", pair.at);
         }
     }
@@ -91,4 +109,87 @@ fn every_printed_schema_has_the_guid_that_the_rule_gives() {
         let found = guid(&printed.schema, &printed.references, metadata, rules);
         assert_eq!(found.as_ref(), Some(&printed.guid), "{}", printed.schema);
     }
+}
+
+/// A schema, and then its spellings.
+#[derive(Deserialize)]
+struct Line {
+    base: Option<Base>,
+    #[serde(default)]
+    how: Vec<String>,
+    #[serde(default)]
+    sent: String,
+    stored: Option<String>,
+    normal: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    older: Option<Option<String>>,
+}
+
+/// A member that is there says something even if it is null.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Base {
+    schema_type: String,
+    references: Vec<Referenced>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Referenced {
+    schema: String,
+}
+
+#[test]
+fn what_is_certain_of_an_odd_spelling_is_what_java_stores_for_it() {
+    let mut corpus = String::new();
+    let packed = &include_bytes!("data/identity/mutants.jsonl.gz")[..];
+    GzDecoder::new(packed).read_to_string(&mut corpus).expect("the corpus is UTF-8");
+    let (mut base, mut wrong) = (None, Vec::new());
+    let (mut all, mut stored, mut certain, mut normal_ones) = (0, 0, 0, 0);
+    let mut unsure: BTreeMap<String, usize> = BTreeMap::new();
+    for line in lines::<Line>(&corpus) {
+        if line.base.is_some() {
+            base = line.base;
+            continue;
+        }
+        let base = base.as_ref().expect("a schema comes before its spellings");
+        all += 1;
+        stored += usize::from(line.stored.is_some());
+        let schema_type = SchemaType::parse(Some(&base.schema_type));
+        let referenced: Vec<&str> = base.references.iter().map(|reference| reference.schema.as_str()).collect();
+        let verdict = canonical(&schema_type, &line.sent, &referenced);
+        if let Canonical::Certain(text) = normalized(&schema_type, &line.sent) {
+            let normal = line.normal.as_ref().or(line.stored.as_ref()).filter(|_| line.older.is_none());
+            assert_eq!(Some(&text), normal, "normalised {}", line.sent);
+            normal_ones += 1;
+        }
+        match verdict {
+            Canonical::Certain(text) if Some(&text) == line.stored.as_ref() && line.older.is_none() => certain += 1,
+            Canonical::Certain(text) => {
+                wrong.push(format!(
+                    "{:?}\n  sent   {}\n  ours   {text}\n  stored {:?}\n  older  {:?}",
+                    line.how, line.sent, line.stored, line.older
+                ));
+            }
+            Canonical::Unsure if line.stored.is_some() => *unsure.entry(line.how.join(" ")).or_default() += 1,
+            Canonical::Unsure => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {all}:\n{}", wrong.len(), wrong.join("\n"));
+    println!(
+        "{certain} of {all} spellings are certain, {stored} would be stored; most often unsure after {:?}",
+        most(&unsure)
+    );
+    assert!(all >= 5_000 && normal_ones >= 500, "only {all} spellings, {normal_ones} normalised");
+    assert!(certain * 100 >= stored * 65, "only {certain} of {stored} spellings that Java stores are certain");
+}
+
+fn most(counted: &BTreeMap<String, usize>) -> Vec<(&String, &usize)> {
+    let mut all: Vec<_> = counted.iter().collect();
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    all.truncate(12);
+    all
 }

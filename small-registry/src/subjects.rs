@@ -38,7 +38,7 @@ pub(crate) fn versions(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let needed = if deleted || only { Filter::All } else { Filter::Live };
     if !state.has_versions(&subject, needed) {
         if subject.is_bare_context() && context_has_subjects(state, &subject) {
-            return Ok(Reply::ok("[]"));
+            return Ok(Reply::ok(print::numbers_list(call.page(Vec::new(), ANY_NUMBER)?)));
         }
         return Err(Failure::subject_not_found(&subject.to_string()));
     }

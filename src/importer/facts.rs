@@ -9,7 +9,7 @@ use super::Core;
 use super::pass::PassError;
 use super::poll::{self, Offered, Poll, PollError};
 use crate::protocol::subject::Context;
-use crate::replica::{Change, Remembered, Scope, Snapshot, Ticket};
+use crate::replica::{Applied, Change, Remembered, Scope, Snapshot, Ticket};
 
 /// Where the refusal of a primary without contexts is remembered.
 const CONTEXTS: &str = "/contexts";
@@ -176,18 +176,12 @@ impl Core {
         doubts: impl IntoIterator<Item = Scope>,
         ticket: Ticket,
     ) -> Result<u64, PassError> {
-        let mut doubts: Vec<Scope> = doubts.into_iter().collect();
-        let mut count = 0;
-        if !changes.is_empty() {
-            count = changes.len();
-            let applied = self.replica.apply_reading(changes, ticket).await?;
-            count = if applied.changed { count - applied.overtaken.len() } else { 0 };
-            doubts.retain(|scope| !applied.overtaken.contains(scope));
-        }
-        if !doubts.is_empty() {
-            let certain = doubts.into_iter().map(|scope| Change::Doubt(scope, None)).collect();
-            self.replica.apply_reading(certain, ticket).await?;
-        }
+        // At once: who is killed in between must not find a doubt beside what settled it.
+        let news = changes.len();
+        let certain = doubts.into_iter().map(|scope| Change::Doubt(scope, None));
+        let all: Vec<Change> = changes.into_iter().chain(certain).collect();
+        let applied = if all.is_empty() { Applied::default() } else { self.replica.apply_reading(all, ticket).await? };
+        let count = if applied.changed { news.saturating_sub(applied.overtaken.len()) } else { 0 };
         Ok(count as u64)
     }
 

@@ -121,9 +121,9 @@ impl Operation {
         }
     }
 
-    /// Whether the schema of the request is neither to be normalised nor to be shown in another format.
-    pub fn takes_schema_as_sent(&self) -> bool {
-        !self.query.flag("normalize") && self.query.get("format").unwrap_or_default().is_empty()
+    /// Whether the schema is to be shown as it is stored, in no other format.
+    pub fn shows_schema_as_stored(&self) -> bool {
+        self.query.get("format").unwrap_or_default().is_empty()
     }
 
     /// The parameters that the route reads, in the order of the query.

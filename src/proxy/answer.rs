@@ -18,8 +18,8 @@ use super::settle::{Settled, concerns, is_for_ever};
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
-use crate::protocol::shape::{Form, Record, schema};
-use crate::replica::answer::{Asked, MatchScope, Verdict, Why, answer, has_unknown_parameters};
+use crate::protocol::shape::Form;
+use crate::replica::answer::{Verdict, Why, answer, has_unknown_parameters};
 use crate::replica::{Rendered, Snapshot, answer_key};
 use crate::routing::Routed;
 use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Priority, Sent};
@@ -91,24 +91,8 @@ impl Proxy {
         use Route as R;
         match operation.route {
             R::Lookup => self.look_up(operation, ask, snapshot, false),
-            R::RootPost if ask.body.is_empty() || &ask.body[..] == b"{}" => {
-                Verdict::Known(200, bytes::Bytes::from_static(b"{}"))
-            }
+            R::RootPost if is_object_of_texts(&ask.body) => Verdict::Known(200, bytes::Bytes::from_static(b"{}")),
             _ => answer(operation, snapshot, form, &ask.body),
-        }
-    }
-
-    /// A lookup that is certainly equal to something we hold (WIRE.md § 1.2).
-    fn look_up(&self, operation: &Operation, ask: &Ask, snapshot: &Snapshot, trusting: bool) -> Verdict {
-        let scope = if operation.query.flag("deleted") { MatchScope::WithDeleted } else { MatchScope::Live };
-        let asked = Asked::read(&ask.body).filter(|_| operation.takes_schema_as_sent());
-        match asked.and_then(|asked| asked.find(snapshot, operation, scope, trusting)) {
-            Some(found) => {
-                let form = ask.form(snapshot);
-                let body = schema(&found.subject.to_string(), &found.version, form, Record::Asked);
-                Verdict::Known(200, body.into())
-            }
-            None => Verdict::Unknown(Why::Absent),
         }
     }
 
@@ -165,6 +149,7 @@ impl Proxy {
     async fn ask_and_learn(&self, routed: &Routed, ask: &Ask) -> Result<Answer, Failure> {
         let operation = routed.addressed().operation();
         let ticket = self.parties.replica.ticket();
+        let before = self.parties.replica.snapshot();
         // What is of no use to the replica may come in any encoding that the client takes.
         let read_here = !matches!(operation.route, Route::UnknownRead | Route::DekRead);
         let answer = self.ask_primary(routed, ask, read_here).await?;
@@ -175,6 +160,7 @@ impl Proxy {
         self.learn(operation, &answer, ticket, ask.read_deadline).await;
         if operation.route == Route::Lookup && answer.status == http::StatusCode::OK {
             self.learn_spelling(operation, ask, &answer).await;
+            self.remember_answer(operation, ask, &before, &answer);
         }
         Ok(answer)
     }
@@ -186,6 +172,12 @@ impl Proxy {
         let answer = self.parties.primary.send(call).await;
         answer.map_err(|failure| Failure::Away(Box::new(failure), ask.media.clone()))
     }
+}
+
+/// Whether a body is nothing or an object of which every value is one to Java's eyes a text can be made of.
+fn is_object_of_texts(body: &[u8]) -> bool {
+    let members = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body);
+    body.is_empty() || members.is_ok_and(|members| !members.values().any(|value| value.is_object() || value.is_array()))
 }
 
 /// The failure of a shared flight, for each of those who waited for it.

@@ -126,18 +126,25 @@ impl Effects {
                 .map(|number| Some(Change::Purge { subject: subject.clone(), version: *number }))
                 .collect();
         }
-        // With its last version a subject loses its own configuration and mode (WIRE.md § 6).
-        let key = config_key(&subject);
-        let mode = key.replacen("/config", "/mode", 1);
-        let forget = [key, mode].map(|key| Change::Remember { key: Arc::from(key), answer: None });
+        let forget = settings(&subject).map(|key| Change::Remember { key: Arc::from(key), answer: None });
         Some([Change::Subject { subject, versions: Vec::new() }].into_iter().chain(forget).collect())
     }
 }
 
+/// The keys of a subject's own configuration and mode, which it loses with its last version (WIRE.md § 6).
+fn settings(subject: &QualifiedSubject) -> [String; 2] {
+    let config = config_key(subject);
+    let mode = config.replacen("/config", "/mode", 1);
+    [config, mode]
+}
+
 fn touched(operation: &Operation, subject: &QualifiedSubject, body: &Bytes, snapshot: &Snapshot) -> Vec<Scope> {
     match operation.route {
-        Route::Register | Route::ModifyTags | Route::DeleteSubject | Route::DeleteVersion => {
-            vec![Scope::Subject(subject.clone())]
+        Route::Register | Route::ModifyTags => vec![Scope::Subject(subject.clone())],
+        Route::DeleteSubject | Route::DeleteVersion => {
+            let own = settings(subject).map(Arc::from).into_iter();
+            let lost = own.filter(|key| operation.query.flag("permanent") && snapshot.remembered(key).is_some());
+            [Scope::Subject(subject.clone())].into_iter().chain(lost.map(Scope::Remembered)).collect()
         }
         Route::UpdateGlobalConfig
         | Route::DeleteGlobalConfig

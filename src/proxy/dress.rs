@@ -61,6 +61,7 @@ pub(super) struct Dressed {
     media: Option<HeaderValue>,
     manner: Manner,
     is_gzip: bool,
+    is_long: bool,
     body: Bytes,
 }
 
@@ -69,9 +70,10 @@ impl Dressed {
     pub(super) fn new(status: u16, body: Bytes, media: &HeaderValue, manner: Manner) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
         let is_gzip = manner.takes_gzip && is_compressed(status, body.len());
+        let is_long = is_long(body.len());
         let body = if is_gzip { compress(&body) } else { body };
         let media = (status != StatusCode::NO_CONTENT).then(|| media.clone());
-        Self { status, media, manner, is_gzip, body }
+        Self { status, media, manner, is_gzip, is_long, body }
     }
 
     /// The same; what takes long is done where nobody waits for its turn.
@@ -107,7 +109,7 @@ impl Dressed {
             fields.insert(header::CONTENT_LENGTH, announced(self.body.len()));
             Body::empty()
         } else {
-            framed(self.body.clone())
+            framed(self.body.clone(), self.is_long)
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -118,12 +120,17 @@ impl Dressed {
 
 /// What HEAD says of the length of a body: nothing, in a way, where GET would not say it either.
 pub(super) fn announced(length: usize) -> HeaderValue {
-    HeaderValue::from(if length > BUFFER { 0 } else { length })
+    HeaderValue::from(if is_long(length) { 0 } else { length })
 }
 
-/// A body, framed as the registry frames one of its length.
-pub(super) fn framed(body: Bytes) -> Body {
-    if body.len() > BUFFER { Body::whole(body).in_chunks() } else { Body::whole(body) }
+/// Whether the registry sends a body of this length in chunks. It decides that before it compresses.
+pub(super) fn is_long(length: usize) -> bool {
+    length > BUFFER
+}
+
+/// A body, framed as the registry frames a long one or another.
+pub(super) fn framed(body: Bytes, is_long: bool) -> Body {
+    if is_long { Body::whole(body).in_chunks() } else { Body::whole(body) }
 }
 
 /// Whether the registry compresses an answer for those who take it.

@@ -17,7 +17,6 @@ use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::Listed;
 use crate::protocol::shape::{Record, registered};
-use crate::replica::answer::{Asked, MatchScope};
 use crate::replica::{Doubt, NotReread, Rendered, Scope, Urgency};
 use crate::routing::Routed;
 use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent};
@@ -55,28 +54,6 @@ impl Proxy {
         carried.await.unwrap_or(Err(Failure::Garbled(media)))
     }
 
-    /// Registering what is there already changes nothing and needs no primary (WIRE.md § 2.2).
-    fn already_registered(&self, operation: &Operation, ask: &Ask, trusting: bool) -> Option<Response<Body>> {
-        let asked =
-            Asked::read(&ask.body).filter(|asked| operation.takes_schema_as_sent() && asked.is_plain_registration())?;
-        let snapshot = self.parties.replica.snapshot();
-        let in_doubt = |scope: &Scope| match scope {
-            Scope::Subject(subject) => *subject == operation.subject,
-            Scope::Context(context) => *context == operation.subject.context,
-            Scope::All => true,
-            Scope::Remembered(_) | Scope::Contexts | Scope::Associations => false,
-        };
-        // What may have been deleted is not there for certain, unless there is nobody to ask.
-        let bearable = if trusting { Doubt::Undecided } else { Doubt::Incomplete };
-        if snapshot.doubts().any(|(scope, doubt)| doubt > bearable && in_doubt(scope)) {
-            return None;
-        }
-        let found = asked.find(&snapshot, operation, MatchScope::Live, trusting)?;
-        let body = registered(&found.version, ask.form(&snapshot), Record::Asked).into();
-        self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
-        Some(self.own(&Rendered { generation: snapshot.generation(), status: 200, body }, ask))
-    }
-
     async fn carry(self: Arc<Self>, routed: Routed, ask: Ask) -> Result<Response<Body>, Failure> {
         let operation = routed.addressed().operation();
         let is_write = operation.effect == Effect::Write;
@@ -89,6 +66,7 @@ impl Proxy {
         }
         self.parties.metrics.answered(operation.route, AnsweredBy::Primary);
         let effects = Effects::of(operation, &ask.body, &self.parties.replica);
+        let before = self.parties.replica.snapshot();
         match self.parties.primary.send(call).await {
             Ok(answer) if is_write && answer.status.is_success() => {
                 if !is_whole(operation.route, &answer) {
@@ -99,6 +77,7 @@ impl Proxy {
                 self.bring_up(effects, Some(&answer), ask.write_deadline).await;
                 if operation.route == Route::Register {
                     self.learn_spelling(operation, &ask, &answer).await;
+                    self.remember_answer(operation, &ask, &before, &answer);
                 }
                 Ok(self.relayed(operation, &answer, &ask))
             }

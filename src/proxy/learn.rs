@@ -1,5 +1,7 @@
 //! What an answer of the primary shows that the replica does not: every later read must show it too (C5).
 
+use std::sync::Arc;
+
 use http::header::CONTENT_ENCODING;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
@@ -9,10 +11,11 @@ use super::apply::remember_config;
 use super::ask::Ask;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
+use crate::protocol::schema::SchemaType;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::protocol::target::java_int;
 use crate::replica::answer::Asked;
-use crate::replica::{Change, Doubt, Scope, Snapshot, Ticket, Urgency, served_subject};
+use crate::replica::{Change, ContextState, Doubt, Scope, Snapshot, Ticket, Urgency, config_key, served_subject};
 use crate::upstream::Answer;
 
 /// Subjects that are read again one by one; when more are new, everything is.
@@ -89,26 +92,45 @@ impl Proxy {
     /// Remembers as which text the primary stores a spelling that only it can print, so that the next
     /// client that sends it needs no primary.
     pub(super) async fn learn_spelling(&self, operation: &Operation, ask: &Ask, answer: &Answer) {
-        #[derive(Deserialize)]
-        struct Named {
-            id: i32,
-        }
-        let snapshot = self.parties.replica.snapshot();
-        let subject = served_subject(&snapshot, operation);
-        let context = || snapshot.context_changes_schemas(&subject.context);
-        let changes = snapshot.config_changes_schemas(&subject).or_else(context).unwrap_or(false);
-        let spelling = Asked::read(&ask.body).and_then(|asked| asked.spelling());
-        let (Some(spelling), Some(Named { id }), false) = (spelling, read(answer), changes) else { return };
-        if operation.query.flag("normalize") || snapshot.stored_as(&spelling).is_some() {
+        let replica = &self.parties.replica;
+        let Some(asked) = Asked::read(&ask.body).filter(|_| operation.shows_schema_as_stored()) else { return };
+        let Some(normalize) = self.normalizes(operation, ask, &asked).await else { return };
+        let Some(spelling) = asked.spelling(normalize) else { return };
+        let snapshot = replica.snapshot();
+        if snapshot.stored_as(&spelling).is_some() {
             return;
         }
-        let Some(context) = snapshot.context(&subject.context) else { return };
-        let Some(version) = context.holders(id).first().and_then(|holder| context.held(holder)) else { return };
-        let change = Change::StoredAs(spelling, version.text.clone());
-        let replica = &self.parties.replica;
-        if let Err(failure) = replica.apply_reading(vec![change], replica.ticket()).await {
+        let subject = served_subject(&snapshot, operation);
+        let is_avro = asked.schema_type() == SchemaType::Avro;
+        let Some(text) =
+            read(answer).and_then(|shown| stored_text(&shown, is_avro, snapshot.context(&subject.context)?))
+        else {
+            return;
+        };
+        if let Err(failure) = replica.apply_reading(vec![Change::StoredAs(spelling, text)], replica.ticket()).await {
             tracing::warn!(error = %failure, "a spelling could not be kept");
         }
+    }
+
+    /// Whether the registry normalises the schema of the request. The configuration is asked for now, even if it
+    /// is known: somebody may have changed it, and what is learnt in the wrong way would be wrong for ever.
+    async fn normalizes(&self, operation: &Operation, ask: &Ask, asked: &Asked) -> Option<bool> {
+        if operation.query.flag("normalize") {
+            return Some(true);
+        }
+        // Of a text that is certain as it was sent there is nothing to learn that is worth the question.
+        asked.spelling(false)?;
+        let subject = served_subject(&self.parties.replica.snapshot(), operation);
+        let own = config_key(&subject);
+        let context = config_key(&QualifiedSubject::new(subject.context.clone(), ""));
+        for key in [own, format!("{context}?defaultToGlobal=true")] {
+            let reading = self.parties.reread.reread(Scope::Remembered(key.clone().into()), Urgency::Read);
+            timeout_at(ask.read_deadline, reading).await.ok()?.ok()?;
+            if self.parties.replica.snapshot().remembered(&key).is_some_and(|answer| answer.status == 200) {
+                break;
+            }
+        }
+        self.parties.replica.snapshot().config_normalizes(&subject)
     }
 
     /// Marks a scope as not to be believed until it has been read again, and takes from it what is
@@ -119,6 +141,27 @@ impl Proxy {
         }
         self.parties.reread.nudge();
     }
+}
+
+/// What an answer says of the schema that was sent.
+#[derive(Deserialize)]
+struct Understood {
+    id: i32,
+    guid: Option<String>,
+    schema: Option<String>,
+    ts: Option<i64>,
+}
+
+/// The text as which the primary stores what it was sent.
+fn stored_text(shown: &Understood, is_avro: bool, context: &ContextState) -> Option<Arc<str>> {
+    if !is_avro {
+        let holder = context.holders(shown.id).first()?;
+        return Some(context.held(holder)?.text.clone());
+    }
+    // Avro is also found by its meaning, and then the text found is another one than would be stored. Only
+    // an answer that was made from the request shows no time; releases before 8.0 never show one.
+    let is_made_from_request = shown.ts.is_none() && shown.guid.is_some();
+    shown.schema.as_deref().filter(|_| is_made_from_request).map(Arc::from)
 }
 
 /// What of an answer is news to the replica.

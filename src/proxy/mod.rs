@@ -13,6 +13,7 @@ mod forward;
 mod headers;
 mod learn;
 mod metrics;
+mod recognise;
 mod refuse;
 mod respond;
 mod settle;
@@ -34,7 +35,7 @@ use crate::body::{Body, Permit};
 use crate::protocol::endpoints::Effect;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::QualifiedSubject;
-use crate::replica::{Replica, Reread};
+use crate::replica::{Memo, Replica, Reread};
 use crate::routing::{Contexts, Destination, Modes};
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
@@ -71,6 +72,7 @@ pub struct Proxy {
     limits: Limits,
     answers: AnswersAtHand,
     flights: answer::Flights,
+    memo: Memo,
     pseudonym: Pseudonym,
     started: Instant,
     /// Writes on their way, which outlive the connections that they came on.
@@ -85,7 +87,8 @@ impl Proxy {
             admission: Admission,
             contexts: Contexts,
             modes: Modes::default(),
-            answers: AnswersAtHand::with_room(limits.answers.as_u64()),
+            answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
+            memo: Memo::with_room(limits.answers.as_u64() / 4),
             flights: answer::flights(),
             pseudonym: Pseudonym::random(),
             started: Instant::now(),
@@ -105,9 +108,9 @@ impl Proxy {
         self.carrying.wait().await;
     }
 
-    /// Bytes of answers at hand.
+    /// Bytes of answers at hand, and of those that are remembered.
     pub fn rendered_bytes(&self) -> u64 {
-        self.answers.bytes()
+        self.answers.bytes() + self.memo.bytes()
     }
 
     /// The answer to a request that was answered before, if nothing it was made of has changed since. The same
@@ -131,7 +134,8 @@ impl Proxy {
         examine(head)?;
         self.pseudonym.refuse_loop(&head.headers)?;
         let caller = self.admission.authenticate(&head.headers, visit.peer.address)?;
-        let operation = Operation::classify(&head.method, path(&head.uri), head.uri.query().unwrap_or_default())?;
+        let operation = Operation::classify(&head.method, path(&head.uri), head.uri.query().unwrap_or_default())
+            .map_err(|why| Failure::misdirected(why, head, visit.peer.tls))?;
         let admitted = self.admission.authorize(caller, Arc::new(operation))?;
         let addressed = self.contexts.address(admitted);
         visit.understood(addressed.operation());

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use super::ask::Ask;
@@ -15,6 +16,8 @@ use crate::protocol::error::Refusal;
 use crate::protocol::json::error_body;
 use crate::protocol::media::{self, Unacceptable};
 use crate::protocol::operation::Misdirected;
+use crate::protocol::page::{self, Page};
+use crate::protocol::target::Malformed;
 use crate::routing::Stop;
 use crate::server::{HeadError, IntakeError};
 
@@ -29,6 +32,9 @@ pub(super) enum Failure {
     Rejected(#[from] Rejection),
     #[error(transparent)]
     Misdirected(#[from] Misdirected),
+    /// What the registry's web server refuses before the registry sees it, in that server's words.
+    #[error("an ambiguous path")]
+    Ambiguous(Page),
     #[error("{0}")]
     Media(Unacceptable, HeaderValue),
     #[error(transparent)]
@@ -60,6 +66,17 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// What to say of a request that asks for nothing there is.
+    pub(super) fn misdirected(why: Misdirected, head: &Parts, is_tls: bool) -> Self {
+        match why {
+            Misdirected::Malformed(Malformed::Ambiguous) => {
+                let url = page::url(is_tls, &head.uri, &head.headers);
+                Self::Ambiguous(Page::of_ambiguous(&head.method, &url, head.uri.path(), &head.headers))
+            }
+            why => Self::Misdirected(why),
+        }
+    }
+
     pub(super) fn refused(refusal: Refusal, ask: &Ask) -> Self {
         Self::Refused(refusal, ask.media.clone())
     }
@@ -133,6 +150,7 @@ fn said(failure: &Failure) -> Said {
             Said::plain(StatusCode::METHOD_NOT_ALLOWED, failure.to_string()).untyped()
         }
         Failure::Misdirected(Misdirected::Options(_)) => Said::plain(StatusCode::OK, String::new()),
+        Failure::Ambiguous(_) => Said::plain(StatusCode::BAD_REQUEST, String::new()),
         Failure::Media(Unacceptable::Accept, _) => {
             Said::plain(StatusCode::NOT_ACCEPTABLE, failure.to_string()).untyped()
         }
@@ -183,11 +201,18 @@ pub(super) fn response(
     if let Failure::Misdirected(Misdirected::Options(methods)) = failure {
         return options(methods, headers, request_id);
     }
+    if let Failure::Ambiguous(page) = failure {
+        return ambiguous(page, method);
+    }
     let said = said(failure);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = said.status;
     let fields = response.headers_mut();
-    if matches!(*method, Method::GET | Method::POST) {
+    let is_changed = matches!(*method, Method::PUT | Method::DELETE);
+    let is_unparseable = matches!(failure, Failure::Media(Unacceptable::Unparseable, _));
+    if is_unparseable && !is_changed {
+        fields.extend([page::NEVER_KEPT]);
+    } else if matches!(*method, Method::GET | Method::POST) {
         fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     }
     fields.insert(REQUEST_ID, request_id.clone());
@@ -197,10 +222,9 @@ pub(super) fn response(
     if said.close {
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    // The registry's web server answers these two methods without a body here (WIRE.md § 0.4).
-    let is_mute = matches!(failure, Failure::Media(Unacceptable::Unparseable, _))
-        && matches!(*method, Method::PUT | Method::DELETE);
-    if is_mute {
+    // The registry's web server has nothing to say here to these two methods, and to clients that take nothing
+    // (WIRE.md § 0.4).
+    if is_unparseable && (is_changed || !page::accepts_anything(headers)) {
         return response;
     }
     if let Some(media) = said.media {
@@ -208,6 +232,19 @@ pub(super) fn response(
     }
     if method != Method::HEAD {
         *response.body_mut() = Body::whole(error_body(said.code, &said.message));
+    }
+    response
+}
+
+/// A page of the web server, which knows nothing of the fields that the registry adds.
+fn ambiguous(page: &Page, method: &Method) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().extend(page.headers());
+    if method == Method::HEAD {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(page.body.len()));
+    } else {
+        *response.body_mut() = Body::whole(page.body.clone());
     }
     response
 }

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::Proxy;
 use super::ask::Ask;
-use super::dress::{Dressed, compress, framed, is_compressed};
+use super::dress::{Dressed, compress, framed, is_compressed, is_long};
 use super::headers::{REQUEST_ID, from_primary};
 use super::refuse::Failure;
 use super::trim::trimmed;
@@ -85,11 +85,13 @@ fn relay(answer: &Answer, ask: &Ask) -> Response<Body> {
         headers.remove(header::CONTENT_ENCODING);
     }
     let is_coded = headers.contains_key(header::CONTENT_ENCODING);
+    // How long a body was before the primary compressed it, only the primary's own framing tells.
+    let is_long = if is_coded { !answer.headers.contains_key(header::CONTENT_LENGTH) } else { is_long(body.len()) };
     if ask.manner.takes_gzip && !is_coded && is_compressed(answer.status, body.len()) {
         body = compress(&body);
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    let mut response = Response::new(if ask.manner.is_head { Body::empty() } else { framed(body) });
+    let mut response = Response::new(if ask.manner.is_head { Body::empty() } else { framed(body, is_long) });
     *response.status_mut() = answer.status;
     headers.insert(REQUEST_ID, ask.request_id.clone());
     if ask.manner.is_head

@@ -9,7 +9,8 @@ use super::ask::Ask;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
-use crate::replica::{Doubt, Scope, Snapshot, Urgency};
+use crate::replica::answer::is_config_of;
+use crate::replica::{Doubt, Scope, Snapshot, Urgency, config_key, served_subject};
 
 /// How often a read waits for what is in doubt before it is the primary's to answer.
 const MOST_TRIES: usize = 3;
@@ -86,12 +87,17 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot
             R::Schemas | R::Subjects | R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById
         )
         || matches!(operation.route, R::SchemaByGuid | R::IdsByGuid | R::Contexts | R::BatchGetAssociations);
+    let served = || served_subject(snapshot, operation);
     match scope {
         Scope::All => true,
-        Scope::Context(context) => about_schemas && (!about_one_subject || shares(context, operation)),
+        Scope::Context(context) => {
+            about_schemas && (!about_one_subject || shares(context, operation) || served().context == *context)
+        }
         Scope::Subject(subject) if about_one_subject && operation.route != R::ReferencedBy => {
             // An unqualified name may be answered from any context, and through an alias.
-            *subject == operation.subject || subject.subject == operation.subject.subject
+            *subject == operation.subject
+                || subject.subject == operation.subject.subject
+                || subject.subject == served().subject
         }
         // An id whose schema is known stands for it whatever other subjects are going through (C8).
         Scope::Subject(subject) if is_for_ever(operation) => snapshot.may_hold(subject, operation),
@@ -99,7 +105,11 @@ pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot
         Scope::Remembered(key) => {
             let may_be_shown = matches!(operation.route, R::GlobalConfig | R::SubjectConfig)
                 || (operation.route == R::Schemas && operation.query.flag("aliases"));
-            may_be_shown && key.starts_with("/config")
+            // A lookup is made of what the configuration makes of the schema, and any subject may be an alias.
+            let is_lookups = || is_config_of(key, &operation.subject) || is_config_of(key, &served());
+            (may_be_shown && key.starts_with("/config"))
+                || (operation.route == R::Lookup && is_lookups())
+                || (about_one_subject && **key == *config_key(&operation.subject))
         }
         Scope::Contexts => operation.route == R::Contexts,
         Scope::Associations => {

@@ -132,6 +132,7 @@ fn note(failure: &Failure, visit: &Visit, method: &Method) {
         Failure::Head(_)
         | Failure::Rejected(_)
         | Failure::Misdirected(_)
+        | Failure::Ambiguous(_)
         | Failure::Media(..)
         | Failure::Intake(_)
         | Failure::Refused(..)

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::protocol::endpoints::Route;
-use crate::protocol::json::Object;
+use crate::protocol::json::{Object, push_array};
 
 /// The members of an object, in their order and as printed.
 struct Members(Vec<(String, Box<RawValue>)>);
@@ -51,16 +51,22 @@ pub(super) fn trimmed(route: Route, body: &Bytes) -> Option<Bytes> {
             | Route::Version
             | Route::Lookup
             | Route::LatestWithMetadata
+            | Route::Schemas
     ) {
         return None;
     }
-    let Members(members) = serde_json::from_slice(body).ok()?;
+    let push = |out: &mut Vec<u8>, Members(members): Members| {
+        let mut object = Object::open(out);
+        for (name, value) in members.iter().filter(|(name, value)| !is_left_out(name, value)) {
+            object.key(name).extend_from_slice(value.get().as_bytes());
+        }
+        object.close();
+    };
     let mut out = Vec::with_capacity(body.len());
-    let mut object = Object::open(&mut out);
-    for (name, value) in members.iter().filter(|(name, value)| !is_left_out(name, value)) {
-        object.key(name).extend_from_slice(value.get().as_bytes());
+    match route {
+        Route::Schemas => push_array(&mut out, serde_json::from_slice::<Vec<Members>>(body).ok()?, push),
+        _ => push(&mut out, serde_json::from_slice(body).ok()?),
     }
-    object.close();
     Some(out.into())
 }
 
@@ -79,5 +85,7 @@ mod tests {
         assert_eq!(shown(Route::Version).as_deref(), Some(version));
         assert_eq!(shown(Route::SchemaById).as_deref(), Some(r#"{"id":7,"schema":"\"int\""}"#));
         assert_eq!(shown(Route::Subjects), None);
+        let listed = Bytes::from([&b"["[..], &body, b"]"].concat());
+        assert_eq!(trimmed(Route::Schemas, &listed).as_deref(), Some(format!("[{version}]").as_bytes()));
     }
 }

@@ -47,7 +47,7 @@ impl Snapshot {
 
 /// Where a reference points: an unqualified subject lies beside its parent, and `:.:x` is looked for
 /// there under just that name (WIRE.md § 3.8).
-fn referred(written: &str, parent: &Context) -> QualifiedSubject {
+pub(super) fn referred(written: &str, parent: &Context) -> QualifiedSubject {
     let read = QualifiedSubject::parse(written);
     if read.context.is_default() { QualifiedSubject::new(parent.clone(), written) } else { read }
 }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::slice;
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeMapSync};
 
 use crate::protocol::schema::Version;
 
@@ -81,6 +81,8 @@ pub struct ContextState {
     guids: ByNumber<u128, i32>,
     /// Those that are not written as GUIDs are.
     odd_guids: HashTrieMapSync<Arc<str>, i32>,
+    /// GUIDs that were seen with more than one id, which an import can bring about.
+    ambiguous: HashTrieSetSync<Arc<str>>,
     pub(super) versions: usize,
     /// The highest id ever seen; permanent deletes do not lower it.
     pub(super) max_id: i32,
@@ -124,6 +126,11 @@ impl ContextState {
             Some(number) => self.guids.get(&number).copied(),
             None => self.odd_guids.get(guid).copied(),
         }
+    }
+
+    /// Whether more than one id was seen with a GUID.
+    pub fn is_ambiguous(&self, guid: &str) -> bool {
+        self.ambiguous.contains(guid)
     }
 
     /// How many subjects there are.
@@ -209,8 +216,12 @@ impl ContextState {
         if !self.ids.contains_key(&id) {
             return;
         }
+        match self.id_of(guid) {
+            Some(known) if known == id => return,
+            Some(known) if self.ids.contains_key(&known) => self.ambiguous.insert_mut(guid.clone()),
+            _ => {}
+        }
         match number_of(guid) {
-            Some(number) if self.guids.get(&number) == Some(&id) => {}
             Some(number) => self.guids.insert_mut(number, id),
             None => self.odd_guids.insert_mut(guid.clone(), id),
         }

@@ -33,8 +33,8 @@ pub struct Snapshot {
     pub(super) spellings: HashTrieMapSync<Spelling, Arc<str>>,
 }
 
-/// What identifies a schema as a client spelled it: a hash of its type and text. How the registry
-/// stores it depends on nothing else, unless it is told to normalise.
+/// What identifies a schema as a client spelled it: a hash of its type and text, and of whether it is to be
+/// normalised. How the registry stores it depends on nothing else, unless it is Avro with references.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Spelling(Arc<str>);
 
@@ -42,6 +42,12 @@ impl Spelling {
     /// Of a schema that is not to be normalised.
     pub fn of(schema_type: &SchemaType, text: &str) -> Self {
         Self(TextKey::of(&format!("{schema_type}\n{text}")).to_string().into())
+    }
+
+    /// Of a schema that is to be normalised.
+    pub fn normalized(schema_type: &SchemaType, text: &str) -> Self {
+        // No schema begins like this.
+        Self::of(schema_type, &format!("normalized\n{text}"))
     }
 
     /// By what `Display` printed.

@@ -1,6 +1,6 @@
 //! The promises C1 to C11 (CONSISTENCY.md).
 
-use small_registry::{Profile, SmallRegistry};
+use small_registry::{Fault, Profile, SmallRegistry};
 
 use crate::house::{House, registration, send};
 
@@ -134,4 +134,19 @@ async fn a_refused_write_is_heard_in_the_primarys_own_words() {
     let direct = house.primary.ask("POST", "/subjects/a/versions", Some(r#"{"schema":"{"}"#));
     assert_eq!((bad.status, bad.body), (direct.status, direct.body));
     assert_eq!(house.status().await["digest"], digest);
+}
+
+/// What the answer to the delete proves is not enough while the subject is in doubt: the rest is read again.
+#[tokio::test]
+async fn a_subject_deleted_for_good_loses_its_configuration_whatever_is_in_doubt() {
+    let house = House::open().await;
+    assert_eq!(house.register("a", "1").await.status, 200);
+    assert_eq!(house.ask("PUT", "/config/a", r#"{"compatibility":"FULL"}"#).await.status, 200);
+    assert_eq!(house.get("/config/a").await.status, 200);
+    let fails = Fault::Status { status: 500, headers: Vec::new(), body: String::new() };
+    house.primary.fault_where(|seen| seen.method == "GET" && !seen.path().starts_with("/config"), None, fails);
+    assert_eq!(house.ask("DELETE", "/subjects/a", "").await.status, 200);
+    assert_eq!(house.ask("DELETE", "/subjects/a?permanent=true", "").await.status, 200);
+    let config = house.get("/config/a").await;
+    assert_eq!((config.status, config.code()), (404, 40408), "{}", config.body);
 }

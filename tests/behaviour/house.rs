@@ -62,6 +62,13 @@ impl House {
         house
     }
 
+    /// Before a registry that is as it is; nothing is waited for.
+    pub fn before(primary: SmallRegistry) -> Self {
+        let config = settings(&primary);
+        let app = App::start(&config, &tokio::runtime::Handle::current()).expect("started");
+        Self { primary, config, app: Some(app) }
+    }
+
     /// With a state directory.
     pub async fn kept_in(directory: &Path) -> Self {
         Self::with(SmallRegistry::builder(), |config| config.state.directory = Some(directory.to_owned())).await

@@ -2,36 +2,19 @@
 
 use serde_json::Value;
 
+use crate::grounds::{Asked, ground_of};
 use crate::house::{House, registration, send};
 
 /// Why only the primary can answer a recorded read; nothing if the replica must.
 pub fn ground(house: &House, line: &Value) -> Option<&'static str> {
-    let method = line["request"]["method"].as_str().unwrap_or_default();
-    let target = line["request"]["target"].as_str().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let asks =
-        |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name) && part.len() > name.len() + 1);
-    let is_bare_config = path.strip_prefix("/config/").is_some_and(|subject| {
-        house.primary.ask("GET", &format!("/subjects/{subject}/versions?deleted=true"), None).status == 404
-    });
-    let grounds = [
-        (is_bare_config, "the configuration of a name without versions is listed nowhere"),
-        (path.contains("compatibility"), "a compatibility test is the primary's judgement"),
-        (path.contains("/dek-registry"), "keys are never kept"),
-        (path.contains("associations:batchGet"), "several questions in one are not taken apart"),
-        (method == "POST" && path.contains("/subjects/"), "the lookup is not certainly equal"),
-        (asks("format"), "another form of the text than the stored one"),
-        (asks("referenceFormat"), "references are rewritten"),
-        (asks("findTags"), "tags are looked for in the text"),
-        (asks("aliases"), "aliases are not indexed"),
-        (
-            asks("ruleType") || asks("resourceType") || asks("associationType") || asks("lifecycle"),
-            "filters over rules and associations",
-        ),
-        (asks("defaultToGlobal"), "the scope's configuration was never asked for"),
-        (path.starts_with("/exporters") || path.starts_with("/catalog"), "no route of the registry"),
-    ];
-    grounds.into_iter().find(|(applies, _)| *applies).map(|(_, reason)| reason)
+    let request = &line["request"];
+    ground_of(&Asked {
+        primary: &house.primary,
+        method: request["method"].as_str().unwrap_or_default(),
+        target: request["target"].as_str().unwrap_or_default(),
+        body: request["body"].as_str(),
+        is_shown_less: false,
+    })
 }
 
 async fn full_house() -> House {

@@ -198,6 +198,7 @@ pub fn otherwise(line: &Value) -> Option<Otherwise> {
             InOwnWords("a control character or a backslash (FAULTS.md P-05)"),
         ),
         (has(&["<", "`"]), InOwnWords("a character that ends the line for our parser")),
+        (target.starts_with("http://"), Served("a host in the target and another one (RFC 9112 § 3.2.2)")),
         (target.contains(' ') || !target.starts_with('/'), InOwnWords("a request line that is none")),
         (hosts.len() != 1 || hosts[0].is_empty(), InOwnWords("not one host")),
         (is_twice, Served("one length, said twice (RFC 9110 § 8.6)")),

@@ -8,22 +8,61 @@ async fn malformed_targets_are_refused_here_and_never_forwarded() {
     house.primary.forget_requests();
     for (target, status) in [
         ("/subjects/x/../../mode", 404),
-        ("/subjects/%2e%2e/versions", 400),
-        ("/subjects/.%2e/versions", 400),
-        ("/subjects/..;a=b/versions", 400),
         ("/subjects/x%2F..%2Fy/versions", 400),
         ("/subjects/./versions", 404),
         ("/subjects/%zz/versions", 400),
+        ("/subjects/%/versions", 400),
         ("/subjects/%C0%AF/versions", 400),
+        ("/subjects/%ED%A0%80/versions", 400),
         ("/subjects/%00/versions", 400),
         ("/subjects/%0d%0aX:y/versions", 400),
         ("/subjects/a\\b/versions", 400),
-        ("/subjects//versions", 400),
     ] {
         for method in ["GET", "POST", "DELETE"] {
             let answer = send(house.address(), method, target, &[], None).await;
             assert_eq!(answer.status, status, "{method} {target}: {}", answer.body);
             assert_eq!(answer.code(), i64::from(status), "{method} {target}");
+        }
+    }
+    assert_eq!(house.primary.requests().len(), 0);
+}
+
+/// What the registry's web server would say, in its words (WIRE.md § 0.6).
+#[tokio::test]
+async fn ambiguous_targets_are_refused_with_the_web_servers_pages_and_never_forwarded() {
+    let house = House::open().await;
+    house.primary.forget_requests();
+    for (target, why) in [
+        ("//subjects", "Ambiguous URI empty segment"),
+        ("/subjects//versions?deleted=true", "Ambiguous URI empty segment"),
+        ("/contexts//subjects", "Ambiguous URI empty segment"),
+        ("/subjects/;a=b/versions", "Ambiguous URI empty segment"),
+        ("/subjects/%2e%2e/versions", "Ambiguous URI path segment"),
+        ("/subjects/.%2e/versions", "Ambiguous URI path segment"),
+        ("/subjects/..;a=b/versions", "Ambiguous URI path parameter"),
+        ("/subjects/a%5Cb/versions", "Suspicious Path Character"),
+        ("/subjects/[s]/versions", "Illegal Path Character"),
+    ] {
+        let json = |address: &str| {
+            format!("{{\n\"message\":\"{why}\",\n\"url\":\"http://{address}{target}\",\n\"status\":\"400\"\n}}")
+        };
+        let address = house.address();
+        for (accept, media, body) in [
+            ("application/vnd.schemaregistry.v1+json", None, String::new()),
+            ("application/json", Some("application/json"), json(&address.to_string())),
+        ] {
+            let answer = send(address, "GET", target, &[("Accept", accept)], None).await;
+            assert_eq!((answer.status, &answer.body), (400, &body), "{target}");
+            assert_eq!(answer.header("Content-Type"), media, "{target}");
+            assert_eq!(answer.header("Cache-Control"), Some("must-revalidate,no-cache,no-store"), "{target}");
+            assert_eq!((answer.header("X-Request-ID"), answer.header("Vary")), (None, None), "{target}");
+        }
+        let page = send(address, "GET", target, &[], None).await;
+        assert_eq!(page.header("Content-Type"), Some("text/html;charset=iso-8859-1"), "{target}");
+        assert!(page.body.contains(&format!("<tr><th>MESSAGE:</th><td>{why}</td></tr>")), "{target}: {}", page.body);
+        for method in ["PUT", "DELETE"] {
+            let answer = send(address, method, target, &[], None).await;
+            assert_eq!((answer.status, answer.header("Content-Length")), (400, Some("0")), "{method} {target}");
         }
     }
     assert_eq!(house.primary.requests().len(), 0);

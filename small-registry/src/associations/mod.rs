@@ -76,8 +76,12 @@ impl Filter {
         let named = call.operation.query.get("resourceType").filter(|named| !named.is_empty());
         // Over a range of names or namespaces the type is no part of the bounds.
         let is_range = call.route() == Route::AssociationsByName && call.operation.names.iter().any(|name| name == "-");
-        let mut filter = Self::read(call, &["STRONG", "WEAK"], Some(named.unwrap_or(TOPIC)).filter(|_| !is_range))?;
+        let mut filter =
+            Self::read(call, &["NONE", "STRONG", "WEAK"], Some(named.unwrap_or(TOPIC)).filter(|_| !is_range))?;
         filter.lifecycles.truncate(1);
+        if filter.lifecycles.iter().any(|lifecycle| lifecycle == "NONE") {
+            return Err(Failure::not_found());
+        }
         Ok(filter)
     }
 

@@ -1,20 +1,46 @@
 //! The canonical text of a JSON schema: Jackson's tree, printed compactly (WIRE.md § 7.1).
 
+use super::super::order;
 use super::tree::{Duplicates, Fractions, Tree, is_blank};
 
 /// Reprints a schema as the registry stores it; `None` when that is not certain.
 ///
 /// Whether the schema means anything is not asked: the text of one that does not is never stored.
 pub fn canonical(text: &str) -> Option<String> {
+    print(&read(text)?)
+}
+
+/// The same for a registry that is told to normalise: keys come in order, all the way down.
+pub fn normalized(text: &str) -> Option<String> {
+    let mut tree = read(text)?;
+    sort(&mut tree);
+    print(&tree)
+}
+
+fn read(text: &str) -> Option<Tree> {
     let (tree, rest) = Tree::read(text, Duplicates::LastWins)?;
     match tree {
-        Tree::Object(_) if tree.is_finite() => {}
-        Tree::Bool(_) if is_blank(rest) => {}
-        _ => return None,
+        Tree::Object(_) if tree.is_finite() => Some(tree),
+        Tree::Bool(_) if is_blank(rest) => Some(tree),
+        _ => None,
     }
-    let mut out = String::with_capacity(text.len());
+}
+
+fn print(tree: &Tree) -> Option<String> {
+    let mut out = String::new();
     tree.print(&mut out, Fractions::Decimal)?;
     Some(out)
+}
+
+fn sort(tree: &mut Tree) {
+    match tree {
+        Tree::Object(members) => {
+            members.sort_by(|left, right| order::compare(&left.0, &right.0));
+            members.iter_mut().for_each(|(_, value)| sort(value));
+        }
+        Tree::Array(items) => items.iter_mut().for_each(sort),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => {}
+    }
 }
 
 #[cfg(test)]
@@ -25,6 +51,13 @@ mod tests {
     fn keys_keep_their_order_and_text_behind_the_schema_is_dropped() {
         assert_eq!(canonical(r#" {"b" : [1.0, {}], "a": 1e3} x"#).as_deref(), Some(r#"{"b":[1.0,{}],"a":1E+3}"#));
         assert_eq!(canonical(" true ").as_deref(), Some("true"));
+    }
+
+    #[test]
+    fn normalised_keys_are_sorted_by_their_utf_16_units_all_the_way_down() {
+        let text = r#"{"b":[{"d":1,"c":2}],"\uffff":1,"\ud83d\uded2":2,"a":{"z":1e3,"y":true}}"#;
+        let sorted = "{\"a\":{\"y\":true,\"z\":1E+3},\"b\":[{\"c\":2,\"d\":1}],\"\u{1f6d2}\":2,\"\u{ffff}\":1}";
+        assert_eq!(normalized(text).as_deref(), Some(sorted));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod json;
 pub mod number;
 pub mod tree;
 
-use super::schema::{Reference, SchemaType};
+use super::schema::SchemaType;
 
 pub use guid::guid;
 
@@ -24,12 +24,22 @@ pub enum Canonical {
 
 /// Prints a schema as the registry would store it without normalisation.
 ///
-/// The references are those of the request: types that they bring may be named without being defined.
-pub fn canonical(schema_type: &SchemaType, text: &str, references: &[Reference]) -> Canonical {
+/// `referenced` are the texts that its references lead to, in the order in which the registry resolves them:
+/// the types that they define need no definition in the text.
+pub fn canonical(schema_type: &SchemaType, text: &str, referenced: &[&str]) -> Canonical {
     let printed = match schema_type {
-        SchemaType::Avro => avro::canonical(text, references),
+        SchemaType::Avro => avro::canonical(text, referenced),
         SchemaType::Json => json::canonical(text),
         SchemaType::Protobuf | SchemaType::Other(_) => None,
+    };
+    printed.map_or(Canonical::Unsure, Canonical::Certain)
+}
+
+/// Prints a schema as the registry would store it when it is told to normalise.
+pub fn normalized(schema_type: &SchemaType, text: &str) -> Canonical {
+    let printed = match schema_type {
+        SchemaType::Json => json::normalized(text),
+        SchemaType::Avro | SchemaType::Protobuf | SchemaType::Other(_) => None,
     };
     printed.map_or(Canonical::Unsure, Canonical::Certain)
 }

@@ -72,6 +72,16 @@ impl Tree {
         }
     }
 
+    /// Whether every whole number in the value is one that a `long` can hold.
+    pub fn is_within_long(&self) -> bool {
+        match self {
+            Self::Number(raw) => !number::is_integer(raw) || raw.parse::<i64>().is_ok(),
+            Self::Array(items) => items.iter().all(Self::is_within_long),
+            Self::Object(members) => members.iter().all(|(_, value)| value.is_within_long()),
+            Self::Null | Self::Bool(_) | Self::Text(_) => true,
+        }
+    }
+
     /// Whether every number in the value is one that a double can come close to.
     ///
     /// Releases of Jackson before 2.15 print any other as `"Infinity"`.

@@ -19,6 +19,8 @@ pub(super) fn config(question: &Question<'_>) -> Answer {
     }
     match snapshot.remembered(&config_key(subject)) {
         Some(own) if own.status == 200 => Ok(own.body.clone()),
+        // That it has none was read as surely as what others have (C4b speaks of schemas alone).
+        Some(own) if own.error_code() == Some(40408) && !in_scope => Err(Verdict::Known(404, own.body.clone())),
         Some(_) if in_scope => {
             let context = QualifiedSubject::new(subject.context.clone(), "");
             said(snapshot, &format!("{}?defaultToGlobal=true", config_key(&context)))

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::filters::{self, Filter};
 use super::table::Question;
 use super::{Answer, CAPPED, PRIMARY_ONLY, UNCAPPED, Verdict, Why, page};
+use crate::protocol::endpoints::ENDPOINTS;
 use crate::protocol::json::{push_array, push_string};
 use crate::protocol::order::compare;
 use crate::protocol::schema::Version;
@@ -28,8 +29,9 @@ pub(super) fn root(snapshot: &Snapshot) -> Answer {
 /// A fact that is remembered under its own path.
 pub(super) fn fact(question: &Question<'_>) -> Answer {
     let Question { operation, snapshot, .. } = *question;
-    let path = operation.target.split('?').next().unwrap_or_default();
-    match snapshot.remembered(path.strip_suffix('/').unwrap_or(path)) {
+    // By the table's path and not as it was asked: a context before it changes nothing of these.
+    let row = ENDPOINTS.iter().find(|row| row.route == operation.route);
+    match row.and_then(|row| snapshot.remembered(row.path)) {
         Some(answer) if answer.status == 200 => Ok(answer.body.clone()),
         Some(answer) => Err(Verdict::Unknown(Why::Unsupported(answer.clone()))),
         None => Err(PRIMARY_ONLY),

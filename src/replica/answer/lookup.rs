@@ -11,12 +11,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::resolve::{config_key, served_subject};
-use crate::protocol::identity::{Canonical, canonical};
+use crate::protocol::identity::{Canonical, canonical, normalized};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, SchemaType, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::replica::build::referred;
 use crate::replica::index::SubjectState;
-use crate::replica::snapshot::{Remembered, Snapshot, Spelling};
+use crate::replica::snapshot::{Snapshot, Spelling};
 
 /// The body of a lookup or a registration. One with members that we do not know, or in forms that
 /// only Jackson takes, is not read: what it means, only the primary can say.
@@ -92,68 +93,195 @@ impl Asked {
 
     /// The version of the subject that is certainly this schema.
     ///
-    /// What the configuration in scope says counts: with `normalize`, or with metadata or rules of its
-    /// own, equality is not certain. `trusting` takes an unknown configuration for an empty one, for
+    /// What the configuration in scope says counts: with metadata or rules of its own, or rules for the names
+    /// of fields, equality is not certain. `trusting` takes an unknown configuration for an empty one, for
     /// when the primary cannot be asked.
     pub fn find(&self, snapshot: &Snapshot, operation: &Operation, scope: MatchScope, trusting: bool) -> Option<Found> {
-        if snapshot.config_changes_schemas(&operation.subject).unwrap_or(!trusting) {
+        // Behind an alias the configuration of its target counts.
+        let subject = served_subject(snapshot, operation);
+        let facts = snapshot.facts(&subject).or_else(|| trusting.then(Facts::default))?;
+        if facts.refuse_or_add() {
             return None;
         }
-        let subject = served_subject(snapshot, operation);
-        let state = snapshot.context(&subject.context)?.subject(&subject.subject)?;
-        let version = self.find_in(snapshot, state, scope)?.clone();
-        Some(Found { subject, version })
+        let normalize = operation.query.flag("normalize") || facts.normalize == Some(true);
+        let context = snapshot.context(&subject.context)?;
+        let state = context.subject(&subject.subject)?;
+        let version = self.find_in(snapshot, (&subject.context, state), normalize)?;
+        let is_wanted = scope == MatchScope::WithDeleted || !version.deleted;
+        // The registry finds a content by the id that was last written for it, which need not be this one.
+        let is_only_id = version.guid.as_deref().is_none_or(|guid| !context.is_ambiguous(guid));
+        (is_wanted && is_only_id).then(|| Found { subject, version: version.clone() })
     }
 
     /// What identifies the spelling of the schema, where only the registry knows how it stores it.
-    pub fn spelling(&self) -> Option<Spelling> {
-        let schema_type = SchemaType::parse(self.schema_type.as_deref());
-        let raw = self.schema.as_deref().filter(|text| !text.trim().is_empty())?;
-        match canonical(&schema_type, raw, self.references.as_deref().unwrap_or_default()) {
-            Canonical::Certain(_) => None,
-            Canonical::Unsure => Some(Spelling::of(&schema_type, raw)),
+    pub fn spelling(&self, normalize: bool) -> Option<Spelling> {
+        let (schema_type, raw) = (self.schema_type(), self.text()?);
+        // What the names in an Avro text stand for depends on the references too.
+        if schema_type == SchemaType::Avro && !self.references().is_empty() {
+            return None;
+        }
+        let (printed, spelling) = match normalize {
+            false => (canonical(&schema_type, raw, &[]), Spelling::of(&schema_type, raw)),
+            true => (normalized(&schema_type, raw), Spelling::normalized(&schema_type, raw)),
+        };
+        (printed == Canonical::Unsure).then_some(spelling)
+    }
+
+    /// What the schema is written in.
+    pub fn schema_type(&self) -> SchemaType {
+        SchemaType::parse(self.schema_type.as_deref())
+    }
+
+    /// The text; without one the request means something else.
+    pub(in crate::replica) fn text(&self) -> Option<&str> {
+        self.schema.as_deref().filter(|text| !text.trim().is_empty())
+    }
+
+    pub(in crate::replica) fn references(&self) -> &[Reference] {
+        self.references.as_deref().unwrap_or_default()
+    }
+
+    /// The metadata, its sets in one order.
+    pub fn metadata(&self) -> Option<Value> {
+        self.metadata.clone().filter(|metadata| !metadata.is_null()).map(sort)
+    }
+
+    /// The rules.
+    pub fn rule_set(&self) -> Option<&Value> {
+        self.rule_set.as_ref().filter(|rules| !rules.is_null())
+    }
+
+    /// The one version, soft-deleted or not, that the registry finds by the content's hash: the content as
+    /// sent, or with the metadata and rules that a schema without any inherits.
+    fn find_in<'a>(
+        &self,
+        snapshot: &Snapshot,
+        (context, state): (&Context, &'a SubjectState),
+        normalize: bool,
+    ) -> Option<&'a Arc<Version>> {
+        // Normalised references have an order of their own.
+        if self.rule_set().is_some() || (normalize && self.references().len() > 1) {
+            return None;
+        }
+        let mut brought = Brought::default();
+        brought.take(snapshot, context, self.references())?;
+        let text = self.stored_text(snapshot, &brought.texts, normalize)?;
+        let wanted = Wanted { asked: self, schema_type: self.schema_type(), text };
+        let metadata = self.metadata();
+        let is_as_sent = |version: &Version| {
+            wanted.is_text_of(version) && version.rule_set.is_none() && sorted(version.metadata.as_deref()) == metadata
+        };
+        match only(state, is_as_sent) {
+            Some(found) => found,
+            None if metadata.is_none() => wanted.inherited_in(state),
+            None => None,
         }
     }
 
-    fn find_in<'a>(&self, snapshot: &Snapshot, state: &'a SubjectState, scope: MatchScope) -> Option<&'a Arc<Version>> {
-        let raw = self.schema.as_deref().filter(|text| !text.trim().is_empty())?;
-        if self.rule_set.as_ref().is_some_and(|rules| !rules.is_null()) {
-            return None;
-        }
-        let schema_type = SchemaType::parse(self.schema_type.as_deref());
-        let references = self.references.as_deref().unwrap_or_default();
-        if references.iter().any(|reference| reference.version.is_none_or(|version| version < 1)) {
-            return None;
-        }
-        let printed: Option<Arc<str>> = match canonical(&schema_type, raw, references) {
+    /// The text as the registry stores it: as it is certainly printed, or was seen to be, or is already.
+    fn stored_text(&self, snapshot: &Snapshot, referenced: &[Arc<str>], normalize: bool) -> Option<Arc<str>> {
+        let (schema_type, raw) = (self.schema_type(), self.text()?);
+        let printed = match normalize {
+            false => canonical(&schema_type, raw, &referenced.iter().map(|text| &**text).collect::<Vec<_>>()),
+            true => normalized(&schema_type, raw),
+        };
+        let seen = || self.spelling(normalize).and_then(|spelling| snapshot.stored_as(&spelling).cloned());
+        match printed {
             Canonical::Certain(text) => Some(text.into()),
-            Canonical::Unsure => snapshot.stored_as(&Spelling::of(&schema_type, raw)).cloned(),
-        };
-        let same_text = |version: &Version| {
-            version.schema_type == schema_type
-                && (printed.as_deref() == Some(&*version.text) || raw == &*version.text)
-                && same_references(&version.references(), references)
-        };
-        let eligible = |version: &&Arc<Version>| scope == MatchScope::WithDeleted || !version.deleted;
-        let metadata = self.metadata.as_ref().filter(|metadata| !metadata.is_null());
-        let mut candidates = state.versions.iter().rev().filter(eligible).filter(|version| same_text(version));
-        match metadata {
-            Some(metadata) => candidates.find(|version| {
-                version.rule_set.is_none() && sorted(version.metadata.as_deref()) == Some(sort(metadata.clone()))
-            }),
-            None => candidates
-                .find(|version| version.metadata.is_none() && version.rule_set.is_none())
-                .or_else(|| inherited(state).filter(|latest| same_text(latest))),
+            Canonical::Unsure => seen().or_else(|| (!normalize).then(|| raw.into())),
         }
     }
 }
 
-/// The latest version, whose metadata and rules a schema without any inherits (WIRE.md § 7.2, step 3).
-fn inherited(state: &SubjectState) -> Option<&Arc<Version>> {
-    let numbered = |version: &Version| {
-        version.metadata.as_deref().is_some_and(|metadata| metadata.get().contains("\"confluent:version\""))
-    };
-    state.latest().filter(|latest| !numbered(latest))
+/// References that are followed; who has more is the primary's to recognise.
+const MOST_REFERENCES: usize = 256;
+
+/// What references bring, followed in the order in which the registry resolves them.
+#[derive(Default)]
+struct Brought {
+    /// The texts that they lead to, the deepest first.
+    texts: Vec<Arc<str>>,
+    /// The names that they go by: of two by one name the registry takes the first.
+    seen: Vec<String>,
+}
+
+impl Brought {
+    /// Follows references from a context; `None` if one leads to what the replica does not hold, or to
+    /// the latest version, whichever that is.
+    fn take(&mut self, snapshot: &Snapshot, context: &Context, references: &[Reference]) -> Option<()> {
+        for reference in references {
+            let number = reference.version.filter(|version| *version >= 1)?;
+            let target = referred(reference.subject.as_deref()?, context);
+            let version = snapshot.version(&target, number)?;
+            let name = reference.name.clone()?;
+            if self.seen.contains(&name) {
+                continue;
+            }
+            if self.seen.len() == MOST_REFERENCES {
+                return None;
+            }
+            self.seen.push(name);
+            self.take(snapshot, &target.context, &version.references())?;
+            self.texts.push(version.text.clone());
+        }
+        Some(())
+    }
+}
+
+/// The only version of its kind: `None` if there is no such version, `Some(None)` if there are several. Which
+/// of several the registry answers with depends on the order in which they were written.
+fn only(state: &SubjectState, is_it: impl Fn(&Version) -> bool) -> Option<Option<&Arc<Version>>> {
+    let mut found = state.versions.iter().filter(|version| is_it(version));
+    let first = found.next()?;
+    Some(found.next().is_none().then_some(first))
+}
+
+/// A schema that is looked for, its text as it is stored.
+struct Wanted<'a> {
+    asked: &'a Asked,
+    schema_type: SchemaType,
+    text: Arc<str>,
+}
+
+impl Wanted<'_> {
+    fn is_text_of(&self, version: &Version) -> bool {
+        version.schema_type == self.schema_type
+            && version.text == self.text
+            && same_references(&version.references(), self.asked.references())
+    }
+
+    /// The latest version, whose metadata and rules a schema without any inherits (WIRE.md § 7.2, step 3).
+    fn inherited_in<'a>(&self, state: &'a SubjectState) -> Option<&'a Arc<Version>> {
+        let latest = state.latest().filter(|latest| self.is_text_of(latest) && !is_numbered(latest))?;
+        // Before it comes to that, the registry compares with every version that has none either (step 2).
+        if state.versions.iter().any(|version| self.may_be_taken_for(version)) {
+            return None;
+        }
+        let raw = |part: &Option<Arc<RawValue>>| part.as_ref().map(|raw| raw.get().to_owned());
+        let is_alike = |version: &Version| {
+            self.is_text_of(version)
+                && raw(&version.metadata) == raw(&latest.metadata)
+                && raw(&version.rule_set) == raw(&latest.rule_set)
+        };
+        only(state, is_alike)?
+    }
+
+    /// Whether the registry may see the schema in a version that has no metadata either, or only its number:
+    /// it compares Avro by meaning, where the order of properties and aliases does not count.
+    fn may_be_taken_for(&self, version: &Version) -> bool {
+        let is_bare = version.rule_set.is_none() && (version.metadata.is_none() || is_numbered(version));
+        let length = |text: &str| text.replace("\"type\":\"error\"", "\"type\":\"record\"").len();
+        let is_alike = || {
+            self.schema_type == SchemaType::Avro
+                && (length(&version.text) == length(&self.text) || version.references.is_some())
+        };
+        is_bare && version.schema_type == self.schema_type && (version.text == self.text || is_alike())
+    }
+}
+
+/// Whether the registry wrote a version's number into its metadata, which counts on one side only.
+fn is_numbered(version: &Version) -> bool {
+    version.metadata.as_deref().is_some_and(|metadata| metadata.get().contains("\"confluent:version\""))
 }
 
 fn same_references(stored: &[Reference], asked: &[Reference]) -> bool {
@@ -191,32 +319,60 @@ fn sort(mut value: Value) -> Value {
     value
 }
 
+/// Whether a remembered answer may be the configuration in scope of a subject, or say so.
+pub fn is_config_of(key: &str, subject: &QualifiedSubject) -> bool {
+    let scopes = [
+        subject.clone(),
+        QualifiedSubject::new(subject.context.clone(), ""),
+        QualifiedSubject::new(Context::global(), ""),
+    ];
+    let key = key.strip_suffix("?defaultToGlobal=true").unwrap_or(key);
+    scopes.iter().any(|scope| config_key(scope) == key)
+}
+
 impl Snapshot {
-    /// Whether the configuration in scope changes what is registered: normalises it, or adds metadata
-    /// or rules. `None` where the configuration is not known.
-    pub fn config_changes_schemas(&self, subject: &QualifiedSubject) -> Option<bool> {
-        let own = self.remembered(&config_key(subject))?;
-        if own.status == 200 { changes_schemas(own) } else { self.context_changes_schemas(&subject.context) }
+    /// Whether the configuration in scope normalises schemas. `None` where it is not known.
+    pub fn config_normalizes(&self, subject: &QualifiedSubject) -> Option<bool> {
+        Some(self.facts(subject)?.normalize == Some(true))
     }
 
-    /// The same of a subject that has no configuration of its own.
-    pub fn context_changes_schemas(&self, context: &Context) -> Option<bool> {
-        let context = QualifiedSubject::new(context.clone(), "");
-        changes_schemas(self.remembered(&format!("{}?defaultToGlobal=true", config_key(&context)))?)
+    /// Whether the configuration in scope adds metadata or rules, so that nothing is registered by merely
+    /// being there already (WIRE.md § 2.2). `None` where it is not known.
+    pub fn config_adds_to_schemas(&self, subject: &QualifiedSubject) -> Option<bool> {
+        Some(self.facts(subject)?.add())
+    }
+
+    /// The closest configuration counts as a whole.
+    fn facts(&self, subject: &QualifiedSubject) -> Option<Facts> {
+        let own = self.remembered(&config_key(subject))?;
+        let context = || {
+            let context = QualifiedSubject::new(subject.context.clone(), "");
+            self.remembered(&format!("{}?defaultToGlobal=true", config_key(&context)))
+        };
+        let in_scope = if own.status == 200 { own } else { context()? };
+        serde_json::from_slice(&in_scope.body).ok()
     }
 }
 
-fn changes_schemas(in_scope: &Remembered) -> Option<bool> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Facts {
-        normalize: Option<bool>,
-        default_metadata: Option<Value>,
-        override_metadata: Option<Value>,
-        default_rule_set: Option<Value>,
-        override_rule_set: Option<Value>,
+/// What of a configuration has to do with schemas.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Facts {
+    normalize: Option<bool>,
+    validate_fields: Option<bool>,
+    default_metadata: Option<Value>,
+    override_metadata: Option<Value>,
+    default_rule_set: Option<Value>,
+    override_rule_set: Option<Value>,
+}
+
+impl Facts {
+    fn add(&self) -> bool {
+        let added = [&self.default_metadata, &self.override_metadata, &self.default_rule_set, &self.override_rule_set];
+        added.into_iter().flatten().any(|added| !added.is_null())
     }
-    let facts: Facts = serde_json::from_slice(&in_scope.body).ok()?;
-    let adds = [facts.default_metadata, facts.override_metadata, facts.default_rule_set, facts.override_rule_set];
-    Some(facts.normalize == Some(true) || adds.iter().flatten().any(|added| !added.is_null()))
+
+    fn refuse_or_add(&self) -> bool {
+        self.validate_fields == Some(true) || self.add()
+    }
 }

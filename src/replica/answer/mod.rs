@@ -30,7 +30,7 @@ use crate::protocol::shape::Form;
 use crate::protocol::target::{NotANumber, Page};
 use table::Question;
 
-pub use lookup::{Asked, Found, MatchScope};
+pub use lookup::{Asked, Found, MatchScope, is_config_of};
 pub use resolve::{config_key, served_subject};
 pub use table::{ROWS, Row, Teller};
 

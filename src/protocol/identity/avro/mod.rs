@@ -9,7 +9,6 @@ mod print;
 use std::collections::HashSet;
 
 use super::tree::{Duplicates, Tree};
-use crate::protocol::schema::Reference;
 
 pub use parse::parse;
 pub use print::{print, relative};
@@ -242,17 +241,45 @@ impl Known {
     }
 }
 
-/// Reprints a schema as Avro does; `None` when that is not certain or the schema is not valid.
-pub fn canonical(text: &str, references: &[Reference]) -> Option<String> {
-    let mut known = Known::nothing();
-    for reference in references {
-        known.add(reference.name.clone()?);
-    }
+/// Reprints a schema as Avro does; `None` when that is not certain or the schema is not valid. `referenced`
+/// are the texts that its references lead to, in the order in which they are resolved.
+pub fn canonical(text: &str, referenced: &[&str]) -> Option<String> {
     let (tree, _) = Tree::read(text, Duplicates::Refuse)?;
     if !tree.has_certain_doubles() {
         return None;
     }
-    print(&parse(text, &mut known).ok()?)
+    let mut known = Known::nothing();
+    let mut brought = HashSet::new();
+    for text in referenced {
+        // Releases differ in what they do about a list or a union to refer to.
+        brought.insert(parse(text, &mut known).ok()?.name()?.full());
+    }
+    let inside: HashSet<String> = known.0.difference(&brought).cloned().collect();
+    let schema = parse(text, &mut known).ok()?;
+    // What lies inside a referenced type is printed as if it were defined where it is first used.
+    if schema.uses(&inside) { None } else { print(&schema) }
+}
+
+impl Schema {
+    /// Its name, if it is of a kind that has one and is defined here.
+    pub fn name(&self) -> Option<&Name> {
+        match &self.kind {
+            Kind::Record(record) => Some(&record.name),
+            Kind::Enum(choice) => Some(&choice.name),
+            Kind::Fixed(fixed) => Some(&fixed.name),
+            Kind::Primitive(_) | Kind::Array(_) | Kind::Map(_) | Kind::Union(_) | Kind::Named(_) => None,
+        }
+    }
+
+    fn uses(&self, names: &HashSet<String>) -> bool {
+        match &self.kind {
+            Kind::Named(name) => names.contains(&name.full()),
+            Kind::Array(inner) | Kind::Map(inner) => inner.uses(names),
+            Kind::Union(branches) => branches.iter().any(|branch| branch.uses(names)),
+            Kind::Record(record) => record.fields.iter().any(|field| field.schema.uses(names)),
+            Kind::Primitive(_) | Kind::Enum(_) | Kind::Fixed(_) => false,
+        }
+    }
 }
 
 #[cfg(test)]

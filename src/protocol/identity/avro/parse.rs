@@ -7,6 +7,9 @@ use crate::protocol::identity::tree::{Duplicates, Fractions, Tree, is_blank};
 const PRIMITIVES: [&str; 8] = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"];
 const COMPLEX: [&str; 7] = ["record", "error", "enum", "array", "map", "fixed", "union"];
 
+/// Avro refuses sizes near the end of an int, where exactly is a setting of the JVM's.
+const LARGEST_FIXED: u32 = 1 << 30;
+
 /// Keys that are never custom properties, whatever the type.
 const RESERVED: [&str; 10] =
     ["doc", "fields", "items", "name", "namespace", "size", "symbols", "values", "type", "aliases"];
@@ -144,7 +147,13 @@ impl Parser<'_> {
             Some("ignore") => Some("ignore"),
             Some(_) => return Err(Refused::Unsure),
         };
-        let aliases = texts(tree, "aliases")?.unwrap_or_default();
+        let mut aliases: Vec<String> = Vec::new();
+        for alias in texts(tree, "aliases")?.unwrap_or_default() {
+            // Java keeps them in a set that remembers their order.
+            if !aliases.contains(&alias) {
+                aliases.push(alias);
+            }
+        }
         let properties = custom(members, &RESERVED_IN_FIELDS)?;
         Ok(Field { name, schema, doc: text(tree, "doc")?, default, order, aliases, properties })
     }
@@ -169,7 +178,7 @@ impl Parser<'_> {
     fn fixed(&mut self, tree: &Tree, space: Option<&str>) -> Result<Fixed, Refused> {
         let name = self.define(tree, space)?;
         let size = match tree.get("size") {
-            Some(Tree::Number(raw)) => raw.parse::<i32>().ok().and_then(|size| u32::try_from(size).ok()),
+            Some(Tree::Number(raw)) => raw.parse().ok().filter(|size| *size <= LARGEST_FIXED),
             _ => None,
         };
         let aliases = aliases(tree, &name)?;
@@ -238,7 +247,7 @@ fn text(tree: &Tree, key: &str) -> Result<Option<String>, Refused> {
     }
 }
 
-/// A list of texts, none of them twice.
+/// A list of texts.
 fn texts(tree: &Tree, key: &str) -> Result<Option<Vec<String>>, Refused> {
     let items = match tree.get(key) {
         None => return Ok(None),
@@ -264,7 +273,9 @@ fn aliases(tree: &Tree, name: &Name) -> Result<Vec<Name>, Refused> {
 
 fn custom(members: &[(String, Tree)], reserved: &[&str]) -> Result<Properties, Refused> {
     let custom = members.iter().filter(|(key, _)| !reserved.contains(&key.as_str()));
+    // Releases of Avro differ in what they do about a `null`, and about a whole number that no long holds.
+    let is_odd = |value: &Tree| *value == Tree::Null || !value.is_within_long();
     custom
-        .map(|(key, value)| if *value == Tree::Null { Err(Refused::Unsure) } else { Ok((key.clone(), value.clone())) })
+        .map(|(key, value)| if is_odd(value) { Err(Refused::Unsure) } else { Ok((key.clone(), value.clone())) })
         .collect()
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const ADDRESS: &str = r#"{"type":"record","name":"ref.Address","fields":[]}"#;
+
 fn reprinted(text: &str) -> Option<String> {
     canonical(text, &[])
 }
@@ -57,10 +59,24 @@ fn names_are_relative_to_the_namespace_around_them() {
 #[test]
 fn a_reference_makes_its_name_known() {
     let text = r#"{"type":"record","name":"Person","namespace":"ref","fields":[{"name":"home","type":"ref.Address"}]}"#;
-    let reference = Reference { name: Some("ref.Address".to_owned()), subject: None, version: None };
     assert_eq!(reprinted(text), None);
     let expected = r#"{"type":"record","name":"Person","namespace":"ref","fields":[{"name":"home","type":"Address"}]}"#;
-    assert_eq!(canonical(text, &[reference]).as_deref(), Some(expected));
+    assert_eq!(canonical(text, &[ADDRESS]).as_deref(), Some(expected));
+}
+
+#[test]
+fn what_lies_inside_a_referenced_type_is_not_to_be_printed_by_its_name() {
+    let outer =
+        r#"{"type":"record","name":"n.Outer","fields":[{"name":"i","type":{"type":"fixed","name":"Inner","size":1}}]}"#;
+    let field = |kind: &str| {
+        format!(r#"{{"type":"record","name":"R","namespace":"n","fields":[{{"name":"a","type":{kind}}}]}}"#)
+    };
+    assert!(canonical(&field("\"Outer\""), &[outer]).is_some());
+    for kind in ["\"Inner\"", "[\"null\",\"n.Inner\"]", r#"{"type":"fixed","name":"Inner","size":1}"#, "\"Nope\""] {
+        assert_eq!(canonical(&field(kind), &[outer]), None, "{kind}");
+    }
+    assert_eq!(canonical("\"int\"", &["[\"null\",\"int\"]"]), None, "releases differ about such a reference");
+    assert_eq!(canonical("\"int\"", &["{not avro"]), None);
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! Schemas that clients send along, recognised without the primary: looked up, or registered once more.
+//!
+//! Recognised is what certainly equals something we hold, and what the primary was asked before while nothing
+//! has changed since.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::Proxy;
+use super::ask::Ask;
+use super::metrics::AnsweredBy;
+use super::trim::trimmed;
+use crate::body::Body;
+use crate::protocol::endpoints::Route;
+use crate::protocol::operation::Operation;
+use crate::protocol::shape::{Form, Record, registered, schema};
+use crate::replica::answer::{Asked, MatchScope, Verdict, Why, has_unknown_parameters, is_config_of};
+use crate::replica::{Doubt, Question, Rendered, Scope, Snapshot, served_subject};
+use crate::upstream::Answer;
+
+impl Proxy {
+    /// A lookup that is certainly equal to something we hold (WIRE.md § 1.2), or was answered before.
+    pub(super) fn look_up(&self, operation: &Operation, ask: &Ask, snapshot: &Snapshot, trusting: bool) -> Verdict {
+        let Some(asked) = Asked::read(&ask.body) else { return Verdict::Unknown(Why::Absent) };
+        let scope = if operation.query.flag("deleted") { MatchScope::WithDeleted } else { MatchScope::Live };
+        let as_stored = operation.shows_schema_as_stored();
+        match as_stored.then(|| asked.find(snapshot, operation, scope, trusting)).flatten() {
+            Some(found) => {
+                let form = ask.form(snapshot);
+                let body = schema(&found.subject.to_string(), &found.version, form, Record::Asked);
+                Verdict::Known(200, body.into())
+            }
+            None => match self.recall(operation, ask, (&asked, snapshot), trusting) {
+                Some(body) => Verdict::Known(200, body),
+                None => Verdict::Unknown(Why::Absent),
+            },
+        }
+    }
+
+    /// Registering what is there already changes nothing and needs no primary (WIRE.md § 2.2).
+    pub(super) fn already_registered(
+        &self,
+        operation: &Operation,
+        ask: &Ask,
+        trusting: bool,
+    ) -> Option<Response<Body>> {
+        // What a parameter does that we do not know, only the primary can say.
+        if has_unknown_parameters(operation) && !trusting {
+            return None;
+        }
+        let asked = Asked::read(&ask.body).filter(Asked::is_plain_registration)?;
+        let snapshot = self.parties.replica.snapshot();
+        let served = served_subject(&snapshot, operation);
+        let in_doubt = |scope: &Scope| match scope {
+            Scope::Subject(subject) => *subject == served,
+            Scope::Context(context) => *context == served.context,
+            Scope::All => true,
+            // What a configuration in doubt makes of a schema is not known.
+            Scope::Remembered(key) => is_config_of(key, &operation.subject) || is_config_of(key, &served),
+            Scope::Contexts | Scope::Associations => false,
+        };
+        if snapshot.doubts().any(|(scope, doubt)| doubt > bearable(trusting) && in_doubt(scope)) {
+            return None;
+        }
+        let as_stored = operation.shows_schema_as_stored();
+        let body = match as_stored.then(|| asked.find(&snapshot, operation, MatchScope::Live, trusting)).flatten() {
+            Some(found) => registered(&found.version, ask.form(&snapshot), Record::Asked).into(),
+            None => self.recall(operation, ask, (&asked, &snapshot), trusting)?,
+        };
+        self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
+        Some(self.own(&Rendered { generation: snapshot.generation(), status: 200, body }, ask))
+    }
+
+    /// What the primary answered to the same question, as this client would have been given it.
+    fn recall(
+        &self,
+        operation: &Operation,
+        ask: &Ask,
+        (asked, snapshot): (&Asked, &Snapshot),
+        trusting: bool,
+    ) -> Option<Bytes> {
+        // Where a configuration adds something, to register is never merely to find.
+        let adds = || snapshot.config_adds_to_schemas(&served_subject(snapshot, operation)) == Some(true);
+        if operation.route == Route::Register && adds() {
+            return None;
+        }
+        let body = self.memo.recall(&Question::of(operation, asked)?, snapshot, bearable(trusting))?;
+        let is_plain = ask.form(snapshot) == Form::Plain;
+        Some(trimmed(operation.route, &body).filter(|_| is_plain).unwrap_or(body))
+    }
+
+    /// Remembers what the primary answered, for who asks the same. `before` is from when it was not yet asked.
+    pub(super) fn remember_answer(&self, operation: &Operation, ask: &Ask, before: &Snapshot, answer: &Answer) {
+        // An unknown parameter may make it another question.
+        if !matches!(operation.route, Route::Lookup | Route::Register)
+            || answer.status != StatusCode::OK
+            || has_unknown_parameters(operation)
+        {
+            return;
+        }
+        let Some(asked) = Asked::read(&ask.body) else { return };
+        let Some(question) = Question::of(operation, &asked) else { return };
+        self.memo.keep(&question, before, &self.parties.replica.snapshot(), &answer.body);
+    }
+}
+
+/// What may have been deleted is not there for certain, unless there is nobody to ask.
+fn bearable(trusting: bool) -> Doubt {
+    if trusting { Doubt::Undecided } else { Doubt::Incomplete }
+}
