@@ -171,7 +171,7 @@ fn a_file_of_a_later_release_is_refused() {
     transaction.commit().expect("kept");
     drop(database);
     let error = open(folder.path()).expect_err("refused");
-    assert!(matches!(&error, Error::Newer { found, .. } if found == "7"), "{error:?}");
+    assert!(matches!(&error, Error::OtherFormat { found, .. } if found == "7"), "{error:?}");
     assert!(error.to_string().contains("format 7"));
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Reading {
 pub(super) struct Gathering {
     held: Arc<Snapshot>,
     subjects: HashMap<QualifiedSubject, usize>,
+    /// The texts that the replica does not hold in their place: many versions may have one of them.
+    texts: HashSet<Arc<str>>,
     reading: Reading,
     /// Pages overlap, and what is named is named once.
     skipped: HashSet<Skipped>,
@@ -54,7 +56,14 @@ pub(super) struct Gathering {
 impl Gathering {
     pub(super) fn new(held: Arc<Snapshot>) -> Self {
         let reading = Reading { shown: Vec::new(), skipped: Vec::new(), items: 0 };
-        Self { held, subjects: HashMap::new(), reading, skipped: HashSet::new(), is_silent_on_deletion: false }
+        Self {
+            held,
+            subjects: HashMap::new(),
+            texts: HashSet::new(),
+            reading,
+            skipped: HashSet::new(),
+            is_silent_on_deletion: false,
+        }
     }
 
     pub(super) fn add(&mut self, subject: QualifiedSubject, item: Item, ticket: Ticket) {
@@ -63,12 +72,20 @@ impl Gathering {
         let held = self.held.version(&subject, item.version.version).cloned();
         let tells = item.tells_deletion;
         let known = held.filter(|held| same(held, &item.version) && (!tells || held.deleted == item.version.deleted));
-        let version = known.unwrap_or_else(|| Arc::new(item.version));
+        let version = known.unwrap_or_else(|| Arc::new(self.hold_text_once(item.version)));
         let shown = self.subject(subject, ticket);
         match shown.versions.binary_search_by_key(&version.version, |shown| shown.version) {
             Ok(at) => shown.versions[at] = version,
             Err(at) => shown.versions.insert(at, version),
         }
+    }
+
+    fn hold_text_once(&mut self, mut version: Version) -> Version {
+        match self.texts.get(&version.text) {
+            Some(text) => version.text = text.clone(),
+            None => drop(self.texts.insert(version.text.clone())),
+        }
+        version
     }
 
     pub(super) fn skip(&mut self, skipped: Skipped, ticket: Ticket) {
@@ -148,6 +165,8 @@ mod tests {
             gathering.add(QualifiedSubject::parse(subject), item, ticket);
         }
         let shown = gathering.finish().shown;
+        let texts: Vec<_> = shown.iter().flat_map(|shown| &shown.versions).map(|version| &version.text).collect();
+        assert!(texts.iter().all(|text| Arc::ptr_eq(text, texts[0])), "a text that several versions have is held once");
         let numbers = |shown: &Shown| shown.versions.iter().map(|version| version.version).collect::<Vec<_>>();
         assert_eq!((numbers(&shown[0]), shown[0].ticket), (vec![1, 2], older));
         assert_eq!((numbers(&shown[1]), shown[1].ticket), (vec![1], newer));

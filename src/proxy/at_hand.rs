@@ -118,6 +118,10 @@ impl<'a> Fields<'a> {
             } else if *name == header::ACCEPT {
                 &mut fields.accept
             } else if *name == header::CONTENT_TYPE {
+                // An empty one is refused, and its spelling is that of none.
+                if value.is_empty() {
+                    return None;
+                }
                 &mut fields.content_type
             } else if *name == header::ACCEPT_ENCODING {
                 fields.takes_gzip |= takes_gzip(value);
@@ -265,6 +269,7 @@ mod tests {
         for twice in ["accept", "content-type", "x-request-id", "confluent-accept-unknown-properties"] {
             assert_eq!(spelt("/subjects", &[(twice, "1"), (twice, "1")]), None, "{twice}");
         }
+        assert_eq!(spelt("/subjects", &[("content-type", "")]), None);
         assert_eq!(spelt("http://a/subjects", &[]), None);
         assert_eq!(spelt(&format!("/{}", "x".repeat(LONGEST)), &[]), None);
         for request in [Request::post("/").header("host", "a"), Request::get("/")] {

@@ -1,14 +1,13 @@
 //! How the replica changes: a list of changes is turned into the next snapshot and into what must be kept.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-
-use aws_lc_rs::digest::{SHA256, digest};
 
 use super::index::{ContextState, SubjectState};
 use super::keep::{Entry, Table};
-use super::snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot, Spelling};
-use crate::protocol::schema::{Version, print_listed};
+use super::row;
+use super::snapshot::{Association, Doubt, Remembered, Scope, Snapshot, Spelling};
+use super::texts::{TextKey, Texts};
+use crate::protocol::schema::Version;
 use crate::protocol::shape::Profile;
 use crate::protocol::subject::{Context, QualifiedSubject};
 
@@ -101,56 +100,13 @@ pub struct IdConflict {
     pub id: i32,
 }
 
-/// The texts of all schemas, each held once, with the key that it is kept under.
-#[derive(Debug, Default)]
-pub(super) struct Texts(HashMap<Arc<str>, Arc<str>>);
-
-impl Texts {
-    /// The one copy of a text; a new one is to be kept.
-    fn intern(&mut self, text: &Arc<str>, entries: &mut Vec<Entry>) -> (Arc<str>, Arc<str>) {
-        if let Some((text, key)) = self.0.get_key_value(text) {
-            return (text.clone(), key.clone());
-        }
-        let key: Arc<str> = Arc::from(text_key(text));
-        entries.push(Entry::put(Table::Texts, key.to_string(), text.as_bytes().to_vec()));
-        self.0.insert(text.clone(), key.clone());
-        (text.clone(), key)
-    }
-
-    /// Lets go of texts whose rows could not be kept.
-    pub(super) fn forget(&mut self, fresh: &[Arc<str>]) {
-        fresh.iter().for_each(|text| drop(self.0.remove(text)));
-    }
-
-    /// Takes over a text that is kept already.
-    pub(super) fn known(&mut self, text: Arc<str>, key: Arc<str>) {
-        self.0.insert(text, key);
-    }
-
-    /// Lets go of what nobody refers to any more; returns what need not be kept.
-    pub(super) fn sweep(&mut self) -> Vec<Entry> {
-        let gone: Vec<_> = self.0.extract_if(|text, _| Arc::strong_count(text) == 1).map(|(_, key)| key).collect();
-        gone.into_iter().map(|key| Entry::delete(Table::Texts, key.to_string())).collect()
-    }
-
-    /// How many there are, and their bytes.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.0.len(), self.0.keys().map(|text| text.len()).sum())
-    }
-}
-
-/// The key of a text: a hash that nobody can find a second text for, since clients choose the texts.
-pub(super) fn text_key(text: &str) -> String {
-    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The next snapshot in the making.
 pub(super) struct Draft<'a> {
     pub(super) next: Snapshot,
     pub(super) entries: Vec<Entry>,
     pub(super) conflicts: Vec<IdConflict>,
     /// Texts that are new with this draft.
-    fresh: Vec<Arc<str>>,
+    fresh: Vec<TextKey>,
     texts: &'a mut Texts,
     changed: bool,
     /// Whether something is different that no answer shows.
@@ -166,7 +122,7 @@ pub(super) struct Finished {
     /// Ids for which ours was kept.
     pub(super) conflicts: Vec<IdConflict>,
     /// Texts to forget again if it is not kept.
-    pub(super) fresh: Vec<Arc<str>>,
+    pub(super) fresh: Vec<TextKey>,
 }
 
 impl<'a> Draft<'a> {
@@ -185,6 +141,7 @@ impl<'a> Draft<'a> {
     pub(super) fn finish(mut self) -> Finished {
         self.next.generation += u64::from(self.changed);
         let next = (self.changed || self.noted).then_some(self.next);
+        self.entries.extend(self.texts.pack(&self.fresh));
         Finished { next, entries: self.entries, conflicts: self.conflicts, fresh: self.fresh }
     }
 
@@ -221,8 +178,8 @@ impl<'a> Draft<'a> {
             return;
         }
         // A text that no version has would be kept for nothing.
-        let Some((text, key)) = self.texts.0.get_key_value(text) else { return };
-        self.entries.push(Entry::put(Table::Meta, format!("{SPELLING}{spelling}"), key.as_bytes().to_vec()));
+        let Some((text, key)) = self.texts.find(text) else { return };
+        self.entries.push(Entry::put(Table::Meta, format!("{SPELLING}{spelling}"), key.to_string().into_bytes()));
         self.next.spellings.insert_mut(spelling, text.clone());
         self.noted = true;
     }
@@ -259,8 +216,7 @@ impl<'a> Draft<'a> {
     fn put_subject(&mut self, subject: &QualifiedSubject, mut versions: Vec<Version>) {
         versions.sort_by_key(|version| version.version);
         versions.dedup_by_key(|version| version.version);
-        let mut context =
-            self.next.contexts.get(&subject.context).map_or_else(ContextState::default, |c| (**c).clone());
+        let context = self.next.contexts.get(&subject.context).cloned().unwrap_or_default();
         let old = context.subject(&subject.subject).cloned();
         let mut kept = Vec::with_capacity(versions.len());
         for version in versions {
@@ -285,10 +241,11 @@ impl<'a> Draft<'a> {
         if same {
             return;
         }
-        self.refer(subject, old.as_deref(), &kept);
-        let name = Arc::clone(&subject.subject);
-        context.replace(&name, (!kept.is_empty()).then(|| Arc::new(SubjectState { versions: kept })));
-        self.next.contexts.insert_mut(subject.context.clone(), Arc::new(context));
+        self.next.refer(subject, old.as_deref(), &kept);
+        // Held by nobody else any more, so that what this draft has copied before is not copied again.
+        drop((context, old));
+        let next = (!kept.is_empty()).then(|| Arc::new(SubjectState { versions: kept }));
+        self.next.context_mut(&subject.context).replace(&subject.subject, next);
         self.changed = true;
     }
 
@@ -299,10 +256,9 @@ impl<'a> Draft<'a> {
         before: Option<&Arc<Version>>,
         mut version: Version,
     ) -> Arc<Version> {
-        let before_texts = self.entries.len();
-        let (text, key) = self.texts.intern(&version.text, &mut self.entries);
-        if self.entries.len() > before_texts {
-            self.fresh.push(text.clone());
+        let (text, key, is_new) = self.texts.intern(&version.text);
+        if is_new {
+            self.fresh.push(key);
         }
         version.text = text;
         let same = |before: &&Arc<Version>| {
@@ -313,37 +269,9 @@ impl<'a> Draft<'a> {
         if let Some(before) = before.filter(same) {
             return before.clone();
         }
-        let mut stored = version.clone();
-        stored.text = key;
-        let printed = print_listed(&subject.to_string(), &stored);
-        self.entries.push(Entry::put(Table::Versions, version_key(subject, version.version), printed));
+        let row = row::write(&version, &key);
+        self.entries.push(Entry::put(Table::Versions, version_key(subject, version.version), row));
         Arc::new(version)
-    }
-
-    fn refer(&mut self, subject: &QualifiedSubject, old: Option<&SubjectState>, new: &[Arc<Version>]) {
-        let old = old.map_or(&[][..], |old| &old.versions);
-        let is_in =
-            |version: &Arc<Version>, list: &[Arc<Version>]| list.iter().any(|other| Arc::ptr_eq(other, version));
-        let steps = old.iter().filter(|version| !is_in(version, new)).map(|version| (version, false));
-        let steps = steps.chain(new.iter().filter(|version| !is_in(version, old)).map(|version| (version, true)));
-        for (version, add) in steps {
-            let referrer = Referrer { subject: subject.clone(), version: version.version };
-            for reference in version.references() {
-                let Some(target) = reference.subject.as_deref() else { continue };
-                let target = referred(target, &subject.context);
-                let key = (target.context, target.subject, reference.version.unwrap_or(-1));
-                let mut referrers = self.next.referrers.get(&key).map(|list| list.to_vec()).unwrap_or_default();
-                referrers.retain(|known| *known != referrer);
-                if add {
-                    referrers.push(referrer.clone());
-                }
-                if referrers.is_empty() {
-                    self.next.referrers.remove_mut(&key);
-                } else {
-                    self.next.referrers.insert_mut(key, referrers.into());
-                }
-            }
-        }
     }
 
     fn remember(&mut self, key: Arc<str>, answer: Option<Remembered>) {
@@ -402,12 +330,10 @@ impl<'a> Draft<'a> {
     }
 
     fn raise_max_id(&mut self, name: &Context, id: i32) {
-        let mut context = self.next.contexts.get(name).map_or_else(ContextState::default, |c| (**c).clone());
-        if context.max_id >= id {
+        if self.next.contexts.get(name).is_some_and(|context| context.max_id >= id) {
             return;
         }
-        context.max_id = id;
-        self.next.contexts.insert_mut(name.clone(), Arc::new(context));
+        self.next.context_mut(name).max_id = id;
         self.entries.push(Entry::put(Table::Meta, format!("max id {name}"), id.to_string().into_bytes()));
         self.changed = true;
     }
@@ -453,13 +379,6 @@ fn contradicts(context: &ContextState, subject: &QualifiedSubject, version: &Ver
     })
 }
 
-/// Where a reference points: an unqualified subject lies beside its parent, and `:.:x` is looked for
-/// there under just that name (WIRE.md § 3.8).
-pub(super) fn referred(written: &str, parent: &Context) -> QualifiedSubject {
-    let read = QualifiedSubject::parse(written);
-    if read.context.is_default() { QualifiedSubject::new(parent.clone(), written) } else { read }
-}
-
-fn version_key(subject: &QualifiedSubject, version: i32) -> String {
+pub(super) fn version_key(subject: &QualifiedSubject, version: i32) -> String {
     format!("{subject}\n{version:010}")
 }

@@ -1,6 +1,8 @@
 //! One context of the replica: its subjects, and what is found through ids and GUIDs.
 
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Bound;
+use std::slice;
 use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeMapSync};
@@ -40,12 +42,45 @@ pub struct Holder {
     pub version: i32,
 }
 
+/// All who hold an id; nearly always there is one.
+#[derive(Clone, Debug)]
+enum Holders {
+    One(Holder),
+    Many(Arc<[Holder]>),
+}
+
+/// Takes a number for its own hash: ids are given one after the other, and GUIDs are hashes themselves.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_i32(&mut self, number: i32) {
+        self.0 = u64::from(number.cast_unsigned());
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        self.0 = (number >> 64) as u64 ^ number as u64;
+    }
+}
+
+type ByNumber<K, V> = HashTrieMapSync<K, V, BuildHasherDefault<AsItIs>>;
+
 /// One context: an id space with its subjects.
 #[derive(Clone, Debug, Default)]
 pub struct ContextState {
     pub(super) subjects: RedBlackTreeMapSync<Arc<str>, Arc<SubjectState>>,
-    ids: HashTrieMapSync<i32, Arc<[Holder]>>,
-    guids: HashTrieMapSync<Arc<str>, i32>,
+    ids: ByNumber<i32, Holders>,
+    guids: ByNumber<u128, i32>,
+    /// Those that are not written as GUIDs are.
+    odd_guids: HashTrieMapSync<Arc<str>, i32>,
     /// GUIDs that were seen with more than one id, which an import can bring about.
     ambiguous: HashTrieSetSync<Arc<str>>,
     pub(super) versions: usize,
@@ -73,7 +108,11 @@ impl ContextState {
 
     /// Who holds an id, in the order in which they came to hold it.
     pub fn holders(&self, id: i32) -> &[Holder] {
-        self.ids.get(&id).map_or(&[], |holders| holders)
+        match self.ids.get(&id) {
+            None => &[],
+            Some(Holders::One(holder)) => slice::from_ref(holder),
+            Some(Holders::Many(holders)) => holders,
+        }
     }
 
     /// The version that a holder names.
@@ -83,7 +122,10 @@ impl ContextState {
 
     /// The id of a GUID, lower-case with dashes.
     pub fn id_of(&self, guid: &str) -> Option<i32> {
-        self.guids.get(guid).copied()
+        match number_of(guid) {
+            Some(number) => self.guids.get(&number).copied(),
+            None => self.odd_guids.get(guid).copied(),
+        }
     }
 
     /// Whether more than one id was seen with a GUID.
@@ -134,6 +176,10 @@ impl ContextState {
 
     fn reindex(&mut self, id: i32, name: &Arc<str>, state: Option<&SubjectState>) {
         let held = state.and_then(|state| state.versions.iter().rev().find(|version| version.id == id));
+        if let (Some(version), []) = (held, self.holders(id)) {
+            self.ids.insert_mut(id, Holders::One(Holder { subject: name.clone(), version: version.version }));
+            return;
+        }
         let mut holders = self.holders(id).to_vec();
         let place = holders.iter().position(|holder| holder.subject == *name);
         match (place, held) {
@@ -145,10 +191,13 @@ impl ContextState {
             }
             (None, None) => return,
         }
-        if holders.is_empty() {
-            self.ids.remove_mut(&id);
-        } else {
-            self.ids.insert_mut(id, holders.into());
+        match holders.pop() {
+            None => drop(self.ids.remove_mut(&id)),
+            Some(holder) if holders.is_empty() => self.ids.insert_mut(id, Holders::One(holder)),
+            Some(last) => {
+                holders.push(last);
+                self.ids.insert_mut(id, Holders::Many(holders.into()));
+            }
         }
     }
 
@@ -164,11 +213,72 @@ impl ContextState {
 
     /// A GUID goes on naming its id when nobody holds that any more, as in the registry.
     fn reindex_guid(&mut self, id: i32, guid: &Arc<str>) {
-        if self.ids.contains_key(&id) {
-            if self.id_of(guid).is_some_and(|known| known != id && self.ids.contains_key(&known)) {
-                self.ambiguous.insert_mut(guid.clone());
+        if !self.ids.contains_key(&id) {
+            return;
+        }
+        match self.id_of(guid) {
+            Some(known) if known == id => return,
+            Some(known) if self.ids.contains_key(&known) => self.ambiguous.insert_mut(guid.clone()),
+            _ => {}
+        }
+        match number_of(guid) {
+            Some(number) => self.guids.insert_mut(number, id),
+            None => self.odd_guids.insert_mut(guid.clone(), id),
+        }
+    }
+}
+
+/// The number that a GUID is, if it is written with lower-case digits and dashes in their places.
+fn number_of(guid: &str) -> Option<u128> {
+    const DASHES: [usize; 4] = [8, 13, 18, 23];
+    if guid.len() != 36 {
+        return None;
+    }
+    let mut number = 0;
+    for (place, byte) in guid.bytes().enumerate() {
+        match byte {
+            b'-' if DASHES.contains(&place) => {}
+            _ if DASHES.contains(&place) => return None,
+            b'0'..=b'9' => number = number << 4 | u128::from(byte - b'0'),
+            b'a'..=b'f' => number = number << 4 | u128::from(byte - b'a' + 10),
+            _ => return None,
+        }
+    }
+    Some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_written_as_a_guid_is_taken_for_a_number() {
+        assert_eq!(number_of("00000000-0000-0000-0000-0000000000ff"), Some(255));
+        assert_eq!(number_of("d41d8cd9-8f00-b204-e980-0998ecf8427e"), Some(0xd41d_8cd9_8f00_b204_e980_0998_ecf8_427e));
+        for odd in ["", "g", "D41D8CD9-8F00-B204-E980-0998ECF8427E", "d41d8cd98f00-b204-e980-0998ecf8427e0000"] {
+            assert_eq!(number_of(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_id_leads_to_all_who_hold_it_and_a_guid_to_the_id_however_it_is_written() {
+        let version = |number, guid: &str| {
+            let text = format!(r#"{{"version":{number},"id":7,"guid":"{guid}","schema":"x"}}"#);
+            Arc::new(serde_json::from_str::<crate::protocol::schema::Listed>(&text).expect("a version").version)
+        };
+        for guid in ["g", "d41d8cd9-8f00-b204-e980-0998ecf8427e"] {
+            let mut context = ContextState::default();
+            let names: Vec<Arc<str>> = ["a", "b", "c"].map(Arc::from).to_vec();
+            for (count, name) in names.iter().enumerate() {
+                context.replace(name, Some(Arc::new(SubjectState { versions: vec![version(1, guid)] })));
+                assert_eq!(context.holders(7).len(), count + 1);
             }
-            self.guids.insert_mut(guid.clone(), id);
+            assert_eq!(context.id_of(guid), Some(7));
+            for (count, name) in names.iter().enumerate() {
+                context.replace(name, None);
+                assert_eq!(context.holders(7).len(), 2 - count);
+            }
+            assert_eq!(context.id_of(guid), Some(7), "it goes on naming its id");
         }
     }
 }

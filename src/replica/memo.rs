@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::answer::{Asked, config_key, served_subject};
-use super::change::referred;
+use super::build::referred;
 use super::snapshot::{Doubt, Scope, Snapshot};
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;

@@ -5,6 +5,7 @@
 //! slow one never undoes what was written or read after it (C5, C7).
 
 pub mod answer;
+mod build;
 mod change;
 mod digest;
 mod index;
@@ -12,7 +13,9 @@ mod keep;
 mod memo;
 mod rendered;
 mod reread;
+mod row;
 mod snapshot;
+mod texts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,7 +45,7 @@ pub struct Replica {
 
 #[derive(Default)]
 struct Writer {
-    texts: change::Texts,
+    texts: texts::Texts,
     latest: Latest,
 }
 
@@ -106,9 +109,8 @@ impl Replica {
 
     /// A replica in the state that was kept.
     pub fn load(rows: Loading, keep: impl Keep + 'static) -> Result<Self, Unreadable> {
-        let mut writer = Writer::default();
-        let snapshot = rows.finish(&mut writer.texts)?;
-        Ok(Self::new(snapshot, writer, Box::new(keep)))
+        let (snapshot, texts) = rows.finish()?;
+        Ok(Self::new(snapshot, Writer { texts, ..Writer::default() }, Box::new(keep)))
     }
 
     fn new(snapshot: Snapshot, writer: Writer, keep: Box<dyn Keep>) -> Self {

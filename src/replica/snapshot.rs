@@ -7,8 +7,8 @@ use bytes::Bytes;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use serde_json::value::RawValue;
 
-use super::change::text_key;
 use super::index::{ContextState, SubjectState};
+use super::texts::TextKey;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
@@ -41,7 +41,7 @@ pub struct Spelling(Arc<str>);
 impl Spelling {
     /// Of a schema that is not to be normalised.
     pub fn of(schema_type: &SchemaType, text: &str) -> Self {
-        Self(text_key(&format!("{schema_type}\n{text}")).into())
+        Self(TextKey::of(&format!("{schema_type}\n{text}")).to_string().into())
     }
 
     /// Of a schema that is to be normalised.

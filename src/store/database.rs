@@ -18,8 +18,8 @@ use super::{Entry, Error, Table};
 type Definition = TableDefinition<'static, &'static str, &'static [u8]>;
 
 const TABLES: [(Table, Definition); 5] = [
-    (Table::Versions, TableDefinition::new("versions")),
     (Table::Texts, TableDefinition::new("texts")),
+    (Table::Versions, TableDefinition::new("versions")),
     (Table::Remembered, TableDefinition::new("remembered")),
     (Table::Doubts, TableDefinition::new("doubts")),
     (Table::Meta, TableDefinition::new("meta")),
@@ -28,12 +28,12 @@ const TABLES: [(Table, Definition); 5] = [
 // A table of its own, so that no key of the rooms above can collide with it.
 const FORMAT: Definition = TableDefinition::new("format");
 const FORMAT_KEY: &str = "version";
-const FORMAT_KNOWN: &str = "1";
+const FORMAT_KNOWN: &str = "2";
 const PROBE_KEY: &str = "probe";
 const PROBE_BYTES: usize = 16 << 10;
 
-// redb's cache is of no use to us: everything is read once at start, and then only written.
-const CACHE: usize = 16 << 20;
+// redb's cache is of little use to us: everything is read once at start, and then only written.
+const CACHE: usize = 4 << 20;
 
 /// How a file becomes a database; the tests put a disk without space in between.
 pub(super) type Opener = fn(&Builder, File) -> Result<Database, DatabaseError>;
@@ -162,7 +162,7 @@ fn lay_out(database: &Database) -> Result<(), redb::Error> {
 fn check_format(place: &Place, database: &Database) -> Result<(), Error> {
     match read_format(database).map_err(Error::Read)? {
         Some(found) if found == FORMAT_KNOWN => Ok(()),
-        Some(found) => Err(Error::Newer { path: place.file().into(), found, known: FORMAT_KNOWN }),
+        Some(found) => Err(Error::OtherFormat { path: place.file().into(), found, known: FORMAT_KNOWN }),
         None => Err(damaged(place, StorageError::Corrupted("the format is not stated".to_owned()))),
     }
 }

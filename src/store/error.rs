@@ -43,9 +43,12 @@ pub enum Error {
         /// Which check failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The file was written by a later release.
-    #[error("the state file {path} has format {found}, this release knows {known}; start the release that wrote it")]
-    Newer {
+    /// The file was written by another release.
+    #[error(
+        "the state file {path} has format {found}, this release knows {known}; start the release that wrote it, or move \
+         the file away: the replica is then read anew from the primary, modes set through this sidecar must be set again"
+    )]
+    OtherFormat {
         /// The file.
         path: Box<Path>,
         /// The format in the file.

@@ -33,10 +33,10 @@ pub struct Config {
 /// The tables, each a map from a text to bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Table {
-    /// Subject versions.
-    Versions,
     /// Schema texts, shared by versions.
     Texts,
+    /// Subject versions.
+    Versions,
     /// Answers of the primary that are kept as they were.
     Remembered,
     /// What must be read again before it is trusted.
@@ -94,7 +94,7 @@ impl Store {
         self.writer.is_some()
     }
 
-    /// Shows every record of every table once, table by table, keys in byte order.
+    /// Shows every record of every table once, table by table in the order of [`Table`], keys in byte order.
     pub fn load(&self, record: impl FnMut(Table, &str, &[u8])) -> Result<(), Error> {
         self.writer.as_ref().map_or(Ok(()), |writer| writer.load(record))
     }

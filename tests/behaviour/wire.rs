@@ -1,6 +1,6 @@
 //! HTTP itself at the data port (FAULTS.md, H and P).
 
-use crate::house::{House, raw, read, send};
+use crate::house::{Heard, House, raw, read, registration, send};
 
 #[tokio::test]
 async fn malformed_targets_are_refused_here_and_never_forwarded() {
@@ -161,4 +161,114 @@ async fn every_answer_has_one_date_and_the_request_id() {
         assert_eq!((dates, answer.header("X-Request-ID")), (1, Some("7")), "{target}: {answer:?}");
         assert_eq!(answer.header("Age"), None, "{target}");
     }
+}
+
+/// Each field line that may decide how a read is answered, in forms that are taken, refused, or odd.
+const FIELDS: &[&[&str]] = &[
+    &[
+        "",
+        "Accept: */*\r\n",
+        "Accept:\r\n",
+        "Accept: application/json\r\n",
+        "Accept: application/json;q=0.1,*/*;q=0.9\r\n",
+        "Accept: application/json; charset=UTF-8\r\n",
+        "Accept: text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2\r\n",
+        "Accept: text/plain\r\n",
+        "Accept: application/\r\n",
+        "Accept: application/json\r\nAccept: text/plain\r\n",
+    ],
+    &[
+        "",
+        "Content-Type: application/vnd.schemaregistry.v1+json\r\n",
+        "Content-Type:\r\n",
+        "Content-Type: text/plain\r\n",
+        "Content-Type: garbage\r\n",
+    ],
+    &["", "Accept-Encoding: gzip\r\n", "Accept-Encoding: br, GZIP;q=0.5\r\n", "Accept-Encoding: gzip;q=0\r\n"],
+    &["", "Confluent-Accept-Unknown-Properties: true\r\n", "Confluent-Accept-Unknown-Properties: no\r\n"],
+    &[
+        "",
+        "Via: 1.1 other\r\n",
+        "Content-Length: 0\r\n",
+        "Expect: nothing\r\n",
+        "X-Request-ID: mine\r\nX-Request-ID: too\r\n",
+    ],
+];
+
+/// What an answer says, but for the request's own id.
+fn said(answer: &Heard) -> (u16, Vec<(String, String)>, String) {
+    let is_same = |name: &str| !name.eq_ignore_ascii_case("x-request-id") && !name.eq_ignore_ascii_case("date");
+    let headers = answer.headers.iter().filter(|(name, _)| is_same(name)).cloned().collect();
+    (answer.status, headers, answer.body.clone())
+}
+
+#[tokio::test]
+async fn what_is_answered_at_once_is_what_a_close_look_would_have_said() {
+    let mut heads = vec![String::new()];
+    for lines in FIELDS {
+        heads = heads.iter().flat_map(|head| lines.iter().map(move |line| format!("{head}{line}"))).collect();
+    }
+    let house = House::open().await;
+    assert_eq!(house.register("s", "1").await.status, 200);
+    house.imported().await;
+    let ask = async |house: &House, target: &str, head: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{head}Connection: close\r\n\r\n");
+        said(&read(&raw(house.address(), request.as_bytes()).await))
+    };
+    // Those that are answered well are at hand from here on, in every spelling that is kept.
+    for head in &heads {
+        ask(&house, "/schemas/ids/1", head).await;
+    }
+    for (number, head) in heads.iter().enumerate() {
+        let at_once = ask(&house, "/schemas/ids/1", head).await;
+        // Spelt as never before: no answer to that is at hand.
+        let closely = ask(&house, &format!("/schemas/ids/1?fetchMaxId={number}"), head).await;
+        assert_eq!(at_once, closely, "{head:?}");
+    }
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_their_order() {
+    let house = House::open().await;
+    for number in 1..=20 {
+        assert_eq!(house.register("s", &number.to_string()).await.status, 200);
+    }
+    house.imported().await;
+    let order: Vec<usize> = (0..200).map(|turn| 1 + turn * 7 % 20).collect();
+    let mut requests: String =
+        order.iter().map(|id| format!("GET /subjects/s/versions/{id} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+    requests.push_str("GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answers = String::from_utf8(raw(house.address(), requests.as_bytes()).await).expect("text");
+    let heard: Vec<usize> = answers
+        .split("\"version\":")
+        .skip(1)
+        .map(|rest| rest.split(',').next().and_then(|number| number.parse().ok()).expect("a number"))
+        .collect();
+    assert_eq!(heard, order);
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_is_closed_on_unless_it_asks_to_be_kept() {
+    let house = House::open().await;
+    let once = raw(house.address(), b"GET /subjects HTTP/1.0\r\n\r\n").await;
+    assert!(once.ends_with(b"\r\n\r\n[]"), "{}", String::from_utf8_lossy(&once));
+    let twice = b"GET /subjects HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /schemas/types HTTP/1.0\r\n\r\n";
+    let twice = String::from_utf8(raw(house.address(), twice).await).expect("text");
+    assert_eq!(twice.matches(" 200 OK\r\n").count(), 2, "{twice}");
+}
+
+#[tokio::test]
+async fn a_schema_of_ten_megabytes_goes_in_and_comes_out_whole() {
+    let usual = schema_outpost::server::Limits::default().body;
+    let house = House::with(small_registry::SmallRegistry::builder(), |config| config.limits.body = usual).await;
+    let doc = "é".repeat(5 << 20);
+    assert_eq!(house.register("large", &doc).await.status, 200);
+    house.imported().await;
+    let answer = house.get("/subjects/large/versions/1").await;
+    assert_eq!(answer.header("Transfer-Encoding"), Some("chunked"));
+    let text = answer.json()["schema"].as_str().expect("a text").to_owned();
+    assert!(text.contains(&doc), "{} bytes came back", text.len());
+    house.primary.forget_requests();
+    let found = house.ask("POST", "/subjects/large", &registration(&doc)).await;
+    assert_eq!((found.status, house.primary.requests().len()), (200, 0));
 }

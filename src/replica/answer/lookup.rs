@@ -15,7 +15,7 @@ use crate::protocol::identity::{Canonical, canonical, normalized};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, SchemaType, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::change::referred;
+use crate::replica::build::referred;
 use crate::replica::index::SubjectState;
 use crate::replica::snapshot::{Snapshot, Spelling};
 
