@@ -35,6 +35,10 @@
 //!    goes through [`upstream::Registry::send`], is applied by [`replica::Replica::apply_write`], and
 //!    is acknowledged then.
 //!
+//! What was answered to the same words before, and of which nothing has changed since, is answered at once: the
+//! [`proxy::Guest`] of a connection finds it by how the request is spelt, with what it was understood as, takes
+//! steps 1, 3, 4 and 5 with that, and needs no future.
+//!
 //! # The way of a change made elsewhere
 //!
 //! [`importer::Importer`] takes a [`replica::Ticket`], asks the primary, and hands what it read to

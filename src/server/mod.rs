@@ -98,7 +98,7 @@ pub struct Limits {
     pub head: ByteSize,
     /// Largest request body.
     pub body: ByteSize,
-    /// Memory for rendered answers.
+    /// Memory for answers at hand; a quarter of it for what look-ups were answered.
     pub answers: ByteSize,
 }
 
