@@ -74,7 +74,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // Not SIGKILL: it would leave behind what the process started.
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).stderr(Stdio::null()).status();
         if told.is_ok_and(|status| status.success()) {
             let _ = self.child.wait();
         }

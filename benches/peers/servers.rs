@@ -72,7 +72,8 @@ impl Kind {
             None => std::env::current_exe().expect("a path"),
         };
         let folder = process::folder();
-        let configuration = folder.path().join("configuration");
+        // The outpost tells by the name how to read it; to the others names mean nothing.
+        let configuration = folder.path().join("configuration.yaml");
         let (address, admin) = (process::free_port(), process::free_port());
         let known = [
             ("@FOLDER@", folder.path().display().to_string()),
