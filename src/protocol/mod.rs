@@ -11,5 +11,6 @@ pub mod order;
 pub mod page;
 pub mod schema;
 pub mod shape;
+pub mod splice;
 pub mod subject;
 pub mod target;

@@ -4,6 +4,7 @@
 //! [`Modes::route`] says where it goes. Both take the proof of the step before them and give the
 //! proof for the next one.
 
+
 use std::sync::Arc;
 
 use crate::admission::Admitted;
