@@ -18,6 +18,8 @@ use super::target::{Malformed, Query, Segment, split};
 pub struct Operation {
     /// Which endpoint it asks for.
     pub route: Route,
+    /// The path of its endpoint, names in braces; empty for routes that the registry does not have.
+    pub path: &'static str,
     /// What it does.
     pub effect: Effect,
     /// The method as sent; HEAD asks for the same as GET.
@@ -93,6 +95,7 @@ impl Operation {
         target: String,
     ) -> Self {
         let mut operation = Self::unnamed(endpoint.route, endpoint.effect, method, query, target);
+        operation.path = endpoint.path;
         for (word, segment) in words(endpoint.path).zip(segments) {
             match word {
                 "{subject}" => {
@@ -110,6 +113,7 @@ impl Operation {
     fn unnamed(route: Route, effect: Effect, method: &Method, query: Query, target: String) -> Self {
         Self {
             route,
+            path: "",
             effect,
             method: method.clone(),
             subject: QualifiedSubject::none(),

@@ -44,7 +44,8 @@ pub fn splice<'p>(
     decide: &mut dyn FnMut(&'p str, &str) -> Fate,
 ) -> Result<Spliced, Unreadable> {
     // Jackson guesses UTF-16 and UTF-32 by their zeros.
-    if body.iter().take(4).any(|byte| *byte == 0) || body.starts_with(&[0xff, 0xfe]) || body.starts_with(&[0xfe, 0xff]) {
+    if body.iter().take(4).any(|byte| *byte == 0) || body.starts_with(&[0xff, 0xfe]) || body.starts_with(&[0xfe, 0xff])
+    {
         return Err(Unreadable);
     }
     let mut reader = Reader { body, at: 0, out: Vec::new(), copied: 0, is_gone: false, decide };

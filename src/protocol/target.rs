@@ -164,6 +164,16 @@ pub struct Page {
     pub limit: i32,
 }
 
+impl Page {
+    /// Cuts the page out of a list of which at most `most` are given at once; nothing for a negative offset,
+    /// over which the registry fails.
+    pub fn cut<T>(self, items: impl IntoIterator<Item = T>, most: usize) -> Option<Vec<T>> {
+        let offset = usize::try_from(self.offset).ok()?;
+        let limit = usize::try_from(self.limit).ok().filter(|limit| (1..=most).contains(limit)).unwrap_or(most);
+        Some(items.into_iter().skip(offset).take(limit).collect())
+    }
+}
+
 /// A parameter that must be a whole number is none; the registry answers 404 (WIRE.md § 0.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotANumber;

@@ -86,7 +86,7 @@ impl Proxy {
         Arc::new(Self {
             parties,
             admission: Admission,
-            contexts: Contexts,
+            contexts: Contexts::default(),
             modes: Modes::default(),
             answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
             memo: Memo::with_room(limits.answers.as_u64() / 4),

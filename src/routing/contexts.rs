@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::Addressed;
+use crate::admission::Admitted;
 use crate::protocol::subject::Context;
 
 /// One entry of the map as it is written down.
@@ -45,6 +47,21 @@ struct Entry {
     pair: Pair,
     local: Pattern,
     primary: Pattern,
+}
+
+/// One entry of the map, as far as it selects subjects of the primary's; under a map of nothing everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection(Option<Pattern>);
+
+impl Selection {
+    /// The `subjectPrefix` by which the primary lists what is selected (WIRE.md § 3.6).
+    pub fn primary_prefix(&self) -> String {
+        match &self.0 {
+            None => ":*:".to_owned(),
+            Some(Pattern::One(name)) => Context::named(name).prefix(),
+            Some(Pattern::Beginning(start)) => format!(":{start}"),
+        }
+    }
 }
 
 /// Why a map cannot be used. Every message names the entries.
@@ -108,6 +125,19 @@ impl Contexts {
     /// Whether names pass as they are.
     pub fn is_identity(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Finds out whether the names of a request mean anything here.
+    pub fn address(&self, admitted: Admitted) -> Addressed {
+        Addressed { admitted }
+    }
+
+    /// The parts of the primary that the map shows, which have nothing in common.
+    pub fn selections(&self) -> Vec<Selection> {
+        if self.is_identity() {
+            return vec![Selection(None)];
+        }
+        self.entries.iter().map(|entry| Selection(Some(entry.primary.clone()))).collect()
     }
 
     /// The primary's name of a context of ours, if it is mapped.
@@ -258,8 +288,14 @@ mod tests {
             (vec![(".*", ".s.*"), (".a", ".t")], ".* ↔ .s.* and .a ↔ .t: both map the local context .a"),
             (vec![(".a*", ".s*"), (".ab*", ".t*")], ".a* ↔ .s* and .ab* ↔ .t*: both map the local context .ab*"),
             (vec![(".a*", ".s*"), (".b", ".s1")], ".a* ↔ .s* and .b ↔ .s1: both lead to the primary's context .s1"),
-            (vec![(".a", ".b"), (".b", ".a")], ".a ↔ .b and .b ↔ .a: names go round in a circle, each is mapped to what the other maps"),
-            (vec![(".a.*", ".b.*"), (".b.*", ".a.*")], ".a.* ↔ .b.* and .b.* ↔ .a.*: names go round in a circle, each is mapped to what the other maps"),
+            (
+                vec![(".a", ".b"), (".b", ".a")],
+                ".a ↔ .b and .b ↔ .a: names go round in a circle, each is mapped to what the other maps",
+            ),
+            (
+                vec![(".a.*", ".b.*"), (".b.*", ".a.*")],
+                ".a.* ↔ .b.* and .b.* ↔ .a.*: names go round in a circle, each is mapped to what the other maps",
+            ),
         ] {
             let error = map(&pairs).expect_err(why);
             assert_eq!(error.to_string(), why);

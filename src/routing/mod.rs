@@ -4,6 +4,10 @@
 //! [`Modes::route`] says where it goes. Both take the proof of the step before them and give the
 //! proof for the next one.
 
+mod contexts;
+mod gather;
+mod primary;
+mod rename;
 
 use std::sync::Arc;
 
@@ -14,6 +18,9 @@ use crate::protocol::json::Object;
 use crate::protocol::mode::Mode;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
+
+pub use contexts::{Contexts, MapError, Pair, Selection};
+pub use primary::Primary;
 
 /// A request with both its names: ours, and the primary's.
 #[derive(Debug)]
@@ -35,17 +42,6 @@ impl Addressed {
     /// The target under the primary's names.
     pub fn primary_target(&self) -> &str {
         &self.admitted.operation().target
-    }
-}
-
-/// The map from our contexts to the primary's. There is none yet: names pass as they are.
-#[derive(Clone, Debug, Default)]
-pub struct Contexts;
-
-impl Contexts {
-    /// Finds the primary's names for a request.
-    pub fn address(&self, admitted: Admitted) -> Addressed {
-        Addressed { admitted }
     }
 }
 

@@ -125,9 +125,7 @@ pub fn has_unknown_parameters(operation: &Operation) -> bool {
 
 /// Cuts a page out of a list, as the registry limits it (WIRE.md § 1).
 fn page<T>(items: impl IntoIterator<Item = T>, page: Page, most: usize) -> Result<Vec<T>, Verdict> {
-    let offset = usize::try_from(page.offset).map_err(|_| Refusal::internal())?;
-    let limit = usize::try_from(page.limit).ok().filter(|limit| (1..=most).contains(limit)).unwrap_or(most);
-    Ok(items.into_iter().skip(offset).take(limit).collect())
+    page.cut(items, most).ok_or_else(|| Refusal::internal().into())
 }
 
 /// Lists that the registry does not cap.

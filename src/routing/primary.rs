@@ -1,0 +1,303 @@
+//! The border to the primary: calls go in and answers come out under our names, and it alone knows the primary's.
+//!
+//! Whoever calls, the proxy for a client or the importer, asks in our names. Under a map of nothing a call passes
+//! as it is. What names a context that is not mapped is refused here in the primary's stead, and no answer shows
+//! what lies in one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::contexts::{Contexts, Selection};
+use super::gather;
+use super::rename::{Impassable, Unmapped, target};
+use crate::protocol::endpoints::Route;
+use crate::protocol::json::error_body;
+use crate::protocol::media;
+use crate::protocol::operation::Operation;
+use crate::protocol::splice::Spliced;
+use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
+use crate::upstream::{Answer, Call, Failure, FailureKind, Reachability, Registry, Sent};
+
+/// The primary, under our names.
+#[derive(Clone, Debug)]
+pub struct Primary {
+    registry: Arc<Registry>,
+    contexts: Arc<Contexts>,
+}
+
+/// How a call is made under the primary's names.
+enum Way {
+    /// As one call.
+    One(String),
+    /// As one call, and if that finds nothing as another.
+    Else(String, String),
+    /// A list that may go over several contexts, put together from all of them.
+    Gathered,
+    /// A schema that counts only if one of our contexts holds it.
+    IfOurs(String),
+    /// The configuration of the top level, which is that of a context there.
+    TopLevel(String),
+}
+
+impl Primary {
+    /// The registry behind a map.
+    pub fn behind(contexts: Arc<Contexts>, registry: Arc<Registry>) -> Self {
+        Self { registry, contexts }
+    }
+
+    /// The registry itself: what it is called, whether it can be reached.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The map.
+    pub fn contexts(&self) -> &Arc<Contexts> {
+        &self.contexts
+    }
+
+    /// Whether the last call found nobody.
+    pub fn is_away(&self) -> bool {
+        self.registry.is_away()
+    }
+
+    /// What is known of whether it can be reached.
+    pub fn reachability(&self) -> Reachability {
+        self.registry.reachability()
+    }
+
+    /// Makes a call and waits for all of its answer.
+    pub async fn send(&self, call: Call) -> Result<Answer, Failure> {
+        if self.contexts.is_identity() {
+            return self.registry.send(call).await;
+        }
+        let (path, query) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
+        let Ok(operation) = Operation::classify(&call.method, path, query) else {
+            return Ok(refused(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
+        };
+        match self.through(&operation, call).await {
+            Ok(outcome) => outcome,
+            Err(Impassable::Unmapped(_)) => Ok(denied()),
+            Err(Impassable::Unreadable(_)) => Ok(refused(StatusCode::BAD_REQUEST, 400, "Unable to process JSON")),
+        }
+    }
+
+    /// The same for a page of a listing that goes over one entry of the map, whatever prefix it asks for.
+    pub async fn send_within(&self, selection: &Selection, call: Call) -> Result<Answer, Failure> {
+        if self.contexts.is_identity() {
+            return self.registry.send(call).await;
+        }
+        let (path, query) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
+        let Ok(mut operation) = Operation::classify(&call.method, path, query) else {
+            return Ok(refused(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
+        };
+        operation.query.set("subjectPrefix", selection.primary_prefix());
+        let call = Call { path_and_query: plain_target(&operation), ..call };
+        self.ask(&operation, call).await
+    }
+
+    async fn through(&self, operation: &Operation, call: Call) -> Result<Result<Answer, Failure>, Impassable> {
+        let way = self.way(operation)?;
+        let body = self.contexts.body_there(operation, &call.body)?.map_or_else(|| call.body.clone(), Bytes::from);
+        let to = |target: String| Call { path_and_query: target, body: body.clone(), ..call.clone() };
+        let is_absent = |answer: &Answer| matches!(answer.status.as_u16(), 404 | 500);
+        Ok(match way {
+            Way::One(target) => self.ask(operation, to(target)).await,
+            Way::Else(first, second) => match self.ask(operation, to(first)).await {
+                Ok(answer) if is_absent(&answer) => self.ask(operation, to(second)).await,
+                outcome => outcome,
+            },
+            Way::IfOurs(target) => {
+                let holders =
+                    Call { method: Method::GET, path_and_query: format!("{target}/ids"), ..to(String::new()) };
+                match self.is_ours(holders).await {
+                    Ok(true) => {
+                        self.ask(operation, to(self::target(operation.path, "", &operation.names, &pairs(operation))))
+                            .await
+                    }
+                    Ok(false) => {
+                        Ok(refused(StatusCode::NOT_FOUND, 40403, &format!("Schema {} not found", operation.name())))
+                    }
+                    Err(failure) => Err(failure),
+                }
+            }
+            Way::TopLevel(shown) => match self.ask(operation, to(self.top_level(operation)?)).await {
+                // What was never set is there all the same, at the top level.
+                Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
+                    self.ask(operation, Call { method: Method::GET, body: Bytes::new(), ..to(shown) }).await
+                }
+                outcome => outcome,
+            },
+            Way::Gathered => gather::gather(self, operation, &call).await,
+        })
+    }
+
+    /// One call under the primary's names, its answer under ours.
+    pub(super) async fn ask(&self, operation: &Operation, mut call: Call) -> Result<Answer, Failure> {
+        // Names can only be found in what is not compressed, and the length is that of our names.
+        call.headers.remove(header::ACCEPT_ENCODING);
+        let is_head = call.method == Method::HEAD;
+        if is_head {
+            call.method = Method::GET;
+        }
+        let answer = self.registry.send(call).await?;
+        let mut answer = self.translated(operation, answer)?;
+        answer.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
+        if is_head {
+            answer.body = Bytes::new();
+        }
+        Ok(answer)
+    }
+
+    /// An answer of the primary's under our names.
+    pub(super) fn translated(&self, operation: &Operation, mut answer: Answer) -> Result<Answer, Failure> {
+        let garbled = || Failure::new(FailureKind::Unreadable, Sent::Maybe);
+        if answer.headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(garbled());
+        }
+        let is_success = answer.status.is_success();
+        match self.contexts.body_here(operation, is_success, &answer.body) {
+            Ok(Spliced::Same) => {}
+            Ok(Spliced::Changed(body)) => answer.body = body.into(),
+            Ok(Spliced::Gone) => return Ok(denied()),
+            // A page of whatever stands before the primary has no names of ours in it.
+            Err(_) if !is_success => {}
+            Err(_) => return Err(garbled()),
+        }
+        Ok(answer)
+    }
+
+    async fn is_ours(&self, call: Call) -> Result<bool, Failure> {
+        let (path, _) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
+        let Ok(operation) = Operation::classify(&Method::GET, path, "") else { return Ok(false) };
+        let answer = self.ask(&operation, call).await?;
+        let places: Vec<serde::de::IgnoredAny> = serde_json::from_slice(&answer.body).unwrap_or_default();
+        Ok(!places.is_empty())
+    }
+
+    fn way(&self, operation: &Operation) -> Result<Way, Unmapped> {
+        use Route as R;
+        let contexts = &*self.contexts;
+        let names = &operation.names;
+        let mut query = pairs(operation);
+        let subject = || contexts.subject_there(&operation.subject_text);
+        Ok(match operation.route {
+            R::UnknownRead | R::UnknownWrite => return Err(Unmapped(Context::named("*"))),
+            R::Contexts => Way::Gathered,
+            R::AssociationsByResource | R::AssociationsByName => Way::Gathered,
+            R::DekRead if operation.path.ends_with("/deks") || operation.path.ends_with("/keks") => Way::Gathered,
+            R::Subjects | R::Schemas => {
+                let everywhere = if operation.route == R::Subjects { ":*:" } else { "" };
+                match SubjectPrefix::parse(operation.query.get("subjectPrefix").unwrap_or(everywhere)) {
+                    SubjectPrefix::In(context, start) => {
+                        let there = contexts.to_primary(&context).ok_or(Unmapped(context))?;
+                        query.retain(|(name, _)| name != "subjectPrefix");
+                        query.push(("subjectPrefix".to_owned(), prefix(&there, &start)));
+                        Way::One(target(operation.path, "", names, &query))
+                    }
+                    SubjectPrefix::ContextsFrom(_) | SubjectPrefix::Everywhere(_) => Way::Gathered,
+                }
+            }
+            R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById => {
+                let asked = operation.query.get("subject").unwrap_or_default();
+                let named = QualifiedSubject::parse(asked);
+                if named.context.is_default() {
+                    query.retain(|(name, value)| name != "referenceFormat" || value != "qualified");
+                }
+                let there = contexts.to_primary(&named.context).ok_or_else(|| Unmapped(named.context.clone()))?;
+                let at = |subject: String| {
+                    let mut query = query.clone();
+                    query.retain(|(name, _)| name != "subject");
+                    query.push(("subject".to_owned(), subject));
+                    target(operation.path, "", names, &query)
+                };
+                let bare = at(there.prefix());
+                if named.is_bare_context() {
+                    Way::One(bare)
+                } else if named.context.is_default() && !there.is_default() {
+                    // Whatever subject is named, an id of the default context is found in it (WIRE.md § 3.7).
+                    Way::Else(at(contexts.subject_there(asked)?), bare)
+                } else {
+                    Way::One(at(contexts.subject_there(asked)?))
+                }
+            }
+            // Of a guid the registry shows no subject, so that it has to be asked where it lies.
+            R::SchemaByGuid => Way::IfOurs(target(operation.path, "", names, &[])),
+            R::GlobalConfig | R::UpdateGlobalConfig | R::DeleteGlobalConfig => self.top(operation)?,
+            R::SubjectConfig | R::UpdateSubjectConfig | R::DeleteSubjectConfig
+                if operation.subject.is_bare_context() && operation.subject.context.is_default() =>
+            {
+                self.top(operation)?
+            }
+            R::DeleteContext => {
+                let context = Context::named(&context_name(operation));
+                let there = contexts.to_primary(&context).ok_or(Unmapped(context))?;
+                Way::One(target(operation.path, "", &[there.as_str().to_owned()], &query))
+            }
+            R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => {
+                let asked = operation.query.get("context").unwrap_or_default();
+                let context = QualifiedSubject::parse(asked).context;
+                let there = contexts.to_primary(&context).ok_or(Unmapped(context))?;
+                query.retain(|(name, _)| name != "context");
+                query.push(("context".to_owned(), format!(":{there}:")));
+                Way::One(target(operation.path, "", names, &query))
+            }
+            _ if operation.path.contains("{subject}") => {
+                // In the default context the names of references are never shown with their context.
+                if operation.subject.context.is_default() {
+                    query.retain(|(name, value)| name != "referenceFormat" || value != "qualified");
+                }
+                Way::One(target(operation.path, &subject()?, names, &query))
+            }
+            _ => Way::One(target(operation.path, "", names, &query)),
+        })
+    }
+
+    fn top(&self, operation: &Operation) -> Result<Way, Unmapped> {
+        let there = self.contexts.subject_there("")?;
+        if there.is_empty() {
+            return Ok(Way::One(target(operation.path, "", &[], &pairs(operation))));
+        }
+        let inherited = [("defaultToGlobal".to_owned(), "true".to_owned())];
+        Ok(Way::TopLevel(target("/config/{subject}", &there, &[], &inherited)))
+    }
+
+    fn top_level(&self, operation: &Operation) -> Result<String, Unmapped> {
+        Ok(target("/config/{subject}", &self.contexts.subject_there("")?, &[], &pairs(operation)))
+    }
+}
+
+/// The context that a path names as a resource.
+fn context_name(operation: &Operation) -> String {
+    let name = operation.name();
+    let name = name.strip_prefix(':').unwrap_or(name);
+    let name = name.strip_suffix(':').unwrap_or(name);
+    if name.starts_with('.') { name.to_owned() } else { format!(".{name}") }
+}
+
+/// What selects the subjects of one context that start with a text.
+pub(super) fn prefix(context: &Context, start: &str) -> String {
+    if context.is_default() { start.to_owned() } else { format!(":{context}:{start}") }
+}
+
+pub(super) fn pairs(operation: &Operation) -> Vec<(String, String)> {
+    operation.query.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+pub(super) fn plain_target(operation: &Operation) -> String {
+    target(operation.path, &operation.subject_text, &operation.names, &pairs(operation))
+}
+
+fn denied() -> Answer {
+    refused(StatusCode::FORBIDDEN, 40301, "User is denied operation on this server.")
+}
+
+/// An answer in the primary's stead.
+pub(super) fn refused(status: StatusCode, code: u32, message: &str) -> Answer {
+    let body = Bytes::from(error_body(code, message));
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, media::DEFAULT);
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    Answer { status, headers, body, url: 0 }
+}

@@ -1,0 +1,293 @@
+//! Names on their way to the primary and back: in paths, queries, bodies and messages (WIRE.md § 3).
+//!
+//! Only names change. What is in no place of the tables below is no name, whatever it looks like.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::contexts::Contexts;
+use crate::protocol::endpoints::Route;
+use crate::protocol::operation::Operation;
+use crate::protocol::splice::{Fate, Spliced, Unreadable, splice};
+use crate::protocol::subject::{Context, QualifiedSubject};
+
+/// What kind of name stands at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A subject, complete with its context.
+    Subject,
+    /// A name that lies beside the subject that it is a part of, unless it says otherwise (WIRE.md § 3.8).
+    Beside,
+    /// A context, as it is listed.
+    Context,
+    /// A sentence with names in it.
+    Message,
+}
+
+type Places = &'static [(&'static str, Kind)];
+
+const VERSION: Places = &[("subject", Kind::Subject), ("references[].subject", Kind::Beside)];
+const REFERENCES: Places = &[("references[].subject", Kind::Beside)];
+const CONFIG: Places = &[("alias", Kind::Beside), ("aliasForDeks", Kind::Beside)];
+const MESSAGE: Places = &[("message", Kind::Message)];
+const LIST: Places = &[("[]", Kind::Subject)];
+
+/// Where the names are in what is sent.
+fn sent(route: Route) -> Places {
+    use Route as R;
+    match route {
+        R::Lookup | R::Register | R::TestCompatibility | R::TestCompatibilityAll => REFERENCES,
+        R::UpdateGlobalConfig | R::UpdateSubjectConfig => CONFIG,
+        R::CreateAssociation | R::UpdateAssociation => {
+            &[("associations[].subject", Kind::Subject), ("associations[].schema.references[].subject", Kind::Beside)]
+        }
+        R::BatchMutateAssociations => &[
+            ("requests[].associations[].subject", Kind::Subject),
+            ("requests[].associations[].schema.references[].subject", Kind::Beside),
+        ],
+        R::DekWrite => &[("subject", Kind::Subject)],
+        _ => &[],
+    }
+}
+
+/// Where they are in a success.
+fn answered(operation: &Operation) -> Places {
+    use Route as R;
+    match operation.route {
+        R::Lookup | R::Register | R::Version | R::LatestWithMetadata | R::ModifyTags | R::SchemaById => VERSION,
+        R::SchemaByGuid => VERSION,
+        R::Schemas => &[
+            ("[].subject", Kind::Subject),
+            ("[].references[].subject", Kind::Beside),
+            ("[].aliases[]", Kind::Subject),
+            ("[].associations[].subject", Kind::Subject),
+        ],
+        R::Subjects | R::SubjectsById => LIST,
+        R::VersionsById => &[("[].subject", Kind::Subject)],
+        R::IdsByGuid => &[("[].context", Kind::Context)],
+        R::Contexts => &[("[]", Kind::Context)],
+        R::GlobalConfig | R::UpdateGlobalConfig | R::DeleteGlobalConfig => CONFIG,
+        R::SubjectConfig | R::UpdateSubjectConfig | R::DeleteSubjectConfig => CONFIG,
+        R::AssociationsBySubject | R::AssociationsByResource | R::AssociationsByName => {
+            &[("[].subject", Kind::Subject)]
+        }
+        R::CreateAssociation | R::UpdateAssociation => &[
+            ("associations[].subject", Kind::Subject),
+            ("associations[].schema.subject", Kind::Subject),
+            ("associations[].schema.references[].subject", Kind::Beside),
+        ],
+        R::BatchGetAssociations | R::BatchMutateAssociations => &[
+            ("results[].result.associations[].subject", Kind::Subject),
+            ("results[].result.associations[].schema.subject", Kind::Subject),
+            ("results[].result.associations[].schema.references[].subject", Kind::Beside),
+            ("results[].error.message", Kind::Message),
+        ],
+        R::DekRead if operation.path.ends_with("/deks") => LIST,
+        R::DekRead | R::DekWrite => &[("subject", Kind::Subject)],
+        _ => &[],
+    }
+}
+
+/// A name that no context of ours has, or that means every context.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the context {0} is not mapped")]
+pub struct Unmapped(pub Context);
+
+/// Why a body cannot be passed on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Impassable {
+    /// It names what is not there for us.
+    #[error(transparent)]
+    Unmapped(#[from] Unmapped),
+    /// Nobody could find the names in it.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+}
+
+impl Contexts {
+    /// The primary's name of a subject of ours, as it is written in a path or a body.
+    pub(super) fn subject_there(&self, local: &str) -> Result<String, Unmapped> {
+        let local = QualifiedSubject::parse(local);
+        let context = self.to_primary(&local.context).ok_or(Unmapped(local.context))?;
+        Ok(written(&context, &local.subject))
+    }
+
+    /// Our name of a subject of the primary's, as a registry prints it.
+    fn subject_here(&self, primary: &str) -> Option<String> {
+        let primary = QualifiedSubject::parse(primary);
+        let context = self.to_local(&primary.context)?;
+        Some(QualifiedSubject { context, subject: primary.subject }.to_string())
+    }
+
+    /// A name that lies beside a subject of the context `parent` of ours, as the primary has to read it.
+    fn beside_there(&self, text: &str, parent: &Context) -> Result<String, Unmapped> {
+        let named = QualifiedSubject::parse(text);
+        let there = self.to_primary(parent).ok_or_else(|| Unmapped(parent.clone()))?;
+        let is_qualified = text.starts_with(":.");
+        match (named.context.is_default(), parent.is_default()) {
+            (false, _) => {
+                let context = self.to_primary(&named.context).ok_or(Unmapped(named.context))?;
+                Ok(if context.is_default() {
+                    format!(":.:{}", named.subject)
+                } else {
+                    written(&context, &named.subject)
+                })
+            }
+            (true, true) if is_qualified && !there.is_default() => Ok(written(&there, &named.subject)),
+            // A subject that is itself called so, which in the default context has to be said more plainly.
+            (true, false) if is_qualified && there.is_default() => Ok(format!(":.:{text}")),
+            (true, _) => Ok(text.to_owned()),
+        }
+    }
+
+    /// The same name as we read it; the primary's `parent` is the context that it lies beside there.
+    fn beside_here(&self, text: &str, parent: &Context) -> String {
+        let named = QualifiedSubject::parse(text);
+        let Some(here) = self.to_local(parent) else { return text.to_owned() };
+        if !text.starts_with(":.") || (named.context.is_default() && !parent.is_default()) {
+            return text.to_owned();
+        }
+        if named.context.is_default() && named.subject.starts_with(":.") {
+            return named.subject.to_string();
+        }
+        match self.to_local(&named.context) {
+            Some(context) if context.is_default() => format!(":.:{}", named.subject),
+            Some(context) if context == here && named.context.is_default() => written(&context, &named.subject),
+            Some(context) => written(&context, &named.subject),
+            None => text.to_owned(),
+        }
+    }
+
+    /// A sentence of the primary's with our names in it. Names in sentences are quoted or stand apart.
+    fn message_here(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find(":.") {
+            let (before, from) = rest.split_at(at);
+            let is_apart = !before.chars().next_back().is_some_and(|letter| letter.is_alphanumeric() || letter == ':');
+            let end =
+                from[2..].find(|letter: char| letter == ':' || letter == '\'' || letter == '"').map(|end| end + 2);
+            let context = end.filter(|end| is_apart && from.as_bytes()[*end] == b':');
+            let ours = context.and_then(|end| Some((end, self.to_local(&Context::named(&from[1..end]))?)));
+            out.push_str(before);
+            match ours {
+                Some((end, context)) => {
+                    out.push_str(&context.prefix());
+                    rest = &from[end + 1..];
+                }
+                None => {
+                    out.push_str(":.");
+                    rest = &from[2..];
+                }
+            }
+        }
+        out.push_str(rest);
+        out
+    }
+
+    /// A body of ours as the primary has to read it; `None` if it is the same.
+    pub(super) fn body_there(&self, operation: &Operation, body: &[u8]) -> Result<Option<Vec<u8>>, Impassable> {
+        let places = sent(operation.route);
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let parent = &operation.subject.context;
+        let mut unmapped = None;
+        let spliced = splice(body, &paths(places), &mut |place, text| {
+            let renamed = match kind(places, place) {
+                Kind::Beside => self.beside_there(text, parent),
+                Kind::Subject => self.subject_there(text),
+                Kind::Context | Kind::Message => Ok(text.to_owned()),
+            };
+            renamed.map_or_else(
+                |why| {
+                    unmapped = Some(why);
+                    Fate::Kept
+                },
+                |renamed| exchanged(text, renamed),
+            )
+        })?;
+        match (unmapped, spliced) {
+            (Some(why), _) => Err(why.into()),
+            (None, Spliced::Changed(body)) => Ok(Some(body)),
+            (None, Spliced::Same | Spliced::Gone) => Ok(None),
+        }
+    }
+
+    /// A body of the primary's as we read it. What is of other contexts goes.
+    pub(super) fn body_here(
+        &self,
+        operation: &Operation,
+        is_success: bool,
+        body: &[u8],
+    ) -> Result<Spliced, Unreadable> {
+        let places = if is_success { answered(operation) } else { MESSAGE };
+        if places.is_empty() {
+            return Ok(Spliced::Same);
+        }
+        let own = self.to_primary(&operation.subject.context).unwrap_or_else(Context::default_context);
+        // A version's references lie beside it: in a list each beside its own, which is named before them.
+        let mut parent = own;
+        splice(body, &paths(places), &mut |place, text| match kind(places, place) {
+            Kind::Subject => {
+                parent = QualifiedSubject::parse(text).context;
+                self.subject_here(text).map_or(Fate::Gone, |name| exchanged(text, name))
+            }
+            Kind::Context => {
+                let ours = self.to_local(&Context::named(text));
+                ours.map_or(Fate::Gone, |context| exchanged(text, context.as_str().to_owned()))
+            }
+            Kind::Beside => exchanged(text, self.beside_here(text, &parent)),
+            Kind::Message => exchanged(text, self.message_here(text)),
+        })
+    }
+}
+
+/// A subject as it is written in a path or a body, so that it is read as just this one.
+fn written(context: &Context, subject: &str) -> String {
+    let is_misread = context.is_default() && (subject.starts_with(":.") || subject.starts_with(":*:"));
+    if is_misread { format!(":.:{subject}") } else { format!("{}{subject}", context.prefix()) }
+}
+
+fn exchanged(old: &str, new: String) -> Fate {
+    if old == new { Fate::Kept } else { Fate::Exchanged(new) }
+}
+
+fn paths(places: Places) -> Vec<&'static str> {
+    places.iter().map(|(path, _)| *path).collect()
+}
+
+fn kind(places: Places, path: &str) -> Kind {
+    places.iter().find(|(own, _)| *own == path).map_or(Kind::Message, |(_, kind)| *kind)
+}
+
+/// What stands raw in a segment. A colon has to: behind an escaped one the registry's aliases lead elsewhere
+/// (WIRE.md § 3.5).
+const SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+
+const QUERY: AsciiSet = SEGMENT.remove(b'*');
+
+/// A target, put together from what it means.
+pub(super) fn target(path: &str, subject: &str, names: &[String], query: &[(String, String)]) -> String {
+    let mut target = String::with_capacity(64);
+    let mut names = names.iter();
+    for word in path.split('/').filter(|word| !word.is_empty()) {
+        target.push('/');
+        match word {
+            "{subject}" => target.extend(utf8_percent_encode(subject, &SEGMENT)),
+            name if name.starts_with('{') => {
+                target.extend(utf8_percent_encode(names.next().map_or("", String::as_str), &SEGMENT));
+            }
+            fixed => target.push_str(fixed),
+        }
+    }
+    if target.is_empty() {
+        target.push('/');
+    }
+    for (index, (name, value)) in query.iter().enumerate() {
+        target.push(if index == 0 { '?' } else { '&' });
+        target.extend(utf8_percent_encode(name, &QUERY));
+        target.push('=');
+        target.extend(utf8_percent_encode(value, &QUERY));
+    }
+    target
+}
