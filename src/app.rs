@@ -15,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::importer::Importer;
+use crate::protocol::subject::Context;
 use crate::proxy::{self, Proxy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
+use crate::routing::{Contexts, MapError, Primary};
 use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
 use crate::store::{self, Store};
 use crate::telemetry;
@@ -28,6 +30,9 @@ pub enum StartError {
     /// The primary cannot be called with these settings.
     #[error("the settings of the primary cannot be used")]
     Primary(#[from] upstream::SetupError),
+    /// The contexts cannot be mapped so.
+    #[error("the map of contexts cannot be used")]
+    Contexts(#[source] Box<MapError>),
     /// The state directory cannot be used.
     #[error("the state cannot be opened")]
     Store(#[from] store::Error),
@@ -66,14 +71,19 @@ impl App {
         let primary = upstream::Counters::default();
         primary.register(metrics.room("upstream"));
         let primary = Arc::new(Registry::new(&config.primary, "primary")?.counting(primary));
+        let contexts = Arc::new(Contexts::of(&config.contexts).map_err(|error| StartError::Contexts(Box::new(error)))?);
         let (store, replica) = open(&config.state)?;
-        let importer =
-            Arc::new(Importer::new(primary.clone(), replica.clone(), &config.importer, config.primary.profile));
+        let importer = Arc::new(Importer::new(
+            Primary::behind(contexts.clone(), primary.clone()),
+            replica.clone(),
+            &config.importer,
+            config.primary.profile,
+        ));
         importer.counters().register(metrics.room("importer"));
         let parties = proxy::Parties {
             replica: replica.clone(),
             store: store.clone(),
-            primary: primary.clone(),
+            primary: Primary::behind(contexts, primary.clone()),
             reread: importer.clone(),
             metrics: proxy::Metrics::register(metrics.room("proxy")),
         };
@@ -85,7 +95,8 @@ impl App {
             config.listeners.iter().map(|listener| Listener::bind(listener, &gate)).collect::<Result<_, _>>()?;
         let admin_limits = admin_limits(&config.limits);
         let admin_gate = Gate::new("admin", &admin_limits, &sockets);
-        let admin_listener = Listener::bind(&ListenerConfig { bind: config.admin.bind, tls: None }, &admin_gate)?;
+        let admin_listener =
+            Listener::bind(&ListenerConfig { bind: config.admin.bind, ..ListenerConfig::default() }, &admin_gate)?;
         let stop = CancellationToken::new();
         let admin = Admin::new(admin::Parties {
             replica,
@@ -110,7 +121,10 @@ impl App {
         };
         let last_call = CancellationToken::new();
         let stack = Stack::around(proxy, last_call.clone());
-        app.serving.extend(listeners.into_iter().map(|one| tokio::spawn(one.serve(stack.clone(), stop.clone()))));
+        for (listener, settings) in listeners.into_iter().zip(&config.listeners) {
+            let stack = stack.clone().bound_to(settings.context.as_deref().map(Context::named));
+            app.serving.push(tokio::spawn(listener.serve(stack, stop.clone())));
+        }
         app.upkeep.push(upkeep.spawn(run_importer(importer, stop.clone())));
         // The admin port goes on while the data port drains: a probe must hear that it does.
         let closing = CancellationToken::new();

@@ -58,7 +58,8 @@ pub fn fill(registry: &SmallRegistry, schemas: usize) {
 
 fn config(registry: &SmallRegistry, state: Option<PathBuf>) -> Config {
     let free_port = ([127, 0, 0, 1], 0).into();
-    let mut config = Config { listeners: vec![ListenerConfig { bind: free_port, tls: None }], ..Config::default() };
+    let mut config =
+        Config { listeners: vec![ListenerConfig { bind: free_port, tls: None, context: None }], ..Config::default() };
     config.admin.bind = free_port;
     config.primary.urls = vec![registry.url()];
     config.primary.requests_per_second = 1_000_000;

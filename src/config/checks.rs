@@ -11,6 +11,8 @@ use http::Uri;
 
 use super::places::{Places, is_at_or_below};
 use super::{Config, Problem};
+use crate::protocol::subject::Context;
+use crate::routing::{Contexts, Pair};
 use crate::secret::Secret;
 use crate::server::{Limits, ListenerConfig};
 use crate::upstream::{self, Basic, Bearer, Credentials};
@@ -29,6 +31,7 @@ pub(super) fn run(config: &Config, places: &Places, problems: &mut Vec<Problem>,
     let mut report =
         Report { places, known: problems.iter().map(|problem| problem.key.clone()).collect(), problems, warnings };
     listeners(config, &mut report);
+    contexts(config, &mut report);
     primary(&config.primary, &mut report);
     limits(&config.limits, &mut report);
     let importer = &config.importer;
@@ -85,6 +88,23 @@ fn listeners(config: &Config, report: &mut Report<'_>) {
         }
         taken.push((bind, listener.bind));
         listener_files(&key, listener, report);
+    }
+}
+
+fn contexts(config: &Config, report: &mut Report<'_>) {
+    let map = match Contexts::of(&config.contexts) {
+        Ok(map) => map,
+        Err(error) => return report.problem("contexts", &error.to_string()),
+    };
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let Some(name) = &listener.context else { continue };
+        let key = format!("listeners.{index}.context");
+        let own = Pair { local: name.clone(), primary: name.clone() };
+        if name.ends_with('*') || Contexts::of(&[own]).is_err() {
+            report.problem(&key, "expected the name of one context: '.', or '.name' without colons");
+        } else if map.to_primary(&Context::named(name)).is_none() {
+            report.problem(&key, "no entry of contexts maps this context");
+        }
     }
 }
 

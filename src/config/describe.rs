@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::{Config, Mode};
+use crate::routing::Pair;
 use crate::server::{Limits, ListenerConfig, TlsConfig};
 use crate::telemetry::Format;
 use crate::upstream::{self, Basic, Bearer, Credentials, ProfileChoice};
@@ -36,7 +37,8 @@ pub fn settings() -> Vec<Setting> {
     let basic = Basic { username: String::new(), password: None, password_file: None };
     let bearer = Bearer { token: None, token_file: None };
     let listeners = vec![ListenerConfig { tls: Some(tls), ..ListenerConfig::default() }];
-    let mut full = Config { listeners, ..Config::default() };
+    let contexts = vec![Pair::default()];
+    let mut full = Config { listeners, contexts, ..Config::default() };
     full.primary.credentials = Some(Credentials::Basic(basic));
     let with_basic = entries(&full);
     full.primary.credentials = Some(Credentials::Bearer(bearer));
@@ -44,7 +46,7 @@ pub fn settings() -> Vec<Setting> {
     let at = all.iter().position(|(key, _)| key == "primary.tls.ca").unwrap_or(all.len());
     let only_bearer = entries(&full).into_iter().filter(|entry| !with_basic.contains(entry));
     all.splice(at..at, only_bearer);
-    let rename = |key: String| key.replace("listeners.0", "listeners.N");
+    let rename = |key: String| key.replace("listeners.0", "listeners.N").replace("contexts.0", "contexts.N");
     all.into_iter().map(|(key, default)| Setting { key: rename(key), default }).collect()
 }
 
@@ -60,6 +62,7 @@ fn entries(config: &Config) -> Entries {
             entries.push((key("tls.key"), path(Some(key_file))));
             entries.push((key("tls.client_ca"), path(client_ca.as_deref())));
         }
+        entries.push((key("context"), listener.context.clone().unwrap_or_default()));
     }
     let mut put = |key: &str, value: String| entries.push((key.to_owned(), value));
     put("admin.bind", config.admin.bind.to_string());
@@ -71,6 +74,10 @@ fn entries(config: &Config) -> Entries {
         }
         .to_owned(),
     );
+    for (index, pair) in config.contexts.iter().enumerate() {
+        put(&format!("contexts.{index}.local"), pair.local.clone());
+        put(&format!("contexts.{index}.primary"), pair.primary.clone());
+    }
     put("importer.interval", duration(config.importer.interval));
     put("importer.full_interval", duration(config.importer.full_interval));
     put("importer.parallel", config.importer.parallel.to_string());

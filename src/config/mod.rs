@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use describe::{Setting, describe, settings};
 pub use environment::environment;
 
-use crate::{admin, importer, server, store, telemetry, upstream};
+use crate::{admin, importer, routing, server, store, telemetry, upstream};
 use document::Document;
 use environment::Variables;
 use places::Places;
@@ -36,6 +36,8 @@ pub struct Config {
     pub admin: admin::Config,
     /// The registry that owns the schemas.
     pub primary: upstream::Config,
+    /// Under which names the primary knows our contexts; as we do when empty.
+    pub contexts: Vec<routing::Pair>,
     /// Mode for scopes where nothing is set.
     pub mode: Mode,
     /// How the replica is kept current.
@@ -54,6 +56,7 @@ impl Default for Config {
             listeners: vec![server::ListenerConfig::default()],
             admin: admin::Config::default(),
             primary: upstream::Config::default(),
+            contexts: Vec::new(),
             mode: Mode::Forward,
             importer: importer::Config::default(),
             state: store::Config::default(),

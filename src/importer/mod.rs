@@ -36,7 +36,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::replica::{Replica, Scope, Urgency};
-use crate::upstream::{Priority, ProfileChoice, Registry};
+use crate::routing::Primary;
+use crate::upstream::{Priority, ProfileChoice};
 use lanes::Lanes;
 use poll::Poll;
 use tail::Tally;
@@ -81,7 +82,7 @@ type Rereads = Arc<Lanes<(Scope, Priority), Result<(), Arc<RereadError>>>>;
 
 /// What the steps of the importer share.
 struct Core {
-    registry: Arc<Registry>,
+    primary: Primary,
     replica: Arc<Replica>,
     config: Config,
     profile: ProfileChoice,
@@ -117,9 +118,9 @@ struct Begun {
 
 impl Importer {
     /// An importer that does nothing until it is run or asked.
-    pub fn new(registry: Arc<Registry>, replica: Arc<Replica>, config: &Config, profile: ProfileChoice) -> Self {
+    pub fn new(primary: Primary, replica: Arc<Replica>, config: &Config, profile: ProfileChoice) -> Self {
         let core = Core {
-            registry,
+            primary,
             replica,
             config: config.clone(),
             profile,
@@ -188,7 +189,7 @@ impl Core {
     }
 
     fn poll(&self, urgency: Urgency) -> Poll {
-        Poll::new(Arc::clone(&self.registry), priority(urgency), self.counters.clone())
+        Poll::new(self.primary.clone(), priority(urgency), self.counters.clone())
     }
 
     /// Full passes with tail passes in between, for ever.
@@ -238,7 +239,7 @@ impl Core {
 
     /// Waits, but not while the primary has just come back.
     async fn rest(&self, until: Instant) {
-        let mut reachability = self.registry.watch();
+        let mut reachability = self.primary.registry().watch();
         let was_reachable = reachability.borrow_and_update().reachable;
         let returned = async {
             // Without a sender there is nothing left to wait for but the time.

@@ -1,6 +1,5 @@
 //! What is asked of the primary, a function a question.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use tokio::time::{Instant, sleep};
 use super::status::Counters;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Association, Remembered, associations};
-use crate::upstream::{Answer, Call, Failure, FailureKind, Priority, Registry};
+use crate::routing::Primary;
+use crate::upstream::{Answer, Call, Failure, FailureKind, Priority};
 
 /// Most items that a registry puts on one page.
 pub(super) const PAGE: usize = 1000;
@@ -84,7 +84,7 @@ pub(super) enum Offered<T> {
 
 /// Questions asked for one purpose, counted.
 pub(super) struct Poll {
-    registry: Arc<Registry>,
+    primary: Primary,
     priority: Priority,
     counters: Counters,
     requests: AtomicU64,
@@ -116,8 +116,8 @@ struct HolderAnswer {
 }
 
 impl Poll {
-    pub(super) fn new(registry: Arc<Registry>, priority: Priority, counters: Counters) -> Self {
-        Self { registry, priority, counters, requests: AtomicU64::new(0) }
+    pub(super) fn new(primary: Primary, priority: Priority, counters: Counters) -> Self {
+        Self { primary, priority, counters, requests: AtomicU64::new(0) }
     }
 
     /// How many calls it took so far.
@@ -138,7 +138,7 @@ impl Poll {
             let deadline = if background { Instant::now() + PATIENCE } else { last };
             let mut call = Call::get(path, self.priority, deadline);
             call.headers = headers.clone();
-            let pause = match self.registry.send(call).await {
+            let pause = match self.primary.send(call).await {
                 Ok(answer) => {
                     self.requests.fetch_add(1, Ordering::Relaxed);
                     self.counters.requests.inc();

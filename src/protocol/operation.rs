@@ -8,10 +8,14 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::endpoints::{CONTROL_ROOTS, ENDPOINTS, Effect, Endpoint, Route};
-use super::subject::QualifiedSubject;
+use super::subject::{Context, QualifiedSubject};
 use super::target::{Malformed, Query, Segment, split};
+
+/// What of a context's name stands raw in a path: the registry looks at it before it decodes anything.
+const CONTEXT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A request, understood.
 #[derive(Clone, Debug)]
@@ -60,6 +64,16 @@ pub enum Misdirected {
 }
 
 impl Operation {
+    /// Understands a method and a target where plain names mean a context: as the registry understands them behind
+    /// `/contexts/{context}` (WIRE.md § 3.4).
+    pub fn classify_within(context: &Context, method: &Method, path: &str, query: &str) -> Result<Self, Misdirected> {
+        if context.is_default() || path == "/" {
+            return Self::classify(method, path, query);
+        }
+        let name = utf8_percent_encode(context.as_str(), &CONTEXT);
+        Self::classify(method, &format!("/contexts/{name}{path}"), query)
+    }
+
     /// Understands a method and a target.
     pub fn classify(method: &Method, path: &str, query: &str) -> Result<Self, Misdirected> {
         let segments = split(path)?;
@@ -136,6 +150,14 @@ impl Operation {
         let mut rows = ENDPOINTS.iter().filter(|_| !self.query.is_empty());
         let read = rows.find(|endpoint| endpoint.route == self.route).map_or(&[][..], |row| row.parameters);
         self.query.pairs().filter(move |(name, _)| read.contains(name))
+    }
+
+    /// The context that the path names as a resource: `.ctx`, `ctx` and `:.ctx:` are the same.
+    pub fn named_context(&self) -> Context {
+        let name = self.name();
+        let name = name.strip_prefix(':').unwrap_or(name);
+        let name = name.strip_suffix(':').unwrap_or(name);
+        if name.starts_with('.') { Context::named(name) } else { Context::named(&format!(".{name}")) }
     }
 
     /// The first name in the path that is not a subject: an id, a version, a guid.

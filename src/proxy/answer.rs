@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::Response;
+use bytes::Bytes;
+use http::{Method, Response, header};
 
 use super::Proxy;
 use super::apply::is_registrys;
@@ -15,12 +16,14 @@ use super::refuse::Failure;
 use super::settle::{Settled, concerns, is_for_ever};
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
+use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::Form;
+use crate::protocol::subject::Context;
 use crate::replica::Snapshot;
 use crate::replica::answer::{Verdict, Why, answer, has_unknown_parameters};
-use crate::routing::Routed;
-use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Priority, Sent};
+use crate::routing::{Routed, cut_down};
+use crate::upstream::{Answer, Call, Failure as Unanswered, FailureKind, Priority, Sent};
 
 impl Proxy {
     /// Answers a read.
@@ -30,7 +33,7 @@ impl Proxy {
         if is_strange && !self.parties.primary.is_away() {
             match Box::pin(self.ask_and_learn(routed, ask)).await {
                 Err(Failure::Away(..)) => {}
-                outcome => return outcome.map(|answer| self.relayed(operation, &answer, ask)),
+                outcome => return self.relayed_part(operation, &outcome?, ask).await,
             }
         }
         let snapshot = self.parties.replica.snapshot();
@@ -40,7 +43,7 @@ impl Proxy {
             Settled::AskPrimary => match self.ask_primary(routed, ask, false).await {
                 Ok(answer) => {
                     self.promise(operation).await;
-                    return Ok(self.relayed(operation, &answer, ask));
+                    return self.relayed_part(operation, &answer, ask).await;
                 }
                 // Only now it is known to be away, and what nobody was promised can be borne.
                 Err(failure @ Failure::Away(..)) => {
@@ -55,6 +58,7 @@ impl Proxy {
         };
         match self.judge(operation, ask, &snapshot, form) {
             Verdict::Known(status, body) => {
+                let body = self.own_part(operation, status, body, ask).await?;
                 let dressed = Dressed::apart(status, body, &ask.media, ask.manner).await;
                 self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
                 let response = self.go_out(&dressed, ask);
@@ -72,11 +76,51 @@ impl Proxy {
         }
     }
 
+    /// What of an answer is shown on a listener that is bound to a context.
+    async fn own_part(&self, operation: &Operation, status: u16, body: Bytes, ask: &Ask) -> Result<Bytes, Failure> {
+        let Some(bound) = ask.bound.as_ref().filter(|_| (200..300).contains(&status)) else { return Ok(body) };
+        if operation.route == Route::SchemaByGuid && !self.holds_guid(bound, operation, ask).await? {
+            return Err(Failure::refused(Refusal::schema_not_found(operation.name()), ask));
+        }
+        cut_down(operation, bound, &body).map_err(|_| Failure::Garbled(ask.media.clone()))
+    }
+
+    /// The primary's answer to a read, as far as it is shown.
+    async fn relayed_part(&self, operation: &Operation, answer: &Answer, ask: &Ask) -> Result<Response<Body>, Failure> {
+        if ask.bound.is_none() {
+            return Ok(self.relayed(operation, answer, ask));
+        }
+        let body = self.own_part(operation, answer.status.as_u16(), answer.body.clone(), ask).await?;
+        let mut answer = Answer { body, ..answer.clone() };
+        if answer.headers.contains_key(header::CONTENT_LENGTH) && ask.method != Method::HEAD {
+            answer.headers.insert(header::CONTENT_LENGTH, answer.body.len().into());
+        }
+        Ok(self.relayed(operation, &answer, ask))
+    }
+
+    /// Whether a context holds what a GUID names, of which no answer says where it lies.
+    async fn holds_guid(&self, context: &Context, operation: &Operation, ask: &Ask) -> Result<bool, Failure> {
+        let snapshot = self.parties.replica.snapshot();
+        if snapshot.context(context).is_some_and(|state| state.id_of(operation.name()).is_some()) {
+            return Ok(true);
+        }
+        let places = format!("/schemas/guids/{}/ids", operation.name());
+        let call = Call::get(places, Priority::Miss, ask.read_deadline);
+        let answer = self.parties.primary.send(call).await;
+        let answer = answer.map_err(|failure| Failure::Away(Box::new(failure), ask.media.clone()))?;
+        #[derive(serde::Deserialize)]
+        struct Place {
+            context: String,
+        }
+        let places: Vec<Place> = serde_json::from_slice(&answer.body).unwrap_or_default();
+        Ok(places.iter().any(|place| place.context == context.as_str()))
+    }
+
     fn judge(&self, operation: &Operation, ask: &Ask, snapshot: &Snapshot, form: Form) -> Verdict {
         use Route as R;
         match operation.route {
             R::Lookup => self.look_up(operation, ask, snapshot, false),
-            R::RootPost if is_object_of_texts(&ask.body) => Verdict::Known(200, bytes::Bytes::from_static(b"{}")),
+            R::RootPost if is_object_of_texts(&ask.body) => Verdict::Known(200, Bytes::from_static(b"{}")),
             _ => answer(operation, snapshot, form, &ask.body),
         }
     }
@@ -95,7 +139,7 @@ impl Proxy {
             Why::PrimaryOnly | Why::Unsupported(_) => self.ask_and_learn(routed, ask).await.map(Arc::new),
         };
         match (outcome, why) {
-            (Ok(answer), _) => Ok(self.relayed(operation, &answer, ask)),
+            (Ok(answer), _) => self.relayed_part(operation, &answer, ask).await,
             (Err(Failure::Away(..)), Why::Unsupported(remembered)) => Ok(self.remembered(&remembered, ask)),
             (Err(failure @ Failure::Away(..)), Why::Absent) if operation.route == Route::Lookup => {
                 let snapshot = self.parties.replica.snapshot();

@@ -16,6 +16,7 @@ use crate::protocol::endpoints::Route;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::{Form, Profile};
+use crate::protocol::subject::Context;
 use crate::replica::Snapshot;
 use crate::server::{Limits, read_whole};
 
@@ -35,6 +36,8 @@ pub(super) struct Ask {
     pub(super) tls: bool,
     /// How our own answer goes out.
     pub(super) manner: Manner,
+    /// The only context that there is for the client, if its listener is bound to one.
+    pub(super) bound: Option<Context>,
     /// The words by which the answer can be found again, if the request is as usual.
     pub(super) spelling: Option<Arc<[u8]>>,
     _permit: Arc<Permit>,
@@ -71,6 +74,7 @@ impl Ask {
             peer: visit.peer.address,
             tls: visit.peer.tls,
             manner,
+            bound: visit.bound.clone(),
             spelling: visit.spelling.clone(),
             _permit: visit.permit.clone(),
             read_deadline: visit.deadline(limits.read),

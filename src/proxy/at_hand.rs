@@ -15,6 +15,7 @@ use moka::sync::Cache;
 use super::dress::{Dressed, takes_gzip};
 use super::headers::{REQUEST_ID, UNKNOWN_PROPERTIES, takes_unknown};
 use crate::protocol::operation::Operation;
+use crate::protocol::subject::Context;
 use crate::server::is_host;
 
 /// Longest spelling that is worth remembering.
@@ -43,7 +44,11 @@ const TAKES_UNKNOWN: u8 = 4;
 impl<'a> Look<'a> {
     /// Looks at the head of a request without a body, and writes down how it is spelt. `None` for one that has
     /// to be looked at closely, which is no verdict.
-    pub(super) fn at<B>(request: &'a http::Request<B>, spelling: &'a mut Spelling) -> Option<Self> {
+    pub(super) fn at<B>(
+        request: &'a http::Request<B>,
+        bound: Option<&Context>,
+        spelling: &'a mut Spelling,
+    ) -> Option<Self> {
         let mut traits = match *request.method() {
             Method::GET => 0,
             Method::HEAD => IS_HEAD,
@@ -65,7 +70,9 @@ impl<'a> Look<'a> {
             traits |= TAKES_UNKNOWN;
         }
         spelling.length = 0;
-        let parts = [&[traits], target.as_bytes(), b"\0", text(fields.accept), b"\0", text(fields.content_type)];
+        // What the same words mean depends on where they are said. A context's name ends where the target begins.
+        let bound = bound.map_or(&[][..], |context| context.as_str().as_bytes());
+        let parts = [&[traits], bound, target.as_bytes(), b"\0", text(fields.accept), b"\0", text(fields.content_type)];
         let fits = parts.into_iter().all(|part| spelling.push(part));
         fits.then_some(Self { spelling: spelling.as_bytes(), request_id: fields.request_id })
     }
@@ -241,7 +248,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let request = request.body(()).expect("a request");
-        Look::at(&request, &mut Spelling::blank()).map(|look| look.spelling.to_vec())
+        Look::at(&request, None, &mut Spelling::blank()).map(|look| look.spelling.to_vec())
     }
 
     #[test]
@@ -275,7 +282,7 @@ mod tests {
         assert_eq!(spelt(&format!("/{}", "x".repeat(LONGEST)), &[]), None);
         for request in [Request::post("/").header("host", "a"), Request::get("/")] {
             let request = request.body(()).expect("a request");
-            assert!(Look::at(&request, &mut Spelling::blank()).is_none(), "{request:?}");
+            assert!(Look::at(&request, None, &mut Spelling::blank()).is_none(), "{request:?}");
         }
     }
 

@@ -11,6 +11,7 @@ use super::Proxy;
 use super::ask::Ask;
 use super::refuse::Failure;
 use crate::protocol::shape::Form;
+use crate::protocol::subject::Context;
 use crate::routing::Routed;
 use crate::upstream::Answer;
 
@@ -24,6 +25,7 @@ pub(super) struct Flight {
     /// What was asked before a write, or before the replica changed, is no answer after it.
     state: (u64, u64),
     method: Method,
+    bound: Option<Context>,
     target: String,
     media: HeaderValue,
     form: Form,
@@ -52,6 +54,7 @@ impl Proxy {
         let flight = Flight {
             state: (replica.writes(), replica.snapshot().generation()),
             method: ask.method.clone(),
+            bound: ask.bound.clone(),
             target: routed.addressed().operation().target.clone(),
             media: ask.media.clone(),
             form,

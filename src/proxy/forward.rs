@@ -28,7 +28,7 @@ const TO_RESOLVE: Duration = Duration::from_secs(5);
 pub(super) fn call(routed: &Routed, ask: &Ask, pseudonym: &Pseudonym, priority: Priority, read_here: bool) -> Call {
     Call {
         method: ask.method.clone(),
-        path_and_query: routed.addressed().primary_target().to_owned(),
+        path_and_query: routed.addressed().operation().target.clone(),
         headers: to_primary(ask, pseudonym, read_here),
         body: ask.body.clone(),
         priority,

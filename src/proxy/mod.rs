@@ -34,13 +34,12 @@ use tokio_util::task::TaskTracker;
 use crate::admission::Admission;
 use crate::body::{Body, Permit};
 use crate::protocol::endpoints::Effect;
-use crate::protocol::operation::Operation;
-use crate::protocol::subject::QualifiedSubject;
+use crate::protocol::operation::{Misdirected, Operation};
+use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Memo, Replica, Reread};
-use crate::routing::{Contexts, Destination, Modes};
+use crate::routing::{Destination, Modes, Primary, admit_body};
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
-use crate::upstream::Registry;
 
 pub use metrics::Metrics;
 pub use stack::{Guest, Passage, Stack};
@@ -56,8 +55,8 @@ pub struct Parties {
     pub replica: Arc<Replica>,
     /// Where our copy is kept; what cannot be kept is not forwarded.
     pub store: Store,
-    /// The registry that owns the schemas.
-    pub primary: Arc<Registry>,
+    /// The registry that owns the schemas, under our names.
+    pub primary: Primary,
     /// Whoever can read parts of the primary again.
     pub reread: Arc<dyn Reread>,
     /// The counters.
@@ -68,7 +67,6 @@ pub struct Parties {
 pub struct Proxy {
     parties: Parties,
     admission: Admission,
-    contexts: Contexts,
     modes: Modes,
     limits: Limits,
     answers: AnswersAtHand,
@@ -86,7 +84,6 @@ impl Proxy {
         Arc::new(Self {
             parties,
             admission: Admission,
-            contexts: Contexts::default(),
             modes: Modes::default(),
             answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
             memo: Memo::with_room(limits.answers.as_u64() / 4),
@@ -116,11 +113,18 @@ impl Proxy {
 
     /// The answer to a request that was answered before, if nothing it was made of has changed since. The same
     /// steps as in `answer`, except that the head is known to be good and understood by how it is spelt.
-    fn at_hand(&self, look: &Look<'_>, headers: &HeaderMap, peer: SocketAddr) -> Option<Arc<AtHand>> {
+    fn at_hand(
+        &self,
+        look: &Look<'_>,
+        headers: &HeaderMap,
+        peer: SocketAddr,
+        bound: Option<&Context>,
+    ) -> Option<Arc<AtHand>> {
         let caller = self.admission.authenticate(headers, peer).ok()?;
         let found = self.answers.get(look.spelling)?;
         let admitted = self.admission.authorize(caller, found.operation.clone()).ok()?;
-        let routed = self.modes.route(self.contexts.address(admitted)).ok()?;
+        let addressed = self.parties.primary.contexts().address(admitted, bound).ok()?;
+        let routed = self.modes.route(addressed).ok()?;
         let is_current = found.generation == self.parties.replica.generation();
         (is_current && routed.destination() == Destination::Replica).then_some(found)
     }
@@ -135,12 +139,15 @@ impl Proxy {
         examine(head)?;
         self.pseudonym.refuse_loop(&head.headers)?;
         let caller = self.admission.authenticate(&head.headers, visit.peer.address)?;
-        let operation = Operation::classify(&head.method, path(&head.uri), head.uri.query().unwrap_or_default())
-            .map_err(|why| Failure::misdirected(why, head, visit.peer.tls))?;
+        let operation =
+            understood(head, visit.bound.as_ref()).map_err(|why| Failure::misdirected(why, head, visit.peer.tls))?;
         let admitted = self.admission.authorize(caller, Arc::new(operation))?;
-        let addressed = self.contexts.address(admitted);
+        let addressed = self.parties.primary.contexts().address(admitted, visit.bound.as_ref())?;
         visit.understood(addressed.operation());
         let ask = Ask::read(head, body, visit, addressed.operation(), &self.limits).await?;
+        if let Some(bound) = &visit.bound {
+            admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask))?;
+        }
         let routed = self.modes.route(addressed).map_err(|stop| Failure::stopped(stop, &ask))?;
         let operation = routed.addressed().operation();
         match routed.destination() {
@@ -148,6 +155,15 @@ impl Proxy {
             Destination::Replica => self.read(&routed, &ask).await,
             Destination::Primary => Box::pin(self.write(routed, ask)).await,
         }
+    }
+}
+
+/// What a head asks for, of a listener on which plain names may mean a context.
+fn understood(head: &Parts, bound: Option<&Context>) -> Result<Operation, Misdirected> {
+    let (path, query) = (path(&head.uri), head.uri.query().unwrap_or_default());
+    match bound {
+        Some(context) => Operation::classify_within(context, &head.method, path, query),
+        None => Operation::classify(&head.method, path, query),
     }
 }
 
@@ -165,6 +181,8 @@ struct Visit {
     peer: Arc<Peer>,
     began: Instant,
     permit: Arc<Permit>,
+    /// The context that plain names mean on this listener, the only one that there is on it.
+    bound: Option<Context>,
     /// How the request is spelt, if it is as usual.
     spelling: Option<Arc<[u8]>>,
     seen: std::sync::OnceLock<Seen>,

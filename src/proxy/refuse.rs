@@ -18,7 +18,7 @@ use crate::protocol::media::{self, Unacceptable};
 use crate::protocol::operation::Misdirected;
 use crate::protocol::page::{self, Page};
 use crate::protocol::target::Malformed;
-use crate::routing::Stop;
+use crate::routing::{Impassable, Stop, Unmapped};
 use crate::server::{HeadError, IntakeError};
 
 /// Why a request has no other answer.
@@ -30,6 +30,9 @@ pub(super) enum Failure {
     Loop,
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// It names a context that is not there for whoever asks.
+    #[error(transparent)]
+    NotShown(#[from] Unmapped),
     #[error(transparent)]
     Misdirected(#[from] Misdirected),
     /// What the registry's web server refuses before the registry sees it, in that server's words.
@@ -79,6 +82,14 @@ impl Failure {
 
     pub(super) fn refused(refusal: Refusal, ask: &Ask) -> Self {
         Self::Refused(refusal, ask.media.clone())
+    }
+
+    /// What to say of a body that names what is not there, or in which names cannot be found.
+    pub(super) fn impassable(why: Impassable, ask: &Ask) -> Self {
+        match why {
+            Impassable::Unmapped(why) => Self::NotShown(why),
+            Impassable::Unreadable(_) => Self::refused(Refusal::new(400, "Unable to process JSON"), ask),
+        }
     }
 
     pub(super) fn stopped(stop: Stop, ask: &Ask) -> Self {
@@ -136,7 +147,7 @@ fn said(failure: &Failure) -> Said {
         Failure::Head(error) => Said::plain(error.status(), error.to_string()).closing(),
         Failure::Loop => Said::plain(StatusCode::LOOP_DETECTED, "Loop Detected: the request has been here before"),
         Failure::Rejected(Rejection::Unauthenticated) => Said::plain(StatusCode::UNAUTHORIZED, "Unauthorized"),
-        Failure::Rejected(Rejection::Forbidden) => {
+        Failure::Rejected(Rejection::Forbidden) | Failure::NotShown(_) => {
             Said::new(StatusCode::FORBIDDEN, 40301, Rejection::Forbidden.to_string())
         }
         Failure::Misdirected(Misdirected::Malformed(why)) => Said::plain(StatusCode::BAD_REQUEST, why.to_string()),

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use http::{Method, Request, Response};
@@ -18,6 +18,7 @@ use super::metrics::AnsweredBy;
 use super::refuse::{Failure, response};
 use super::{Proxy, Visit};
 use crate::body::{Body, Held, InFlight};
+use crate::protocol::subject::Context;
 use crate::server::{Peer, Reception};
 
 /// The proxy behind what any HTTP service needs: the reception of the data port.
@@ -26,13 +27,19 @@ pub struct Stack {
     proxy: Arc<Proxy>,
     in_flight: Arc<InFlight>,
     last_call: CancellationToken,
+    bound: Option<Context>,
 }
 
 impl Stack {
     /// Puts the limits around a proxy. After `last_call` nobody waits for the primary any more.
     pub fn around(proxy: Arc<Proxy>, last_call: CancellationToken) -> Self {
         let in_flight = InFlight::limited(proxy.limits.in_flight, proxy.parties.metrics.in_flight.clone());
-        Self { proxy, in_flight, last_call }
+        Self { proxy, in_flight, last_call, bound: None }
+    }
+
+    /// The same for a listener that is bound to a context: plain names mean that context, and there is no other.
+    pub fn bound_to(self, bound: Option<Context>) -> Self {
+        Self { bound, ..self }
     }
 }
 
@@ -61,11 +68,11 @@ impl Received {
         request: &mut Request<Incoming>,
         began: Instant,
     ) -> Result<Response<Body>, Option<Arc<[u8]>>> {
-        let Stack { proxy, in_flight, .. } = &self.stack;
+        let Stack { proxy, in_flight, bound, .. } = &self.stack;
         let mut spelling = Spelling::blank();
-        let look = Look::at(request, &mut spelling).ok_or(None)?;
+        let look = Look::at(request, bound.as_ref(), &mut spelling).ok_or(None)?;
         let spelt = || Some(Arc::from(look.spelling));
-        let answer = proxy.at_hand(&look, request.headers(), self.peer.address).ok_or_else(spelt)?;
+        let answer = proxy.at_hand(&look, request.headers(), self.peer.address, bound.as_ref()).ok_or_else(spelt)?;
         let permit = in_flight.enter().ok_or(None)?;
         let request_id = only_id(look.request_id);
         let metrics = &proxy.parties.metrics;
@@ -86,7 +93,7 @@ impl Received {
         spelling: Option<Arc<[u8]>>,
         began: Instant,
     ) -> Response<Body> {
-        let Stack { proxy, in_flight, last_call } = &self.stack;
+        let Stack { proxy, in_flight, last_call, bound } = &self.stack;
         let request_id = request_id(request.headers());
         let method = request.method().clone();
         let metrics = &proxy.parties.metrics;
@@ -99,6 +106,7 @@ impl Received {
             peer: self.peer.clone(),
             began,
             permit: permit.clone(),
+            bound: bound.clone(),
             spelling,
             seen: OnceLock::new(),
         };
@@ -141,6 +149,7 @@ fn note(failure: &Failure, visit: &Visit, method: &Method) {
         }
         Failure::Head(_)
         | Failure::Rejected(_)
+        | Failure::NotShown(_)
         | Failure::Misdirected(_)
         | Failure::Ambiguous(_)
         | Failure::Media(..)
@@ -168,7 +177,7 @@ impl tower::Service<Request<Incoming>> for Guest {
     type Error = Infallible;
     type Future = Passage;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
@@ -192,7 +201,7 @@ pub enum Passage {
 impl Future for Passage {
     type Output = Result<Response<Body>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Self::Ended(response) => Poll::Ready(Ok(response.take().expect("BUG: polled after it was ready"))),
             Self::Under(way) => way.as_mut().poll(cx).map(Ok),

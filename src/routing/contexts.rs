@@ -8,6 +8,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::Addressed;
+use super::rename::Unmapped;
 use crate::admission::Admitted;
 use crate::protocol::subject::Context;
 
@@ -127,9 +128,19 @@ impl Contexts {
         self.entries.is_empty()
     }
 
-    /// Finds out whether the names of a request mean anything here.
-    pub fn address(&self, admitted: Admitted) -> Addressed {
-        Addressed { admitted }
+    /// A map that shows one context, under its own name.
+    pub fn only(context: &Context) -> Self {
+        let name = context.as_str().to_owned();
+        let pattern = Pattern::One(name.clone());
+        let pair = Pair { local: name.clone(), primary: name };
+        Self { entries: vec![Entry { pair, local: pattern.clone(), primary: pattern }] }
+    }
+
+    /// Finds out whether the names of a request mean anything to whoever asks, of a listener that may be bound to
+    /// one context.
+    pub fn address(&self, admitted: Admitted, bound: Option<&Context>) -> Result<Addressed, Unmapped> {
+        self.admit(admitted.operation(), bound)?;
+        Ok(Addressed { admitted })
     }
 
     /// The parts of the primary that the map shows, which have nothing in common.

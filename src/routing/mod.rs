@@ -1,12 +1,13 @@
 //! Who answers, under which names.
 //!
-//! [`Contexts::address`] gives an admitted request the names that the primary knows it by, and
+//! [`Contexts::address`] finds out whether the names of an admitted request mean anything to whoever asks, and
 //! [`Modes::route`] says where it goes. Both take the proof of the step before them and give the
-//! proof for the next one.
+//! proof for the next one. Under which names the primary knows what it is asked, [`Primary`] alone knows.
 
 mod contexts;
 mod gather;
 mod primary;
+mod reach;
 mod rename;
 
 use std::sync::Arc;
@@ -21,8 +22,10 @@ use crate::protocol::subject::Context;
 
 pub use contexts::{Contexts, MapError, Pair, Selection};
 pub use primary::Primary;
+pub use reach::{admit_body, cut_down};
+pub use rename::{Impassable, Unmapped};
 
-/// A request with both its names: ours, and the primary's.
+/// A request whose names mean something to whoever asks.
 #[derive(Debug)]
 pub struct Addressed {
     admitted: Admitted,
@@ -37,11 +40,6 @@ impl Addressed {
     /// Who asks, and what.
     pub fn admitted(&self) -> &Admitted {
         &self.admitted
-    }
-
-    /// The target under the primary's names.
-    pub fn primary_target(&self) -> &str {
-        &self.admitted.operation().target
     }
 }
 

@@ -183,7 +183,7 @@ impl Primary {
         let mut query = pairs(operation);
         let subject = || contexts.subject_there(&operation.subject_text);
         Ok(match operation.route {
-            R::UnknownRead | R::UnknownWrite => return Err(Unmapped(Context::named("*"))),
+            R::UnknownRead | R::UnknownWrite | R::DeleteAssociations => return Err(Unmapped(Context::named("*"))),
             R::Contexts => Way::Gathered,
             R::AssociationsByResource | R::AssociationsByName => Way::Gathered,
             R::DekRead if operation.path.ends_with("/deks") || operation.path.ends_with("/keks") => Way::Gathered,
@@ -231,7 +231,7 @@ impl Primary {
                 self.top(operation)?
             }
             R::DeleteContext => {
-                let context = Context::named(&context_name(operation));
+                let context = operation.named_context();
                 let there = contexts.to_primary(&context).ok_or(Unmapped(context))?;
                 Way::One(target(operation.path, "", &[there.as_str().to_owned()], &query))
             }
@@ -266,14 +266,6 @@ impl Primary {
     fn top_level(&self, operation: &Operation) -> Result<String, Unmapped> {
         Ok(target("/config/{subject}", &self.contexts.subject_there("")?, &[], &pairs(operation)))
     }
-}
-
-/// The context that a path names as a resource.
-fn context_name(operation: &Operation) -> String {
-    let name = operation.name();
-    let name = name.strip_prefix(':').unwrap_or(name);
-    let name = name.strip_suffix(':').unwrap_or(name);
-    if name.starts_with('.') { name.to_owned() } else { format!(".{name}") }
 }
 
 /// What selects the subjects of one context that start with a text.

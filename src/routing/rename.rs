@@ -164,8 +164,7 @@ impl Contexts {
         while let Some(at) = rest.find(":.") {
             let (before, from) = rest.split_at(at);
             let is_apart = !before.chars().next_back().is_some_and(|letter| letter.is_alphanumeric() || letter == ':');
-            let end =
-                from[2..].find(|letter: char| letter == ':' || letter == '\'' || letter == '"').map(|end| end + 2);
+            let end = from[2..].find([':', '\'', '"']).map(|end| end + 2);
             let context = end.filter(|end| is_apart && from.as_bytes()[*end] == b':');
             let ours = context.and_then(|end| Some((end, self.to_local(&Context::named(&from[1..end]))?)));
             out.push_str(before);

@@ -38,11 +38,13 @@ pub struct ListenerConfig {
     pub bind: SocketAddr,
     /// Serves TLS with this certificate; plain HTTP when absent.
     pub tls: Option<TlsConfig>,
+    /// The only context that there is on this listener, and that plain names mean there; all are, when absent.
+    pub context: Option<String>,
 }
 
 impl Default for ListenerConfig {
     fn default() -> Self {
-        Self { bind: SocketAddr::from(([127, 0, 0, 1], 8081)), tls: None }
+        Self { bind: SocketAddr::from(([127, 0, 0, 1], 8081)), tls: None, context: None }
     }
 }
 

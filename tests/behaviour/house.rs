@@ -126,7 +126,7 @@ impl House {
 
 /// Settings for a test: free ports, a budget that does not slow it, and no pass that nobody asked for.
 pub fn settings(primary: &SmallRegistry) -> Config {
-    let listener = ListenerConfig { bind: ([127, 0, 0, 1], 0).into(), tls: None };
+    let listener = ListenerConfig { bind: ([127, 0, 0, 1], 0).into(), tls: None, context: None };
     let mut config = Config { listeners: vec![listener], ..Config::default() };
     config.admin.bind = ([127, 0, 0, 1], 0).into();
     config.primary.urls = vec![primary.url()];

@@ -7,6 +7,7 @@ use schema_outpost::importer::{Config, Importer, Report};
 use schema_outpost::protocol::schema::Version;
 use schema_outpost::protocol::subject::QualifiedSubject;
 use schema_outpost::replica::{Forgetful, Replica, Snapshot};
+use schema_outpost::routing::Primary;
 use schema_outpost::upstream::{self, ProfileChoice, Registry};
 use small_registry::{Fault, SmallRegistry};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -44,7 +45,7 @@ impl Setting {
         };
         let primary = Arc::new(Registry::new(&primary, "primary").expect("it can be called"));
         let replica = Arc::new(Replica::empty(Forgetful));
-        let importer = Importer::new(primary, Arc::clone(&replica), &config, profile);
+        let importer = Importer::new(Primary::behind(Arc::default(), primary), Arc::clone(&replica), &config, profile);
         Self { registry: Arc::new(registry), replica, importer, running: None }
     }
 

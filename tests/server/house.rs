@@ -118,7 +118,7 @@ pub fn tight() -> Limits {
 pub fn house(limits: &Limits, tls: Option<TlsConfig>) -> House {
     let mut registry = Registry::new();
     let gate = Gate::new("data", limits, &Metrics::register(&mut registry));
-    let config = ListenerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)), tls };
+    let config = ListenerConfig { bind: SocketAddr::from(([127, 0, 0, 1], 0)), tls, context: None };
     let listener = Listener::bind(&config, &gate).expect("a free port and a good certificate");
     let echo = Echo {
         limits: limits.clone(),
