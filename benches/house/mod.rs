@@ -9,6 +9,7 @@ pub mod outpost;
 pub mod process;
 pub mod ring;
 pub mod schedule;
+pub mod schemas;
 
 /// The middle one.
 pub fn median(mut values: Vec<f64>) -> f64 {

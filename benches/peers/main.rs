@@ -14,20 +14,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use house::certificate::{self, Certificate};
 use house::client::{Manner, exchange};
-use house::median;
 use house::process::{self, used};
 use house::ring::{Ring, open};
+use house::{median, schemas};
 use rustls::ClientConfig;
 use servers::{Encryption, KINDS, Kind, Server, Start};
 use small_registry::SmallRegistry;
 
 const CONNECTIONS: usize = 32;
-/// So many that they do not fit a processor's caches.
-const SCHEMAS: usize = 20_000;
-
-/// Ids of one length have answers of one length; this is the first of them.
-const FIRST: usize = 10_000;
-
 const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_secs(2);
 
@@ -50,7 +44,7 @@ fn compare(is_on: bool, names: &[&str]) {
     process::make_room();
     let upkeep = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let registry = upkeep.block_on(SmallRegistry::start());
-    house::outpost::fill(&registry, FIRST + SCHEMAS);
+    house::outpost::fill(&registry, schemas::HELD);
     let wanted = |kind: &&Kind| names.is_empty() || kind.goal.is_none() || names.contains(&kind.name);
     let encryption = Encryption { certificate: Certificate::new(), is_on };
     let start = |kind| Side::start(kind, &registry, &encryption);
@@ -65,10 +59,6 @@ fn compare(is_on: bool, names: &[&str]) {
     print(&sides);
 }
 
-fn target(number: usize) -> String {
-    format!("/schemas/ids/{}", FIRST + number)
-}
-
 /// One of the servers, with what was measured of it.
 struct Side {
     kind: &'static Kind,
@@ -81,7 +71,8 @@ struct Side {
 impl Side {
     /// Starts a server and has it answer everything, so that from then on it has all of it at hand.
     fn start(kind: &'static Kind, registry: &SmallRegistry, encryption: &Encryption) -> Option<Self> {
-        let body = registry.ask("GET", &target(0), None).body.len();
+        let any = schemas::targets().next().expect("a schema");
+        let body = registry.ask("GET", &any, None).body.len();
         let server = match kind.start(registry.address(), body, encryption) {
             Start::Running(server) => server,
             Start::LeftOut(why) => {
@@ -90,7 +81,7 @@ impl Side {
             }
         };
         let tls = encryption.is_on.then(|| encryption.certificate.client());
-        let requests: Vec<Vec<u8>> = (0..SCHEMAS).map(|number| Manner::Curt.get(&target(number))).collect();
+        let requests: Vec<Vec<u8>> = schemas::targets().map(|target| Manner::Curt.get(&target)).collect();
         warm(kind, &server, registry, tls.as_ref(), &requests);
         let connections = (0..CONNECTIONS).map(|_| open(server.address, tls.as_ref())).collect();
         let mut load = Ring::new(connections, requests, body);
@@ -127,10 +118,10 @@ fn warm(kind: &Kind, server: &Server, registry: &SmallRegistry, tls: Option<&Arc
     registry.forget_requests();
     let answers: Vec<Vec<u8>> = requests.iter().map(|request| exchange(&mut connection, request)).collect();
     assert_eq!(registry.count(|_| true), 0, "{} does not keep what it was asked for", kind.name);
-    for (number, answer) in answers.iter().enumerate() {
-        let right = registry.ask("GET", &target(number), None).body;
+    for (target, answer) in schemas::targets().zip(&answers) {
+        let right = registry.ask("GET", &target, None).body;
         let is_right = answer.ends_with(format!("\r\n\r\n{right}").as_bytes());
-        assert!(kind.is_ceiling() || is_right, "{}: {}", kind.name, target(number));
+        assert!(kind.is_ceiling() || is_right, "{}: {target}", kind.name);
     }
 }
 
