@@ -52,10 +52,8 @@ fn compare(is_on: bool, names: &[&str]) {
     for _ in 0..ROUNDS {
         sides.iter_mut().for_each(|side| side.round(&registry));
     }
-    let over = if is_on { " over TLS 1.3" } else { "" };
-    println!(
-        "{ROUNDS} rounds of {ROUND:?}, {CONNECTIONS} connections{over}, {SCHEMAS} schemas, one processor a server"
-    );
+    let (over, count) = (if is_on { " over TLS 1.3" } else { "" }, schemas::COUNT);
+    println!("{ROUNDS} rounds of {ROUND:?}, {CONNECTIONS} connections{over}, {count} schemas, one processor a server");
     print(&sides);
 }
 
