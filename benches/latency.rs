@@ -166,19 +166,26 @@ fn share(values: &[f64], share: f64) -> f64 {
 
 fn print(rows: &[Row]) {
     println!(
-        "{:<8} {:>9} {:>9} {:>8} {:>11} {:>13}  work done",
-        "", "p50 µs", "p99 µs", "p99/p50", "p99/quiet", "client p99 µs"
+        "{:<8} {:>8} {:>8} {:>8} {:>8} {:>10} {:>9} {:>13}  work done",
+        "", "p50 µs", "p99 µs", "p99/p50", "x quiet", "best p99", "x quiet", "client p99 µs"
     );
-    let quiet = median(rows[0].slowest.clone());
+    let quiet = &rows[0].slowest;
     for row in rows {
         let (middle, slowest) = (median(row.middle.clone()), median(row.slowest.clone()));
         println!(
-            "{:<8} {middle:>9.1} {slowest:>9.1} {:>8.2} {:>11.2} {:>13.1}  {:?}",
+            "{:<8} {middle:>8.1} {slowest:>8.1} {:>8.2} {:>8.2} {:>10.1} {:>9.2} {:>13.1}  {:?}",
             row.name,
             slowest / middle,
-            slowest / quiet,
+            slowest / median(quiet.clone()),
+            best(&row.slowest),
+            best(&row.slowest) / best(quiet),
             median(row.client.clone()),
             row.done
         );
     }
+}
+
+/// The round that what else the machine did disturbed the least.
+fn best(rounds: &[f64]) -> f64 {
+    rounds.iter().copied().fold(f64::INFINITY, f64::min)
 }
