@@ -64,9 +64,10 @@ impl Memo {
         let Ok(named) = serde_json::from_slice::<Named>(body) else { return };
         let Some((ground, place)) = question.ground(now).zip(named.place(question, now)) else { return };
         // Under which of several ids the registry finds a content changes with every write of it.
-        let is_ambiguous =
-            |guid: &str| now.context(&place.subject.context).is_some_and(|context| context.is_ambiguous(guid));
-        if now.version(&place.subject, place.version).and_then(|held| held.guid.as_deref()).is_some_and(is_ambiguous) {
+        let guid = now.version(&place.subject, place.version).and_then(|held| held.guid.clone());
+        let is_only_id =
+            now.context(&place.subject.context).is_some_and(|context| context.is_only_id_of(guid.as_deref()));
+        if !is_only_id {
             return;
         }
         let is_new = before.version(&place.subject, place.version).is_none();
@@ -233,8 +234,8 @@ impl Ground {
                     hash.push(&version.ts.unwrap_or_default().to_string());
                 }
                 content(hash, version);
-                let is_ambiguous = |guid: &str| context.is_some_and(|context| context.is_ambiguous(guid));
-                hash.push(if version.guid.as_deref().is_some_and(is_ambiguous) { "ambiguous" } else { "" });
+                let is_only_id = context.is_some_and(|context| context.is_only_id_of(version.guid.as_deref()));
+                hash.push(if is_only_id { "" } else { "ambiguous" });
             }
         });
         hash.finish()

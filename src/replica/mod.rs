@@ -31,7 +31,7 @@ pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, asso
 pub use memo::{Memo, Question};
 pub use rendered::{Rendered, key as answer_key};
 pub use reread::{NotReread, Reread, Urgency};
-pub use snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot, Spelling};
+pub use snapshot::{Association, Doubt, LeftOut, Referrer, Remembered, Scope, Snapshot, Spelling};
 
 /// The replica: what is read from, and what is changed.
 pub struct Replica {

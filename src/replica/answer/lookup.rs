@@ -109,8 +109,8 @@ impl Asked {
         let version = self.find_in(snapshot, (&subject.context, state), normalize)?;
         let is_wanted = scope == MatchScope::WithDeleted || !version.deleted;
         // The registry finds a content by the id that was last written for it, which need not be this one.
-        let is_only_id = version.guid.as_deref().is_none_or(|guid| !context.is_ambiguous(guid));
-        (is_wanted && is_only_id).then(|| Found { subject, version: version.clone() })
+        (is_wanted && context.is_only_id_of(version.guid.as_deref()))
+            .then(|| Found { subject, version: version.clone() })
     }
 
     /// What identifies the spelling of the schema, where only the registry knows how it stores it.
