@@ -11,7 +11,6 @@ mod digest;
 mod index;
 mod keep;
 mod memo;
-mod rendered;
 mod reread;
 mod row;
 mod snapshot;
@@ -29,7 +28,6 @@ pub use digest::Digest;
 pub use index::{ContextState, Holder, SubjectState};
 pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, associations};
 pub use memo::{Memo, Question};
-pub use rendered::{Rendered, key as answer_key};
 pub use reread::{NotReread, Reread, Urgency};
 pub use snapshot::{Association, Doubt, LeftOut, Referrer, Remembered, Scope, Snapshot, Spelling};
 
