@@ -264,7 +264,9 @@ impl ContextState {
     }
 
     /// Holders stand in the order in which they came to hold the id, as far as times tell: the order
-    /// counts where the registry's own map has two names in one bucket (WIRE.md § 1.7).
+    /// counts where the registry's own map has two names in one bucket (WIRE.md § 1.7). One that is known keeps
+    /// its place; of one that is new and soft-deleted only the time of that is known, which is also all that the
+    /// registry goes by when it reads its compacted log again.
     fn place_of(&self, ts: Option<i64>, holders: &[Holder]) -> usize {
         let is_later = |holder: &Holder| match (self.held(holder).and_then(|held| held.ts), ts) {
             (Some(theirs), Some(ours)) => theirs > ours,
