@@ -13,7 +13,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::answer::{Asked, config_key, served_subject};
-use super::build::referred;
 use super::snapshot::{Doubt, Scope, Snapshot};
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
@@ -179,7 +178,7 @@ impl Ground {
     fn follow(&mut self, snapshot: &Snapshot, parent: &QualifiedSubject, references: &[Reference]) -> Option<()> {
         for reference in references {
             let Some(written) = reference.subject.as_deref() else { continue };
-            let target = referred(written, &parent.context);
+            let target = QualifiedSubject::parse_in(written, &parent.context);
             let number = reference.version.unwrap_or_default();
             if self.followed.contains(&(target.clone(), number)) {
                 continue;

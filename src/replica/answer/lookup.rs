@@ -15,7 +15,6 @@ use crate::protocol::identity::{Canonical, canonical, normalized};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, SchemaType, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::build::referred;
 use crate::replica::index::SubjectState;
 use crate::replica::snapshot::{Snapshot, Spelling};
 
@@ -211,7 +210,7 @@ impl Brought {
     fn take(&mut self, snapshot: &Snapshot, context: &Context, references: &[Reference]) -> Option<()> {
         for reference in references {
             let number = reference.version.filter(|version| *version >= 1)?;
-            let target = referred(reference.subject.as_deref()?, context);
+            let target = QualifiedSubject::parse_in(reference.subject.as_deref()?, context);
             let version = snapshot.version(&target, number)?;
             let name = reference.name.clone()?;
             if self.seen.contains(&name) {
