@@ -12,15 +12,12 @@ use moka::sync::Cache;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::answer::{Asked, config_key, served_subject};
+use super::answer::{Asked, MOST_REFERENCES, config_key, served_subject};
 use super::snapshot::{Doubt, Scope, Snapshot};
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
-
-/// References that are followed; who refers to more is asked about every time.
-const MOST_REFERENCES: usize = 256;
 
 /// A hash that nobody can find a second origin of: clients choose what is hashed.
 type Digest = [u8; 32];
@@ -174,7 +171,8 @@ struct Ground {
 }
 
 impl Ground {
-    /// Adds what references lead to. One that leads nowhere counts as a subject that is not there.
+    /// Adds what references lead to, wherever the registry may look when it is asked: that is more than it takes in
+    /// the end, and one that leads nowhere counts as a subject that is not there.
     fn follow(&mut self, snapshot: &Snapshot, parent: &QualifiedSubject, references: &[Reference]) -> Option<()> {
         for reference in references {
             let Some(written) = reference.subject.as_deref() else { continue };
