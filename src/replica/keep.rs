@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::change::{Change, Draft, SPELLING};
 use super::index::SubjectState;
 use super::row;
-use super::snapshot::{Association, Doubt, Remembered, Scope, Snapshot, Spelling};
+use super::snapshot::{Association, Doubt, LeftOut, Remembered, Scope, Snapshot, Spelling};
 use super::texts::{TextKey, Texts};
 use crate::protocol::schema::Version;
 use crate::protocol::shape::Profile;
@@ -182,6 +182,7 @@ fn fact(key: &str, text: &str) -> Result<Option<Change>, String> {
     Ok(match key {
         "contexts" => Some(Change::Contexts(text.split('\n').map(Context::named).collect())),
         "associations" => Some(Change::Associations(Some(associations(text).map_err(|error| error.to_string())?))),
+        LEFT_OUT => Some(Change::LeftOut(LeftOut::read(text).map_err(|error| error.to_string())?)),
         "profile" => Profile::parse(text).map(Change::Profile),
         "read at" => Some(Change::ReadAt(text.parse().map_err(|_| "no number")?)),
         _ => match key.strip_prefix("max id ") {
@@ -189,6 +190,24 @@ fn fact(key: &str, text: &str) -> Result<Option<Change>, String> {
             None => None,
         },
     })
+}
+
+/// Under this key is kept what could not be taken over.
+pub(super) const LEFT_OUT: &str = "left out";
+
+impl LeftOut {
+    /// As a list of names, with `null` for what has none.
+    pub(super) fn printed(&self) -> String {
+        let names = self.subjects.iter().map(|subject| Some(subject.to_string()));
+        let all: Vec<Option<String>> = names.chain(self.is_vague.then_some(None)).collect();
+        serde_json::Value::from_iter(all).to_string()
+    }
+
+    fn read(printed: &str) -> Result<Self, serde_json::Error> {
+        let all: Vec<Option<String>> = serde_json::from_str(printed)?;
+        let is_vague = all.contains(&None);
+        Ok(Self { subjects: all.iter().flatten().map(|name| QualifiedSubject::parse(name)).collect(), is_vague })
+    }
 }
 
 /// Reads a list of associations, each kept as printed; `null` is an empty list.
@@ -244,5 +263,14 @@ mod tests {
         }
         assert_eq!(again.context(&Context::default_context()).map(|it| it.holders(7).len()), Some(3));
         assert_eq!(texts.size().0, 9, "a text that several have is held once");
+    }
+
+    #[test]
+    fn what_was_left_out_is_known_again_by_whatever_name() {
+        for (names, is_vague) in [(&[][..], false), (&["a", ":.c:b\nc", ""], false), (&["a"], true), (&[], true)] {
+            let subjects = names.iter().map(|name| QualifiedSubject::parse(name)).collect();
+            let left_out = LeftOut { subjects, is_vague };
+            assert_eq!(LeftOut::read(&left_out.printed()).expect("readable"), left_out);
+        }
     }
 }

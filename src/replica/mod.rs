@@ -29,7 +29,7 @@ pub use index::{ContextState, Holder, SubjectState};
 pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, associations};
 pub use memo::{Memo, Question};
 pub use reread::{NotReread, Reread, Urgency};
-pub use snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot, Spelling};
+pub use snapshot::{Association, Doubt, LeftOut, Referrer, Remembered, Scope, Snapshot, Spelling};
 
 /// The replica: what is read from, and what is changed.
 pub struct Replica {
