@@ -79,7 +79,10 @@ impl Stage {
         let twin = SmallRegistry::start().await;
         let state = tempfile::tempdir()?;
         let free_port = ([127, 0, 0, 1], 0).into();
-        let mut config = Config { listeners: vec![ListenerConfig { bind: free_port, ..ListenerConfig::default() }], ..Config::default() };
+        let mut config = Config {
+            listeners: vec![ListenerConfig { bind: free_port, ..ListenerConfig::default() }],
+            ..Config::default()
+        };
         config.admin.bind = free_port;
         config.primary.urls = vec![cloud.url()];
         config.state.directory = Some(state.path().to_owned());

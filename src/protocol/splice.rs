@@ -16,10 +16,16 @@ pub enum Fate {
     Gone,
 }
 
-/// A body that no reader of JSON would understand, or that is none in UTF-8.
+/// Why the texts of a body cannot be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not readable as JSON")]
-pub struct Unreadable;
+pub enum Unreadable {
+    /// No reader of JSON understands it; Jackson, which is stricter, does not either.
+    #[error("not readable as JSON")]
+    Broken,
+    /// Jackson may read it and we cannot: another encoding than UTF-8, a text that is no Unicode.
+    #[error("readable to some as JSON, but not here")]
+    Strange,
+}
 
 /// A body with some of its texts exchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +52,7 @@ pub fn splice<'p>(
     // Jackson guesses UTF-16 and UTF-32 by their zeros.
     if body.iter().take(4).any(|byte| *byte == 0) || body.starts_with(&[0xff, 0xfe]) || body.starts_with(&[0xfe, 0xff])
     {
-        return Err(Unreadable);
+        return Err(Unreadable::Strange);
     }
     let mut reader = Reader { body, at: 0, out: Vec::new(), copied: 0, is_gone: false, decide };
     if body.starts_with(&[0xef, 0xbb, 0xbf]) {
@@ -114,7 +120,7 @@ impl<'p> Reader<'_, 'p, '_> {
     }
 
     fn value(&mut self, open: &[Open<'p>], depth: usize) -> Result<(), Unreadable> {
-        match self.peek().filter(|_| depth <= DEEPEST).ok_or(Unreadable)? {
+        match self.peek().filter(|_| depth <= DEEPEST).ok_or(Unreadable::Broken)? {
             b'"' => self.text_value(open),
             b'[' => self.array(open, depth),
             b'{' => self.object(open, depth),
@@ -127,7 +133,7 @@ impl<'p> Reader<'_, 'p, '_> {
         while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')) {
             self.at += 1;
         }
-        if self.at == start { Err(Unreadable) } else { Ok(()) }
+        if self.at == start { Err(Unreadable::Broken) } else { Ok(()) }
     }
 
     /// Moves behind a text, and returns it without its escapes.
@@ -135,7 +141,7 @@ impl<'p> Reader<'_, 'p, '_> {
         let start = self.at;
         self.at += 1;
         loop {
-            match self.peek().ok_or(Unreadable)? {
+            match self.peek().ok_or(Unreadable::Broken)? {
                 b'"' => break,
                 b'\\' => self.at += 2,
                 _ => self.at += 1,
@@ -144,9 +150,9 @@ impl<'p> Reader<'_, 'p, '_> {
         self.at += 1;
         let raw = &self.body[start..self.at];
         if !raw.contains(&b'\\') {
-            return std::str::from_utf8(&raw[1..raw.len() - 1]).map(Into::into).map_err(|_| Unreadable);
+            return std::str::from_utf8(&raw[1..raw.len() - 1]).map(Into::into).map_err(|_| Unreadable::Strange);
         }
-        serde_json::from_slice::<String>(raw).map(Into::into).map_err(|_| Unreadable)
+        serde_json::from_slice::<String>(raw).map(Into::into).map_err(|_| Unreadable::Strange)
     }
 
     fn text_value(&mut self, open: &[Open<'p>]) -> Result<(), Unreadable> {
@@ -171,7 +177,7 @@ impl<'p> Reader<'_, 'p, '_> {
     fn pass_text(&mut self) -> Result<(), Unreadable> {
         self.at += 1;
         loop {
-            match self.peek().ok_or(Unreadable)? {
+            match self.peek().ok_or(Unreadable::Broken)? {
                 b'"' => break,
                 b'\\' => self.at += 2,
                 _ => self.at += 1,
@@ -191,7 +197,7 @@ impl<'p> Reader<'_, 'p, '_> {
         loop {
             self.blanks();
             if self.peek() != Some(b'"') {
-                return Err(Unreadable);
+                return Err(Unreadable::Broken);
             }
             let below: Vec<Open<'p>> = if open.is_empty() {
                 self.pass_text()?;
@@ -202,7 +208,7 @@ impl<'p> Reader<'_, 'p, '_> {
             };
             self.blanks();
             if self.peek() != Some(b':') {
-                return Err(Unreadable);
+                return Err(Unreadable::Broken);
             }
             self.at += 1;
             self.blanks();
@@ -211,7 +217,7 @@ impl<'p> Reader<'_, 'p, '_> {
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => break,
-                _ => return Err(Unreadable),
+                _ => return Err(Unreadable::Broken),
             }
         }
         self.at += 1;
@@ -258,7 +264,7 @@ impl<'p> Reader<'_, 'p, '_> {
                     self.at += 1;
                 }
                 Some(b']') => break,
-                _ => return Err(Unreadable),
+                _ => return Err(Unreadable::Broken),
             }
         }
         self.at += 1;
@@ -325,10 +331,13 @@ mod tests {
 
     #[test]
     fn what_nobody_understands_is_an_error_and_nothing_is_no_text() {
-        for body in ["{", r#"{"a"}"#, r#"{"a":}"#, r#"{a:1}"#, "[1,]x", r#"{"a":"b"#, "{\"a\":1 \"b\":2}", "\0{\0"] {
-            assert_eq!(shout(&["a"], body), Err(Unreadable), "{body}");
+        for body in ["{", r#"{"a"}"#, r#"{"a":}"#, r#"{a:1}"#, "[1,]x", r#"{"a":"b"#, "{\"a\":1 \"b\":2}"] {
+            assert_eq!(shout(&["a"], body), Err(Unreadable::Broken), "{body}");
+        }
+        for body in ["\0{\0", r#"{"a":"\ud800"}"#, r#"{"\ud800":1}"#] {
+            assert_eq!(shout(&["a"], body), Err(Unreadable::Strange), "{body}");
         }
         assert_eq!(shout(&["a"], "").as_deref(), Ok("same"));
-        assert_eq!(shout(&["a"], &"[".repeat(2_000)), Err(Unreadable));
+        assert_eq!(shout(&["a"], &"[".repeat(2_000)), Err(Unreadable::Broken));
     }
 }

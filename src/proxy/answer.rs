@@ -10,7 +10,6 @@ use super::apply::is_registrys;
 use super::ask::Ask;
 use super::at_hand::AtHand;
 use super::dress::Dressed;
-use super::forward::call;
 use super::metrics::AnsweredBy;
 use super::refuse::Failure;
 use super::settle::{Settled, concerns, is_for_ever};
@@ -175,7 +174,7 @@ impl Proxy {
     /// One call to the primary in a client's name.
     async fn ask_primary(&self, routed: &Routed, ask: &Ask, read_here: bool) -> Result<Answer, Failure> {
         self.parties.metrics.answered(routed.addressed().operation().route, AnsweredBy::Primary);
-        let call = call(routed, ask, &self.pseudonym, Priority::Miss, read_here);
+        let call = self.call(routed, ask, Priority::Miss, read_here);
         let answer = self.parties.primary.send(call).await;
         answer.map_err(|failure| Failure::Away(Box::new(failure), ask.media.clone()))
     }

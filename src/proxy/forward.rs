@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Proxy;
 use super::apply::{Effects, is_whole};
 use super::ask::Ask;
-use super::headers::{Pseudonym, to_primary};
+use super::headers::to_primary;
 use super::metrics::AnsweredBy;
 use super::refuse::Failure;
 use crate::body::Body;
@@ -24,19 +24,20 @@ use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent};
 /// What of a registration's time is kept back for the lookup that resolves it.
 const TO_RESOLVE: Duration = Duration::from_secs(5);
 
-/// The call to the primary that a request becomes. What is read here comes in no encoding.
-pub(super) fn call(routed: &Routed, ask: &Ask, pseudonym: &Pseudonym, priority: Priority, read_here: bool) -> Call {
-    Call {
-        method: ask.method.clone(),
-        path_and_query: routed.addressed().operation().target.clone(),
-        headers: to_primary(ask, pseudonym, read_here),
-        body: ask.body.clone(),
-        priority,
-        deadline: if priority == Priority::Write { ask.write_deadline } else { ask.read_deadline },
-    }
-}
-
 impl Proxy {
+    /// The call to the primary that a request becomes. What is read here comes in no encoding.
+    pub(super) fn call(&self, routed: &Routed, ask: &Ask, priority: Priority, read_here: bool) -> Call {
+        let operation = routed.addressed().operation();
+        Call {
+            method: ask.method.clone(),
+            path_and_query: self.parties.primary.target(operation, &self.parties.replica.snapshot()),
+            headers: to_primary(ask, &self.pseudonym, read_here),
+            body: ask.body.clone(),
+            priority,
+            deadline: if priority == Priority::Write { ask.write_deadline } else { ask.read_deadline },
+        }
+    }
+
     /// Forwards a write, or a question that only the primary can judge.
     pub(super) async fn write(self: &Arc<Self>, routed: Routed, ask: Ask) -> Result<Response<Body>, Failure> {
         let operation = routed.addressed().operation();
@@ -58,7 +59,7 @@ impl Proxy {
         let operation = routed.addressed().operation();
         let is_write = operation.effect == Effect::Write;
         let priority = if is_write { Priority::Write } else { Priority::Miss };
-        let mut call = call(&routed, &ask, &self.pseudonym, priority, is_write);
+        let mut call = self.call(&routed, &ask, priority, is_write);
         if operation.route == Route::Register {
             call.deadline -= TO_RESOLVE.min((ask.write_deadline - Instant::now()) / 4);
         } else if !is_write {

@@ -63,12 +63,18 @@ fn unreadable() -> Failure {
 
 /// What is asked of the primary, one target a list, without the page.
 fn targets(primary: &Primary, operation: &Operation) -> Vec<String> {
+    let mut names = operation.names.clone();
+    if let (Route::AssociationsByName, Some(namespace)) = (operation.route, names.first_mut())
+        && let Ok(there) = primary.contexts().namespace_there(namespace)
+    {
+        *namespace = there;
+    }
     let mut query = pairs(operation);
     query.retain(|(name, _)| !matches!(name.as_str(), "offset" | "limit" | "contextPrefix" | "subjectPrefix"));
     let with = |prefixes: &[String]| {
         let prefixes = prefixes.iter().map(|prefix| ("subjectPrefix".to_owned(), prefix.clone()));
         let query: Vec<(String, String)> = query.iter().cloned().chain(prefixes).collect();
-        target(operation.path, "", &operation.names, &query)
+        target(operation.path, "", &names, &query)
     };
     let selections = || primary.contexts().selections().into_iter().map(|selection| selection.primary_prefix());
     match operation.route {

@@ -18,6 +18,7 @@ use crate::protocol::media;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::Spliced;
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
+use crate::replica::{Snapshot, served_subject};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Reachability, Registry, Sent};
 
 /// The primary, under our names.
@@ -37,6 +38,12 @@ enum Way {
     Gathered,
     /// A schema that counts only if one of our contexts holds it.
     IfOurs(String),
+    /// What can be done only to a resource of which all is ours.
+    IfAllOurs(String),
+    /// What may only be told if there is no such thing.
+    IfNothing(String),
+    /// As no call at all.
+    Never,
     /// The configuration of the top level, which is that of a context there.
     TopLevel(String),
 }
@@ -67,6 +74,41 @@ impl Primary {
         self.registry.reachability()
     }
 
+    /// The target by which a client's request is asked for, still under our names.
+    ///
+    /// Behind a map the names that one stands for are followed here: at the primary an alias, or a subject that the
+    /// default context does not have, would lead into other contexts than ours (WIRE.md §§ 1.11, 3.5).
+    pub fn target(&self, operation: &Operation, snapshot: &Snapshot) -> String {
+        let is_renamed = !self.contexts.is_identity() && !operation.path.is_empty();
+        if !is_renamed || operation.path.starts_with("/config") || operation.path.starts_with("/mode") {
+            return operation.target.clone();
+        }
+        let mut query = pairs(operation);
+        if operation.path.starts_with("/schemas/ids/") {
+            for (_, value) in query.iter_mut().filter(|(name, _)| name == "subject") {
+                let named = QualifiedSubject::parse(value);
+                let served = served_subject(
+                    snapshot,
+                    &Operation { subject: named.clone(), is_escaped: true, ..operation.clone() },
+                );
+                if served != named {
+                    *value = served.to_string();
+                }
+            }
+        }
+        let served = served_subject(snapshot, operation);
+        let subject = if served == operation.subject { operation.subject_text.clone() } else { served.to_string() };
+        let elsewhere = || {
+            let is_held = |subject: &QualifiedSubject| snapshot.subject(subject).is_some();
+            let in_context = |(context, _)| QualifiedSubject::new(Context::clone(context), &served.subject);
+            let searches = matches!(operation.route, Route::Lookup | Route::Version | Route::VersionText);
+            let is_searched = searches && served.context.is_default() && !served.is_bare_context() && !is_held(&served);
+            if is_searched { snapshot.named_contexts().map(in_context).find(is_held) } else { None }
+        };
+        let subject = elsewhere().map_or(subject, |found| found.to_string());
+        target(operation.path, &subject, &operation.names, &query)
+    }
+
     /// Makes a call and waits for all of its answer.
     pub async fn send(&self, call: Call) -> Result<Answer, Failure> {
         if self.contexts.is_identity() {
@@ -81,6 +123,7 @@ impl Primary {
             Err(Impassable::Unmapped(_)) => Ok(denied()),
             Err(Impassable::Unreadable(_)) => Ok(refused(StatusCode::BAD_REQUEST, 400, "Unable to process JSON")),
         }
+        .map(|answer| varying(&operation.method, answer))
     }
 
     /// The same for a page of a listing that goes over one entry of the map, whatever prefix it asks for.
@@ -122,6 +165,18 @@ impl Primary {
                     Err(failure) => Err(failure),
                 }
             }
+            Way::IfAllOurs(target) => {
+                let all = Call { method: Method::GET, body: Bytes::new(), ..to(target) };
+                match self.are_all_ours(all).await {
+                    Ok(true) => self.ask(operation, to(plain_target(operation))).await,
+                    Ok(false) => Ok(denied()),
+                    Err(failure) => Err(failure),
+                }
+            }
+            Way::IfNothing(target) => match self.ask(operation, to(target)).await {
+                Ok(answer) if answer.status.is_success() => Ok(denied()),
+                outcome => outcome,
+            },
             Way::TopLevel(shown) => match self.ask(operation, to(self.top_level(operation)?)).await {
                 // What was never set is there all the same, at the top level.
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
@@ -129,6 +184,7 @@ impl Primary {
                 }
                 outcome => outcome,
             },
+            Way::Never => Ok(refused(StatusCode::INTERNAL_SERVER_ERROR, 50002, "Register operation timed out")),
             Way::Gathered => gather::gather(self, operation, &call).await,
         })
     }
@@ -176,6 +232,17 @@ impl Primary {
         Ok(!places.is_empty())
     }
 
+    /// Whether every association of a resource is of a subject of ours.
+    async fn are_all_ours(&self, call: Call) -> Result<bool, Failure> {
+        let (path, _) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
+        let Ok(operation) = Operation::classify(&Method::GET, path, "") else { return Ok(false) };
+        let answer = self.registry.send(call).await?;
+        let count = |body: &Bytes| serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(body).map(|items| items.len());
+        let all = count(&answer.body);
+        let ours = self.translated(&operation, answer)?;
+        Ok(all.is_ok_and(|all| count(&ours.body).is_ok_and(|ours| ours == all)))
+    }
+
     fn way(&self, operation: &Operation) -> Result<Way, Unmapped> {
         use Route as R;
         let contexts = &*self.contexts;
@@ -183,7 +250,12 @@ impl Primary {
         let mut query = pairs(operation);
         let subject = || contexts.subject_there(&operation.subject_text);
         Ok(match operation.route {
-            R::UnknownRead | R::UnknownWrite | R::DeleteAssociations => return Err(Unmapped(Context::named("*"))),
+            R::UnknownWrite => return Err(Unmapped(Context::named("*"))),
+            // Nobody could tell whose names are in it; that there is no such thing everyone may know.
+            R::UnknownRead => Way::IfNothing(operation.target.clone()),
+            R::DeleteAssociations => Way::IfAllOurs(target(operation.path, "", names, &[])),
+            // The registry does not take it, but a context that has another name there would (WIRE.md § 1.15).
+            R::Register if operation.subject.is_bare_context() && operation.subject.context.is_default() => Way::Never,
             R::Contexts => Way::Gathered,
             R::AssociationsByResource | R::AssociationsByName => Way::Gathered,
             R::DekRead if operation.path.ends_with("/deks") || operation.path.ends_with("/keks") => Way::Gathered,
@@ -283,6 +355,16 @@ pub(super) fn plain_target(operation: &Operation) -> String {
 
 fn denied() -> Answer {
     refused(StatusCode::FORBIDDEN, 40301, "User is denied operation on this server.")
+}
+
+/// An answer as one to this method looks, whatever was asked in its stead (WIRE.md § 0.2).
+fn varying(method: &Method, mut answer: Answer) -> Answer {
+    if matches!(*method, Method::GET | Method::POST) {
+        answer.headers.entry(header::VARY).or_insert(HeaderValue::from_static("Accept-Encoding"));
+    } else {
+        answer.headers.remove(header::VARY);
+    }
+    answer
 }
 
 /// An answer in the primary's stead.

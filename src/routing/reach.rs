@@ -86,9 +86,7 @@ impl Contexts {
             Reach::Everything if bound.is_some() => Err(everything()),
             Reach::Everything => match operation.route {
                 // What a map cannot take apart is not passed through it.
-                Route::UnknownRead | Route::UnknownWrite | Route::DeleteAssociations if !self.is_identity() => {
-                    Err(everything())
-                }
+                Route::UnknownWrite if !self.is_identity() => Err(everything()),
                 _ => Ok(()),
             },
         }

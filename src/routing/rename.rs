@@ -19,9 +19,14 @@ enum Kind {
     Beside,
     /// A context, as it is listed.
     Context,
+    /// The namespace of resources, after which a context is called (WIRE.md § 1.22).
+    Namespace,
     /// A sentence with names in it.
     Message,
 }
+
+/// Stands for every namespace.
+const ANY: &str = "-";
 
 type Places = &'static [(&'static str, Kind)];
 
@@ -37,10 +42,14 @@ fn sent(route: Route) -> Places {
     match route {
         R::Lookup | R::Register | R::TestCompatibility | R::TestCompatibilityAll => REFERENCES,
         R::UpdateGlobalConfig | R::UpdateSubjectConfig => CONFIG,
-        R::CreateAssociation | R::UpdateAssociation => {
-            &[("associations[].subject", Kind::Subject), ("associations[].schema.references[].subject", Kind::Beside)]
-        }
+        R::CreateAssociation | R::UpdateAssociation => &[
+            ("resourceNamespace", Kind::Namespace),
+            ("associations[].subject", Kind::Subject),
+            ("associations[].schema.references[].subject", Kind::Beside),
+        ],
+        R::BatchGetAssociations => &[("requests[].resourceNamespace", Kind::Namespace)],
         R::BatchMutateAssociations => &[
+            ("requests[].resourceNamespace", Kind::Namespace),
             ("requests[].associations[].subject", Kind::Subject),
             ("requests[].associations[].schema.references[].subject", Kind::Beside),
         ],
@@ -60,6 +69,7 @@ fn answered(operation: &Operation) -> Places {
             ("[].references[].subject", Kind::Beside),
             ("[].aliases[]", Kind::Subject),
             ("[].associations[].subject", Kind::Subject),
+            ("[].associations[].resourceNamespace", Kind::Namespace),
         ],
         R::Subjects | R::SubjectsById => LIST,
         R::VersionsById => &[("[].subject", Kind::Subject)],
@@ -68,14 +78,17 @@ fn answered(operation: &Operation) -> Places {
         R::GlobalConfig | R::UpdateGlobalConfig | R::DeleteGlobalConfig => CONFIG,
         R::SubjectConfig | R::UpdateSubjectConfig | R::DeleteSubjectConfig => CONFIG,
         R::AssociationsBySubject | R::AssociationsByResource | R::AssociationsByName => {
-            &[("[].subject", Kind::Subject)]
+            &[("[].subject", Kind::Subject), ("[].resourceNamespace", Kind::Namespace)]
         }
+        R::TestCompatibility | R::TestCompatibilityAll => &[("messages[]", Kind::Message)],
         R::CreateAssociation | R::UpdateAssociation => &[
+            ("resourceNamespace", Kind::Namespace),
             ("associations[].subject", Kind::Subject),
             ("associations[].schema.subject", Kind::Subject),
             ("associations[].schema.references[].subject", Kind::Beside),
         ],
         R::BatchGetAssociations | R::BatchMutateAssociations => &[
+            ("results[].result.resourceNamespace", Kind::Namespace),
             ("results[].result.associations[].subject", Kind::Subject),
             ("results[].result.associations[].schema.subject", Kind::Subject),
             ("results[].result.associations[].schema.references[].subject", Kind::Beside),
@@ -157,6 +170,21 @@ impl Contexts {
         }
     }
 
+    /// The primary's name of a namespace: the context called after it must be the one that is called so here.
+    pub(super) fn namespace_there(&self, local: &str) -> Result<String, Unmapped> {
+        if local.is_empty() || local == ANY {
+            return Ok(local.to_owned());
+        }
+        let context = Context::named(&format!(".{local}"));
+        let there = self.to_primary(&context).ok_or(Unmapped(context))?;
+        Ok(there.as_str()[1..].to_owned())
+    }
+
+    fn namespace_here(&self, primary: &str) -> String {
+        let here = self.to_local(&Context::named(&format!(".{primary}")));
+        here.map_or_else(|| primary.to_owned(), |context| context.as_str()[1..].to_owned())
+    }
+
     /// A sentence of the primary's with our names in it. Names in sentences are quoted or stand apart.
     fn message_here(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
@@ -195,6 +223,7 @@ impl Contexts {
             let renamed = match kind(places, place) {
                 Kind::Beside => self.beside_there(text, parent),
                 Kind::Subject => self.subject_there(text),
+                Kind::Namespace => self.namespace_there(text),
                 Kind::Context | Kind::Message => Ok(text.to_owned()),
             };
             renamed.map_or_else(
@@ -204,7 +233,12 @@ impl Contexts {
                 },
                 |renamed| exchanged(text, renamed),
             )
-        })?;
+        });
+        let spliced = match spliced {
+            // What the registry cannot read either it says in its own words.
+            Err(Unreadable::Broken) => return Ok(None),
+            spliced => spliced?,
+        };
         match (unmapped, spliced) {
             (Some(why), _) => Err(why.into()),
             (None, Spliced::Changed(body)) => Ok(Some(body)),
@@ -235,6 +269,7 @@ impl Contexts {
                 let ours = self.to_local(&Context::named(text));
                 ours.map_or(Fate::Gone, |context| exchanged(text, context.as_str().to_owned()))
             }
+            Kind::Namespace => exchanged(text, self.namespace_here(text)),
             Kind::Beside => exchanged(text, self.beside_here(text, &parent)),
             Kind::Message => exchanged(text, self.message_here(text)),
         })

@@ -5,6 +5,7 @@
 mod alike;
 mod attack;
 mod consistency;
+mod contexts;
 mod crash;
 mod equality;
 mod exchanges;

@@ -11,7 +11,7 @@ use crate::offline::ground;
 use crate::record::{Otherwise, carry_out, house_after, is_about_modes, otherwise, replay, request_id, scenarios};
 
 /// What of the answer to a line is not as it was recorded.
-fn unlike(line: &Value, heard: &Answer) -> Option<String> {
+pub fn unlike(line: &Value, heard: &Answer) -> Option<String> {
     let expected = Answer::recorded(line);
     match otherwise(line) {
         Some(Otherwise::InOwnWords(why)) => {
@@ -25,7 +25,7 @@ fn unlike(line: &Value, heard: &Answer) -> Option<String> {
     }
 }
 
-fn assert_none(wrong: &[String]) {
+pub fn assert_none(wrong: &[String]) {
     let shown: Vec<&String> = wrong.iter().take(40).collect();
     if let Some(path) = std::env::var_os("DIFFERENCES") {
         std::fs::write(path, wrong.join("\n")).expect("the report can be written");
