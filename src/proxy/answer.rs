@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Response, header};
+use http::{Method, Response, StatusCode, header};
 
 use super::Proxy;
 use super::apply::is_registrys;
@@ -164,7 +164,7 @@ impl Proxy {
             return Err(Failure::Away(Box::new(unreadable), ask.media.clone()));
         }
         self.learn(operation, &answer, ticket, ask.read_deadline).await;
-        if operation.route == Route::Lookup && answer.status == http::StatusCode::OK {
+        if operation.route == Route::Lookup && answer.status == StatusCode::OK {
             self.learn_spelling(operation, ask, &answer).await;
             self.remember_answer(operation, ask, &before, &answer);
         }
@@ -175,8 +175,16 @@ impl Proxy {
     async fn ask_primary(&self, routed: &Routed, ask: &Ask, read_here: bool) -> Result<Answer, Failure> {
         self.parties.metrics.answered(routed.addressed().operation().route, AnsweredBy::Primary);
         let call = self.call(routed, ask, Priority::Miss, read_here);
-        let answer = self.parties.primary.send(call).await;
-        answer.map_err(|failure| Failure::Away(Box::new(failure), ask.media.clone()))
+        let away = |failure| Failure::Away(Box::new(failure), ask.media.clone());
+        let answer = self.parties.primary.send(call.clone()).await.map_err(away)?;
+        if answer.status != StatusCode::NOT_FOUND {
+            return Ok(answer);
+        }
+        let operation = routed.addressed().operation();
+        let elsewhere = self.parties.primary.elsewhere(operation, &self.parties.replica.snapshot());
+        let Some(target) = elsewhere else { return Ok(answer) };
+        let other = self.parties.primary.send(Call { path_and_query: target, ..call }).await.map_err(away)?;
+        Ok(if other.status == StatusCode::OK { other } else { answer })
     }
 }
 

@@ -31,7 +31,7 @@ type Items = Vec<Box<RawValue>>;
 /// Makes the calls that a list takes, and of their answers one.
 pub(super) async fn gather(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
     let Ok(window) = operation.query.page() else {
-        return Ok(refused(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
+        return Ok(refused(&call.method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
     };
     let mut items = Items::new();
     let mut last = None;
@@ -47,7 +47,7 @@ pub(super) async fn gather(primary: &Primary, operation: &Operation, call: &Call
     };
     let items = arranged(operation, items).ok_or_else(unreadable)?;
     let Some(page) = window.cut(items, most) else {
-        return Ok(refused(StatusCode::INTERNAL_SERVER_ERROR, 500, "Internal Server Error"));
+        return Ok(refused(&call.method, StatusCode::INTERNAL_SERVER_ERROR, 500, "Internal Server Error"));
     };
     let mut body = Vec::new();
     push_array(&mut body, page, |out, item| out.extend_from_slice(item.get().as_bytes()));

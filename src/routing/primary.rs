@@ -76,37 +76,43 @@ impl Primary {
 
     /// The target by which a client's request is asked for, still under our names.
     ///
-    /// Behind a map the names that one stands for are followed here: at the primary an alias, or a subject that the
-    /// default context does not have, would lead into other contexts than ours (WIRE.md §§ 1.11, 3.5).
+    /// The registry follows some aliases into the default context, wherever they stand (WIRE.md § 3.5). Behind a map
+    /// those are followed here, for the primary's default context is another one.
     pub fn target(&self, operation: &Operation, snapshot: &Snapshot) -> String {
-        let is_renamed = !self.contexts.is_identity() && !operation.path.is_empty();
-        if !is_renamed || operation.path.starts_with("/config") || operation.path.starts_with("/mode") {
+        if self.contexts.is_identity() || operation.path.is_empty() {
             return operation.target.clone();
         }
+        let follow = |subject: QualifiedSubject| {
+            served_subject(snapshot, &Operation { subject, is_escaped: true, ..operation.clone() })
+        };
         let mut query = pairs(operation);
         if operation.path.starts_with("/schemas/ids/") {
             for (_, value) in query.iter_mut().filter(|(name, _)| name == "subject") {
                 let named = QualifiedSubject::parse(value);
-                let served = served_subject(
-                    snapshot,
-                    &Operation { subject: named.clone(), is_escaped: true, ..operation.clone() },
-                );
+                let served = follow(named.clone());
                 if served != named {
                     *value = served.to_string();
                 }
             }
         }
-        let served = served_subject(snapshot, operation);
+        let is_followed =
+            operation.is_escaped && ["/subjects/{", "/deks/{"].iter().any(|word| operation.path.contains(word));
+        let served = if is_followed { follow(operation.subject.clone()) } else { operation.subject.clone() };
         let subject = if served == operation.subject { operation.subject_text.clone() } else { served.to_string() };
-        let elsewhere = || {
-            let is_held = |subject: &QualifiedSubject| snapshot.subject(subject).is_some();
-            let in_context = |(context, _)| QualifiedSubject::new(Context::clone(context), &served.subject);
-            let searches = matches!(operation.route, Route::Lookup | Route::Version | Route::VersionText);
-            let is_searched = searches && served.context.is_default() && !served.is_bare_context() && !is_held(&served);
-            if is_searched { snapshot.named_contexts().map(in_context).find(is_held) } else { None }
-        };
-        let subject = elsewhere().map_or(subject, |found| found.to_string());
         target(operation.path, &subject, &operation.names, &query)
+    }
+
+    /// Where a subject is looked for that the default context does not have: under the same name in our other
+    /// contexts, of which the primary knows nothing (WIRE.md §§ 1.2, 1.11).
+    pub fn elsewhere(&self, operation: &Operation, snapshot: &Snapshot) -> Option<String> {
+        let searches = matches!(operation.route, Route::Lookup | Route::Version | Route::VersionText);
+        let served = served_subject(snapshot, operation);
+        if !searches || self.contexts.is_identity() || !served.context.is_default() || served.is_bare_context() {
+            return None;
+        }
+        let in_context = |(context, _)| QualifiedSubject::new(Context::clone(context), &served.subject);
+        let found = snapshot.named_contexts().map(in_context).find(|subject| snapshot.subject(subject).is_some())?;
+        Some(target(operation.path, &found.to_string(), &operation.names, &pairs(operation)))
     }
 
     /// Makes a call and waits for all of its answer.
@@ -114,16 +120,25 @@ impl Primary {
         if self.contexts.is_identity() {
             return self.registry.send(call).await;
         }
+        let method = &call.method.clone();
         let (path, query) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
         let Ok(operation) = Operation::classify(&call.method, path, query) else {
-            return Ok(refused(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
+            return Ok(refused(method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
         };
         match self.through(&operation, call).await {
             Ok(outcome) => outcome,
-            Err(Impassable::Unmapped(_)) => Ok(denied()),
-            Err(Impassable::Unreadable(_)) => Ok(refused(StatusCode::BAD_REQUEST, 400, "Unable to process JSON")),
+            Err(Impassable::Unmapped(_)) => Ok(denied(method)),
+            Err(Impassable::Unreadable(_)) => {
+                Ok(refused(method, StatusCode::BAD_REQUEST, 400, "Unable to process JSON"))
+            }
         }
-        .map(|answer| varying(&operation.method, answer))
+        .map(|mut answer: Answer| {
+            // Another method may have been used in its stead.
+            if !matches!(operation.method, Method::GET | Method::POST) {
+                answer.headers.remove(header::VARY);
+            }
+            answer
+        })
     }
 
     /// The same for a page of a listing that goes over one entry of the map, whatever prefix it asks for.
@@ -131,9 +146,10 @@ impl Primary {
         if self.contexts.is_identity() {
             return self.registry.send(call).await;
         }
+        let method = &call.method.clone();
         let (path, query) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
         let Ok(mut operation) = Operation::classify(&call.method, path, query) else {
-            return Ok(refused(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
+            return Ok(refused(method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
         };
         operation.query.set("subjectPrefix", selection.primary_prefix());
         let call = Call { path_and_query: plain_target(&operation), ..call };
@@ -141,6 +157,7 @@ impl Primary {
     }
 
     async fn through(&self, operation: &Operation, call: Call) -> Result<Result<Answer, Failure>, Impassable> {
+        let method = &operation.method;
         let way = self.way(operation)?;
         let body = self.contexts.body_there(operation, &call.body)?.map_or_else(|| call.body.clone(), Bytes::from);
         let to = |target: String| Call { path_and_query: target, body: body.clone(), ..call.clone() };
@@ -159,9 +176,12 @@ impl Primary {
                         self.ask(operation, to(self::target(operation.path, "", &operation.names, &pairs(operation))))
                             .await
                     }
-                    Ok(false) => {
-                        Ok(refused(StatusCode::NOT_FOUND, 40403, &format!("Schema {} not found", operation.name())))
-                    }
+                    Ok(false) => Ok(refused(
+                        method,
+                        StatusCode::NOT_FOUND,
+                        40403,
+                        &format!("Schema {} not found", operation.name()),
+                    )),
                     Err(failure) => Err(failure),
                 }
             }
@@ -169,12 +189,12 @@ impl Primary {
                 let all = Call { method: Method::GET, body: Bytes::new(), ..to(target) };
                 match self.are_all_ours(all).await {
                     Ok(true) => self.ask(operation, to(plain_target(operation))).await,
-                    Ok(false) => Ok(denied()),
+                    Ok(false) => Ok(denied(method)),
                     Err(failure) => Err(failure),
                 }
             }
             Way::IfNothing(target) => match self.ask(operation, to(target)).await {
-                Ok(answer) if answer.status.is_success() => Ok(denied()),
+                Ok(answer) if answer.status.is_success() => Ok(denied(method)),
                 outcome => outcome,
             },
             Way::TopLevel(shown) => match self.ask(operation, to(self.top_level(operation)?)).await {
@@ -184,7 +204,7 @@ impl Primary {
                 }
                 outcome => outcome,
             },
-            Way::Never => Ok(refused(StatusCode::INTERNAL_SERVER_ERROR, 50002, "Register operation timed out")),
+            Way::Never => Ok(refused(method, StatusCode::INTERNAL_SERVER_ERROR, 50002, "Register operation timed out")),
             Way::Gathered => gather::gather(self, operation, &call).await,
         })
     }
@@ -208,6 +228,7 @@ impl Primary {
 
     /// An answer of the primary's under our names.
     pub(super) fn translated(&self, operation: &Operation, mut answer: Answer) -> Result<Answer, Failure> {
+        let method = &operation.method;
         let garbled = || Failure::new(FailureKind::Unreadable, Sent::Maybe);
         if answer.headers.contains_key(header::CONTENT_ENCODING) {
             return Err(garbled());
@@ -216,7 +237,7 @@ impl Primary {
         match self.contexts.body_here(operation, is_success, &answer.body) {
             Ok(Spliced::Same) => {}
             Ok(Spliced::Changed(body)) => answer.body = body.into(),
-            Ok(Spliced::Gone) => return Ok(denied()),
+            Ok(Spliced::Gone) => return Ok(denied(method)),
             // A page of whatever stands before the primary has no names of ours in it.
             Err(_) if !is_success => {}
             Err(_) => return Err(garbled()),
@@ -353,25 +374,18 @@ pub(super) fn plain_target(operation: &Operation) -> String {
     target(operation.path, &operation.subject_text, &operation.names, &pairs(operation))
 }
 
-fn denied() -> Answer {
-    refused(StatusCode::FORBIDDEN, 40301, "User is denied operation on this server.")
-}
-
-/// An answer as one to this method looks, whatever was asked in its stead (WIRE.md § 0.2).
-fn varying(method: &Method, mut answer: Answer) -> Answer {
-    if matches!(*method, Method::GET | Method::POST) {
-        answer.headers.entry(header::VARY).or_insert(HeaderValue::from_static("Accept-Encoding"));
-    } else {
-        answer.headers.remove(header::VARY);
-    }
-    answer
+fn denied(method: &Method) -> Answer {
+    refused(method, StatusCode::FORBIDDEN, 40301, "User is denied operation on this server.")
 }
 
 /// An answer in the primary's stead.
-pub(super) fn refused(status: StatusCode, code: u32, message: &str) -> Answer {
+pub(super) fn refused(method: &Method, status: StatusCode, code: u32, message: &str) -> Answer {
     let body = Bytes::from(error_body(code, message));
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, media::DEFAULT);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if matches!(*method, Method::GET | Method::POST) {
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
     Answer { status, headers, body, url: 0 }
 }

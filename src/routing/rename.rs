@@ -208,7 +208,18 @@ impl Contexts {
             }
         }
         out.push_str(rest);
-        out
+        self.context_here(out)
+    }
+
+    /// The same of a context that a sentence names without the marks of a subject.
+    fn context_here(&self, text: String) -> String {
+        const BEFORE: &str = " in context .";
+        let Some(at) = text.find(BEFORE).map(|at| at + BEFORE.len() - 1) else { return text };
+        let end = text[at..].find(' ').map_or(text.len(), |end| at + end);
+        match self.to_local(&Context::named(&text[at..end])) {
+            Some(context) => format!("{}{context}{}", &text[..at], &text[end..]),
+            None => text,
+        }
     }
 
     /// A body of ours as the primary has to read it; `None` if it is the same.

@@ -3,8 +3,9 @@
 use schema_outpost::routing::Pair;
 use serde_json::Value;
 
+use crate::alike::Answer;
 use crate::house::House;
-use crate::record::{Scenario, carry_out, is_about_modes, replay, scenarios};
+use crate::record::{Scenario, carry_out, is_about_modes, number, replay, scenarios};
 use crate::transcripts::unlike;
 
 /// The default context is `.site1` at the primary, and every other one lies below that name.
@@ -41,24 +42,93 @@ fn is_about_all_sites(line: &Value) -> bool {
     line["request"]["target"].as_str().is_some_and(|target| target.contains("__GLOBAL"))
 }
 
+/// The context that is literally named `*` belongs to nobody, and what somebody registered there is in no list.
+fn is_about_the_star(line: &Value) -> bool {
+    let star = |text: &str| {
+        let is_prefix = text.contains("Prefix=:*:") || text.contains("Prefix=%3A%2A%3A");
+        (text.contains("/:*:") || text.contains("subject=:*:")) && !is_prefix
+    };
+    let shown = line["response"]["body"].as_str().unwrap_or_default();
+    line["request"]["target"].as_str().is_some_and(star) || shown.contains("\":*:") || shown.contains("\"*\"")
+}
+
+/// A GUID counts the names of references as the primary has them (WIRE.md § 7.4).
+fn without_guids(answer: &mut Answer) {
+    fn walk(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                let is_qualified = members.get("references").is_some_and(|names| names.to_string().contains("\":."));
+                members.values_mut().for_each(walk);
+                if is_qualified {
+                    members.remove("guid");
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(walk),
+            _ => {}
+        }
+    }
+    if let Ok(mut value) = serde_json::from_slice::<Value>(&answer.body)
+        && String::from_utf8_lossy(&answer.body).contains("\"references\"")
+    {
+        let before = value.clone();
+        walk(&mut value);
+        if value != before {
+            answer.body = serde_json::to_vec(&value).expect("JSON");
+        }
+    }
+}
+
+/// What a site hears otherwise than a registry of its own would say, by scenario and number, and why.
+const OTHERWISE: &[(&str, &[i64], &str)] = &[
+    ("01-avro", &[410], "which of several holders of an id comes first depends on all of its name"),
+    ("03-protobuf", &[99], "which of several holders of an id comes first depends on all of its name"),
+    ("11-import", &[76, 93, 95, 96, 106, 127, 130, 348, 351, 461], "so does which of two contents of one id counts"),
+    ("06-config", &[416], "of one version that has aliases in several contexts there is an item for each"),
+    (
+        "06-config",
+        &[145, 155, 157, 199],
+        "where the top level of a site has nothing set, what is in force there is shown",
+    ),
+    ("06-config", &[433], "the top level of a site is a context of the primary's, whose method has another name"),
+    ("07-mode", &[83, 202], "and whose sentences say no subject otherwise"),
+    ("07-mode", &[84, 203], "what was never set there is not looked at for its mode"),
+];
+
+fn is_otherwise(scenario: &Scenario, line: &Value) -> bool {
+    let refused =
+        line["request"]["method"].as_str().is_some_and(|method| matches!(method, "DELETE" | "PUT" | "PATCH" | "POST"))
+            && line["response"]["status"] == 404
+            && line["response"]["body"]
+                .as_str()
+                .is_none_or(|body| !body.contains("404") || body.contains("HTTP 404 Not Found"));
+    // A write to a route that nobody knows is not passed on.
+    refused || OTHERWISE.iter().any(|(name, lines, _)| *name == scenario.name && lines.contains(&number(line)))
+}
+
 async fn differences(scenario: &Scenario) -> Vec<String> {
     let house = House::with(scenario.registry(), |config| config.contexts = site("site1")).await;
-    // What lies beside the site must not be noticed either.
     let mut wrong = Vec::new();
     let mut compared = 0;
     for line in scenario.lines.iter().filter(|line| line["kind"] != "checkpoint") {
+        if is_about_the_star(line) {
+            continue;
+        }
         if is_about_modes(line) || is_about_all_sites(line) {
             if line["kind"] == "write" {
                 carry_out(&house.primary, &at_the_primary(line));
+                house.imported().await;
             }
             continue;
         }
-        let heard = replay(house.address(), line, &[]).await;
-        if scenario.is_unlike(line) {
+        let mut heard = replay(house.address(), line, &[]).await;
+        if scenario.is_unlike(line) || is_otherwise(scenario, line) {
             continue;
         }
         compared += 1;
-        if let Some(difference) = unlike(line, &heard) {
+        let mut expected = Answer::recorded(line);
+        without_guids(&mut expected);
+        without_guids(&mut heard);
+        if let Some(difference) = unlike(line, &expected, &heard) {
             wrong.push(format!("{}: {difference}", scenario.name_of(line)));
         }
     }

@@ -11,8 +11,7 @@ use crate::offline::ground;
 use crate::record::{Otherwise, carry_out, house_after, is_about_modes, otherwise, replay, request_id, scenarios};
 
 /// What of the answer to a line is not as it was recorded.
-pub fn unlike(line: &Value, heard: &Answer) -> Option<String> {
-    let expected = Answer::recorded(line);
+pub fn unlike(line: &Value, expected: &Answer, heard: &Answer) -> Option<String> {
     match otherwise(line) {
         Some(Otherwise::InOwnWords(why)) => {
             let found = format!("status {} instead of {} to {why}", heard.status, expected.status);
@@ -21,7 +20,7 @@ pub fn unlike(line: &Value, heard: &Answer) -> Option<String> {
         Some(Otherwise::Served(why)) => {
             Some(format!("status {} to {why}", heard.status)).filter(|_| heard.status >= 500)
         }
-        None => difference(&expected, heard, &Varying::of(line), request_id(line).as_deref()),
+        None => difference(expected, heard, &Varying::of(line), request_id(line).as_deref()),
     }
 }
 
@@ -59,7 +58,7 @@ async fn reads_through_the_outpost_are_the_recorded_ones() {
                 continue;
             }
             compared += 1;
-            if let Some(difference) = unlike(line, &heard) {
+            if let Some(difference) = unlike(line, &Answer::recorded(line), &heard) {
                 wrong.push(format!("{}: {difference}", scenario.name_of(line)));
             }
         }
@@ -111,7 +110,7 @@ async fn alone(house: &House, line: &Value) -> Result<Known, String> {
     if (says_so && may()) || is_purged_guid(line) {
         return Ok(Known::No);
     }
-    match unlike(line, &heard) {
+    match unlike(line, &Answer::recorded(line), &heard) {
         Some(difference) => Err(difference),
         None => Ok(Known::Yes),
     }
