@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::index::{ContextState, SubjectState};
 use super::keep::{Entry, Table};
 use super::row;
@@ -280,6 +282,8 @@ impl<'a> Draft<'a> {
         }
         match answer {
             Some(answer) => {
+                // The answer lies in the much larger buffer that it was read into, which is to be let go.
+                let answer = Remembered { body: Bytes::copy_from_slice(&answer.body), ..answer };
                 let value = [format!("{}\n", answer.status).as_bytes(), &answer.body[..]].concat();
                 self.entries.push(Entry::put(Table::Remembered, key.to_string(), value));
                 self.next.remembered.insert_mut(key, Arc::new(answer));
