@@ -1,7 +1,9 @@
 //! Puts the rooms together, starts them, drains them.
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -65,8 +67,13 @@ impl App {
         let mut metrics = telemetry::Registry::new();
         let primary = upstream::Counters::default();
         primary.register(metrics.room("upstream"));
-        let primary = Arc::new(Registry::new(&config.primary, "primary")?.counting(primary));
-        let (store, replica) = open(&config.state)?;
+        // Reading the state takes most of the start, and reading the system's certificates most of the rest.
+        let (registry, opened) = thread::scope(|scope| {
+            let opened = scope.spawn(|| open(&config.state));
+            (Registry::new(&config.primary, "primary"), opened.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let primary = Arc::new(registry?.counting(primary));
+        let (store, replica) = opened?;
         let importer =
             Arc::new(Importer::new(primary.clone(), replica.clone(), &config.importer, config.primary.profile));
         importer.counters().register(metrics.room("importer"));
@@ -188,18 +195,27 @@ fn open(config: &store::Config) -> Result<(Store, Arc<Replica>), StartError> {
         tracing::warn!("no state.directory is set: the replica lives in memory only and is lost at exit");
         return Ok((store, Arc::new(Replica::empty(replica::Forgetful))));
     }
+    let (versions, others) =
+        store::Table::ALL.into_iter().partition::<Vec<_>, _>(|table| *table == store::Table::Versions);
+    let rows = thread::scope(|scope| {
+        let others = scope.spawn(|| rows_of(&store, &others));
+        let versions = rows_of(&store, &versions);
+        let others = others.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Ok::<_, StartError>(others?.with_versions_of(versions?))
+    })?;
+    let replica = Replica::load(rows, Kept(store.clone()))?;
+    Ok((store, Arc::new(replica)))
+}
+
+fn rows_of(store: &Store, tables: &[store::Table]) -> Result<Loading, StartError> {
     let mut rows = Loading::default();
     let mut first_problem = None;
-    store.load(|table, key, value| {
+    store.load(tables, |table, key, value| {
         if first_problem.is_none() {
             first_problem = rows.row(kept_in(table), key, value).err();
         }
     })?;
-    if let Some(problem) = first_problem {
-        return Err(problem.into());
-    }
-    let replica = Replica::load(rows, Kept(store.clone()))?;
-    Ok((store, Arc::new(replica)))
+    first_problem.map_or(Ok(rows), |problem| Err(problem.into()))
 }
 
 /// The store as the replica's keeper.

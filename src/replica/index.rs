@@ -71,12 +71,17 @@ impl Hasher for AsItIs {
     }
 }
 
+/// Subjects of one context, in the order in which they came to be.
+pub(super) type Members = Vec<(Arc<str>, Arc<SubjectState>)>;
+
+pub(super) type Tree = RedBlackTreeMapSync<Arc<str>, Arc<SubjectState>>;
+
 type ByNumber<K, V> = HashTrieMapSync<K, V, BuildHasherDefault<AsItIs>>;
 
 /// One context: an id space with its subjects.
 #[derive(Clone, Debug, Default)]
 pub struct ContextState {
-    pub(super) subjects: RedBlackTreeMapSync<Arc<str>, Arc<SubjectState>>,
+    pub(super) subjects: Tree,
     ids: ByNumber<i32, Holders>,
     guids: ByNumber<u128, i32>,
     /// Those that are not written as GUIDs are.
@@ -174,6 +179,63 @@ impl ContextState {
         }
     }
 
+    /// All of a context but the subjects themselves: what would be known if they had come one after the other.
+    pub(super) fn index(members: &[(Arc<str>, Arc<SubjectState>)]) -> Self {
+        let mut context = Self::default();
+        let mut held: Vec<(i32, usize, &Version)> = Vec::with_capacity(members.len());
+        for (place, (_, state)) in members.iter().enumerate() {
+            context.versions += state.versions.len();
+            held.extend(state.versions.iter().map(|version| (version.id, place, &**version)));
+        }
+        context.index_guids(&held);
+        // The sort is stable and versions ascend, so the last one of a subject is the one that it holds the id with.
+        held.sort_by_key(|(id, place, _)| (*id, *place));
+        for holding in held.chunk_by(|(id, ..), (other, ..)| id == other) {
+            let subjects = holding.chunk_by(|(_, place, _), (_, other, _)| place == other);
+            let mut holders: Vec<(&Version, Holder)> = Vec::new();
+            for (_, place, version) in subjects.filter_map(|versions| versions.last()) {
+                let at = place_of(version, holders.iter().map(|(theirs, _)| Some(*theirs)));
+                let holder = Holder { subject: members[*place].0.clone(), version: version.version };
+                holders.insert(at.unwrap_or(holders.len()), (version, holder));
+            }
+            let id = holding[0].0;
+            context.max_id = context.max_id.max(id);
+            context.hold(id, holders.into_iter().map(|(_, holder)| holder).collect());
+        }
+        context
+    }
+
+    /// The same for the GUIDs.
+    fn index_guids(&mut self, held: &[(i32, usize, &Version)]) {
+        let (mut numbers, mut others) = (Vec::with_capacity(held.len()), Vec::new());
+        for (id, place, version) in held {
+            let Some(guid) = &version.guid else { continue };
+            match number_of(guid) {
+                Some(number) => numbers.push((number, *place, *id, guid)),
+                None => others.push((guid, *place, *id, guid)),
+            }
+        }
+        let (numbers, others) = (last_ids(&mut numbers), last_ids(&mut others));
+        for (number, id, ambiguous) in numbers {
+            self.guids.insert_mut(number, id);
+            ambiguous.into_iter().for_each(|guid| self.ambiguous.insert_mut(Arc::clone(guid)));
+        }
+        for (guid, id, ambiguous) in others {
+            self.odd_guids.insert_mut(guid.clone(), id);
+            ambiguous.into_iter().for_each(|guid| self.ambiguous.insert_mut(Arc::clone(guid)));
+        }
+    }
+
+    /// What lies under [`Self::subjects`].
+    pub(super) fn tree(members: &[(Arc<str>, Arc<SubjectState>)]) -> Tree {
+        members.iter().cloned().collect()
+    }
+
+    /// An index together with the subjects that it is of.
+    pub(super) fn with_subjects(self, subjects: Tree) -> Self {
+        Self { subjects, ..self }
+    }
+
     fn reindex(&mut self, id: i32, name: &Arc<str>, state: Option<&SubjectState>) {
         let held = state.and_then(|state| state.versions.iter().rev().find(|version| version.id == id));
         if let (Some(version), []) = (held, self.holders(id)) {
@@ -186,11 +248,15 @@ impl ContextState {
             (Some(at), Some(version)) => holders[at].version = version.version,
             (Some(at), None) => drop(holders.remove(at)),
             (None, Some(version)) => {
-                let at = self.place_of(version, &holders);
-                holders.insert(at, Holder { subject: name.clone(), version: version.version });
+                let at = place_of(version, holders.iter().map(|holder| self.held(holder).map(|held| &**held)));
+                holders.insert(at.unwrap_or(holders.len()), Holder { subject: name.clone(), version: version.version });
             }
             (None, None) => return,
         }
+        self.hold(id, holders);
+    }
+
+    fn hold(&mut self, id: i32, mut holders: Vec<Holder>) {
         match holders.pop() {
             None => drop(self.ids.remove_mut(&id)),
             Some(holder) if holders.is_empty() => self.ids.insert_mut(id, Holders::One(holder)),
@@ -199,16 +265,6 @@ impl ContextState {
                 self.ids.insert_mut(id, Holders::Many(holders.into()));
             }
         }
-    }
-
-    /// Holders stand in the order in which they came to hold the id, as far as times tell: the order
-    /// counts where the registry's own map has two names in one bucket (WIRE.md § 1.7).
-    fn place_of(&self, version: &Version, holders: &[Holder]) -> usize {
-        let is_later = |holder: &Holder| match (self.held(holder).and_then(|held| held.ts), version.ts) {
-            (Some(theirs), Some(ours)) => theirs > ours,
-            _ => false,
-        };
-        holders.iter().position(is_later).unwrap_or(holders.len())
     }
 
     /// A GUID goes on naming its id when nobody holds that any more, as in the registry.
@@ -226,6 +282,27 @@ impl ContextState {
             None => self.odd_guids.insert_mut(guid.clone(), id),
         }
     }
+}
+
+/// Where one more holder belongs, unless at the end. They stand in the order in which they came to hold the id, as
+/// far as times tell: it counts where the registry's own map has two names in one bucket (WIRE.md § 1.7).
+fn place_of<'a>(version: &Version, mut holders: impl Iterator<Item = Option<&'a Version>>) -> Option<usize> {
+    let is_later = |holder: Option<&Version>| match (holder.and_then(|held| held.ts), version.ts) {
+        (Some(theirs), Some(ours)) => theirs > ours,
+        _ => false,
+    };
+    holders.position(is_later)
+}
+
+/// The id that each name was seen with last, and the GUID if it was seen with others before.
+fn last_ids<'a, N: Copy + Ord>(
+    seen: &mut [(N, usize, i32, &'a Arc<str>)],
+) -> impl Iterator<Item = (N, i32, Option<&'a Arc<str>>)> {
+    seen.sort_unstable_by_key(|(name, place, id, _)| (*name, *place, *id));
+    seen.chunk_by(|(one, ..), (other, ..)| one == other).filter_map(|seen| {
+        let (name, _, last, guid) = *seen.last()?;
+        Some((name, last, seen.iter().any(|(_, _, id, _)| *id != last).then_some(guid)))
+    })
 }
 
 /// The number that a GUID is, if it is written with lower-case digits and dashes in their places.
@@ -257,6 +334,39 @@ mod tests {
         assert_eq!(number_of("d41d8cd9-8f00-b204-e980-0998ecf8427e"), Some(0xd41d_8cd9_8f00_b204_e980_0998_ecf8_427e));
         for odd in ["", "g", "D41D8CD9-8F00-B204-E980-0998ECF8427E", "d41d8cd98f00-b204-e980-0998ecf8427e0000"] {
             assert_eq!(number_of(odd), None, "{odd}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_many_subjects_hold_is_found_alike_whether_they_came_at_once_or_one_by_one(
+            subjects in proptest::collection::vec(
+                proptest::collection::vec((1..5, 0..4_usize, proptest::option::of(0..4_i64)), 1..5),
+                0..8,
+            ),
+        ) {
+            let guids = ["g", "h", "d41d8cd9-8f00-b204-e980-0998ecf8427e", "00000000-0000-0000-0000-0000000000ff"];
+            let version = |(number, (id, guid, ts)): (i32, &(i32, usize, Option<i64>))| {
+                let text = format!(r#"{{"version":{number},"id":{id},"guid":"{}","schema":"x"}}"#, guids[*guid]);
+                let listed: crate::protocol::schema::Listed = serde_json::from_str(&text).expect("a version");
+                Arc::new(Version { ts: *ts, ..listed.version })
+            };
+            let members: Members = subjects.iter().enumerate().map(|(place, versions)| {
+                let versions = (1..).zip(versions).map(version).collect();
+                (Arc::from(format!("s{}", 7 * place % 10)), Arc::new(SubjectState { versions }))
+            }).collect();
+            let at_once = ContextState::index(&members).with_subjects(ContextState::tree(&members));
+            let mut one_by_one = ContextState::default();
+            members.iter().for_each(|(name, state)| one_by_one.replace(name, Some(state.clone())));
+            for id in 0..6 {
+                assert_eq!(at_once.holders(id), one_by_one.holders(id));
+            }
+            for guid in guids {
+                assert_eq!(at_once.id_of(guid), one_by_one.id_of(guid));
+                assert_eq!(at_once.is_ambiguous(guid), one_by_one.is_ambiguous(guid));
+            }
+            assert_eq!((at_once.versions, at_once.max_id), (one_by_one.versions, one_by_one.max_id));
+            assert!(at_once.subjects().map(|(name, _)| name).eq(one_by_one.subjects().map(|(name, _)| name)));
         }
     }
 

@@ -172,6 +172,11 @@ impl Texts {
         entries
     }
 
+    /// Whether there are texts in the pack of a key.
+    pub(super) fn uses(&self, key: &str) -> bool {
+        key.parse().is_ok_and(|pack: u32| self.packs.contains_key(&pack))
+    }
+
     /// How many there are, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.held.len(), self.held.values().map(|held| held.text.len()).sum())
