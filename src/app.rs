@@ -67,10 +67,15 @@ impl App {
         let mut metrics = telemetry::Registry::new();
         let primary = upstream::Counters::default();
         primary.register(metrics.room("upstream"));
-        // Reading the state takes most of the start, and reading the system's certificates most of the rest.
+        // Most of a start is reading the state, and of the rest it is reading the certificates that the system trusts.
         let (registry, opened) = thread::scope(|scope| {
-            let opened = scope.spawn(|| open(&config.state));
-            (Registry::new(&config.primary, "primary"), opened.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            let runtime = Handle::current();
+            let registry = scope.spawn(move || {
+                let _inside = runtime.enter();
+                Registry::new(&config.primary, "primary")
+            });
+            let opened = open(&config.state);
+            (registry.join().unwrap_or_else(|panic| resume_unwind(panic)), opened)
         });
         let primary = Arc::new(registry?.counting(primary));
         let (store, replica) = opened?;

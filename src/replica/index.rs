@@ -71,8 +71,22 @@ impl Hasher for AsItIs {
     }
 }
 
-/// Subjects of one context, in the order in which they came to be.
-pub(super) type Members = Vec<(Arc<str>, Arc<SubjectState>)>;
+/// A subject of a context that is put together at once.
+pub(super) struct Member<'a> {
+    /// Its place in the order in which they came to be.
+    pub(super) rank: usize,
+    pub(super) name: &'a Arc<str>,
+    pub(super) state: &'a Arc<SubjectState>,
+}
+
+/// A version that holds an id.
+struct Holding<'a> {
+    id: i32,
+    rank: usize,
+    name: &'a Arc<str>,
+    version: i32,
+    ts: Option<i64>,
+}
 
 pub(super) type Tree = RedBlackTreeMapSync<Arc<str>, Arc<SubjectState>>;
 
@@ -180,55 +194,52 @@ impl ContextState {
     }
 
     /// All of a context but the subjects themselves: what would be known if they had come one after the other.
-    pub(super) fn index(members: &[(Arc<str>, Arc<SubjectState>)]) -> Self {
+    pub(super) fn index(members: &[Member<'_>]) -> Self {
         let mut context = Self::default();
-        let mut held: Vec<(i32, usize, &Version)> = Vec::with_capacity(members.len());
-        for (place, (_, state)) in members.iter().enumerate() {
-            context.versions += state.versions.len();
-            held.extend(state.versions.iter().map(|version| (version.id, place, &**version)));
-        }
-        context.index_guids(&held);
-        // The sort is stable and versions ascend, so the last one of a subject is the one that it holds the id with.
-        held.sort_by_key(|(id, place, _)| (*id, *place));
-        for holding in held.chunk_by(|(id, ..), (other, ..)| id == other) {
-            let subjects = holding.chunk_by(|(_, place, _), (_, other, _)| place == other);
-            let mut holders: Vec<(&Version, Holder)> = Vec::new();
-            for (_, place, version) in subjects.filter_map(|versions| versions.last()) {
-                let at = place_of(version, holders.iter().map(|(theirs, _)| Some(*theirs)));
-                let holder = Holder { subject: members[*place].0.clone(), version: version.version };
-                holders.insert(at.unwrap_or(holders.len()), (version, holder));
+        context.versions = members.iter().map(|member| member.state.versions.len()).sum();
+        let mut all = Vec::with_capacity(context.versions);
+        let (mut numbers, mut others) = (Vec::with_capacity(context.versions), Vec::new());
+        for Member { rank, name, state } in members {
+            for version in &state.versions {
+                let id = version.id;
+                all.push(Holding { id, rank: *rank, name, version: version.version, ts: version.ts });
+                match version.guid.as_ref().map(|guid| (number_of(guid), guid)) {
+                    Some((Some(number), guid)) => numbers.push((number, *rank, id, guid)),
+                    Some((None, guid)) => others.push((guid, *rank, id, guid)),
+                    None => {}
+                }
             }
-            let id = holding[0].0;
-            context.max_id = context.max_id.max(id);
-            context.hold(id, holders.into_iter().map(|(_, holder)| holder).collect());
+        }
+        context.index_ids(&mut all);
+        for (number, id, ambiguous) in last_ids(&mut numbers) {
+            context.guids.insert_mut(number, id);
+            ambiguous.into_iter().for_each(|guid| context.ambiguous.insert_mut(Arc::clone(guid)));
+        }
+        for (guid, id, ambiguous) in last_ids(&mut others) {
+            context.odd_guids.insert_mut(guid.clone(), id);
+            ambiguous.into_iter().for_each(|guid| context.ambiguous.insert_mut(Arc::clone(guid)));
         }
         context
     }
 
-    /// The same for the GUIDs.
-    fn index_guids(&mut self, held: &[(i32, usize, &Version)]) {
-        let (mut numbers, mut others) = (Vec::with_capacity(held.len()), Vec::new());
-        for (id, place, version) in held {
-            let Some(guid) = &version.guid else { continue };
-            match number_of(guid) {
-                Some(number) => numbers.push((number, *place, *id, guid)),
-                None => others.push((guid, *place, *id, guid)),
+    fn index_ids(&mut self, all: &mut [Holding<'_>]) {
+        all.sort_unstable_by_key(|holding| (holding.id, holding.rank, holding.version));
+        for same in all.chunk_by(|one, other| one.id == other.id) {
+            let mut holders: Vec<(Option<i64>, Holder)> = Vec::new();
+            // A subject holds an id with the highest of its versions that has it.
+            for highest in same.chunk_by(|one, other| one.rank == other.rank).filter_map(<[_]>::last) {
+                let at = place_of(highest.ts, holders.iter().map(|(theirs, _)| *theirs));
+                let holder = Holder { subject: highest.name.clone(), version: highest.version };
+                holders.insert(at.unwrap_or(holders.len()), (highest.ts, holder));
             }
-        }
-        let (numbers, others) = (last_ids(&mut numbers), last_ids(&mut others));
-        for (number, id, ambiguous) in numbers {
-            self.guids.insert_mut(number, id);
-            ambiguous.into_iter().for_each(|guid| self.ambiguous.insert_mut(Arc::clone(guid)));
-        }
-        for (guid, id, ambiguous) in others {
-            self.odd_guids.insert_mut(guid.clone(), id);
-            ambiguous.into_iter().for_each(|guid| self.ambiguous.insert_mut(Arc::clone(guid)));
+            self.max_id = self.max_id.max(same[0].id);
+            self.hold(same[0].id, holders.into_iter().map(|(_, holder)| holder).collect());
         }
     }
 
     /// What lies under [`Self::subjects`].
-    pub(super) fn tree(members: &[(Arc<str>, Arc<SubjectState>)]) -> Tree {
-        members.iter().cloned().collect()
+    pub(super) fn tree(members: &[Member<'_>]) -> Tree {
+        members.iter().map(|member| (member.name.clone(), member.state.clone())).collect()
     }
 
     /// An index together with the subjects that it is of.
@@ -248,7 +259,7 @@ impl ContextState {
             (Some(at), Some(version)) => holders[at].version = version.version,
             (Some(at), None) => drop(holders.remove(at)),
             (None, Some(version)) => {
-                let at = place_of(version, holders.iter().map(|holder| self.held(holder).map(|held| &**held)));
+                let at = place_of(version.ts, holders.iter().map(|holder| self.held(holder)?.ts));
                 holders.insert(at.unwrap_or(holders.len()), Holder { subject: name.clone(), version: version.version });
             }
             (None, None) => return,
@@ -286,12 +297,8 @@ impl ContextState {
 
 /// Where one more holder belongs, unless at the end. They stand in the order in which they came to hold the id, as
 /// far as times tell: it counts where the registry's own map has two names in one bucket (WIRE.md § 1.7).
-fn place_of<'a>(version: &Version, mut holders: impl Iterator<Item = Option<&'a Version>>) -> Option<usize> {
-    let is_later = |holder: Option<&Version>| match (holder.and_then(|held| held.ts), version.ts) {
-        (Some(theirs), Some(ours)) => theirs > ours,
-        _ => false,
-    };
-    holders.position(is_later)
+fn place_of(ts: Option<i64>, mut holders: impl Iterator<Item = Option<i64>>) -> Option<usize> {
+    holders.position(|theirs| theirs.zip(ts).is_some_and(|(theirs, ours)| theirs > ours))
 }
 
 /// The id that each name was seen with last, and the GUID if it was seen with others before.
@@ -351,13 +358,16 @@ mod tests {
                 let listed: crate::protocol::schema::Listed = serde_json::from_str(&text).expect("a version");
                 Arc::new(Version { ts: *ts, ..listed.version })
             };
-            let members: Members = subjects.iter().enumerate().map(|(place, versions)| {
+            let subjects: Vec<(Arc<str>, Arc<SubjectState>)> = subjects.iter().enumerate().map(|(place, versions)| {
                 let versions = (1..).zip(versions).map(version).collect();
                 (Arc::from(format!("s{}", 7 * place % 10)), Arc::new(SubjectState { versions }))
             }).collect();
+            let member = |(rank, (name, state))| Member { rank, name, state };
+            let mut members: Vec<_> = subjects.iter().map(|(name, state)| (name, state)).enumerate().map(member).collect();
+            members.sort_by_key(|member| member.name);
             let at_once = ContextState::index(&members).with_subjects(ContextState::tree(&members));
             let mut one_by_one = ContextState::default();
-            members.iter().for_each(|(name, state)| one_by_one.replace(name, Some(state.clone())));
+            subjects.iter().for_each(|(name, state)| one_by_one.replace(name, Some(state.clone())));
             for id in 0..6 {
                 assert_eq!(at_once.holders(id), one_by_one.holders(id));
             }

@@ -11,7 +11,7 @@ use std::thread;
 use rpds::HashTrieMapSync;
 
 use super::change::{Change, Draft, SPELLING, version_key};
-use super::index::{ContextState, Members, SubjectState};
+use super::index::{ContextState, Member, SubjectState};
 use super::keep::{Table, Unreadable, fact};
 use super::row;
 use super::snapshot::{Doubt, Remembered, Scope, Snapshot, Spelling};
@@ -92,12 +92,18 @@ impl Loading {
 
     /// The snapshot, once all rows have been taken.
     pub(super) fn finish(mut self) -> Result<(Snapshot, Texts), Unreadable> {
-        let subjects = std::mem::take(&mut self.subjects);
-        let subjects = together(subjects).into_iter().map(|subject| subject.whole(&self.texts));
-        let subjects = subjects.collect::<Result<Vec<_>, _>>()?;
+        let loaded = together(std::mem::take(&mut self.subjects));
+        let ranks = ranks(&loaded);
+        let mut subjects = Vec::with_capacity(loaded.len());
+        for (loaded, rank) in loaded.into_iter().zip(ranks) {
+            subjects.push((rank, loaded.whole(&self.texts)?));
+        }
         let mut next = Snapshot { remembered: self.remembered, ..Snapshot::default() };
         next.contexts = contexts(&subjects).into_iter().collect();
-        for (subject, state) in &subjects {
+        let refers = |state: &SubjectState| state.versions.iter().any(|version| version.references.is_some());
+        subjects.retain(|(_, (_, state))| refers(state));
+        subjects.sort_by_key(|(rank, _)| *rank);
+        for (_, (subject, state)) in &subjects {
             next.refer(subject, None, &state.versions);
         }
         for (spelling, key) in self.spellings {
@@ -132,7 +138,7 @@ impl Loaded {
     }
 }
 
-/// Each subject once, in the order in which they came to be, as far as times say: so it is told who holds an id.
+/// Each subject once.
 fn together(mut subjects: Vec<Loaded>) -> Vec<Loaded> {
     // A name with a line break in it may have stood between the versions of another one.
     if subjects.iter().any(|subject| subject.name.contains('\n')) {
@@ -146,21 +152,32 @@ fn together(mut subjects: Vec<Loaded>) -> Vec<Loaded> {
             same
         });
     }
-    // Where times say nothing the order of the names stays.
-    subjects.sort_by_cached_key(|subject| subject.versions.iter().filter_map(|version| version.ts).min());
     subjects
 }
 
+/// The place of each subject in the order in which they came to be, as far as times say, and else in that of their
+/// names. The subjects themselves stay as they lie in memory, for it is walking about there that takes time.
+fn ranks(subjects: &[Loaded]) -> Vec<usize> {
+    let since = |subject: &Loaded| subject.versions.iter().filter_map(|version| version.ts).min();
+    let mut order: Vec<_> = subjects.iter().map(since).zip(0_usize..).collect();
+    order.sort_unstable();
+    let mut ranks = vec![0; order.len()];
+    for (rank, (_, place)) in order.into_iter().enumerate() {
+        ranks[place] = rank;
+    }
+    ranks
+}
+
 /// The contexts of all subjects.
-fn contexts(subjects: &[(QualifiedSubject, Arc<SubjectState>)]) -> Vec<(Context, Arc<ContextState>)> {
-    let mut members: BTreeMap<&Context, Members> = BTreeMap::new();
-    for (subject, state) in subjects {
-        members.entry(&subject.context).or_default().push((subject.subject.clone(), state.clone()));
+fn contexts(subjects: &[(usize, (QualifiedSubject, Arc<SubjectState>))]) -> Vec<(Context, Arc<ContextState>)> {
+    let mut members: BTreeMap<&Context, Vec<Member<'_>>> = BTreeMap::new();
+    for (rank, (QualifiedSubject { context, subject: name }, state)) in subjects {
+        members.entry(context).or_default().push(Member { rank: *rank, name, state });
     }
     thread::scope(|scope| {
-        let indexes = scope.spawn(|| members.values().map(|members| ContextState::index(members)).collect::<Vec<_>>());
-        let trees: Vec<_> = members.values().map(|members| ContextState::tree(members)).collect();
-        let indexes = indexes.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let trees = scope.spawn(|| members.values().map(|members| ContextState::tree(members)).collect::<Vec<_>>());
+        let indexes: Vec<_> = members.values().map(|members| ContextState::index(members)).collect();
+        let trees = trees.join().unwrap_or_else(|panic| resume_unwind(panic));
         let states = indexes.into_iter().zip(trees).map(|(index, tree)| Arc::new(index.with_subjects(tree)));
         members.keys().map(|name| (*name).clone()).zip(states).collect()
     })

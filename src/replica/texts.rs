@@ -61,7 +61,7 @@ const MOST_SMALL: usize = 64;
 /// The texts by their keys. The key and not the text is what a look-up goes by, so that nothing is held but the text.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    held: HashMap<TextKey, Held>,
+    held: HashMap<TextKey, Held, foldhash::fast::RandomState>,
     /// The bytes of each pack as it was written.
     packs: HashMap<u32, usize>,
     /// The highest number of a pack so far.
