@@ -10,28 +10,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use house::client::{Load, Manner};
-use house::median;
 use house::outpost::Outpost;
+use house::{median, schemas};
 
 const CONNECTIONS: usize = 32;
-/// So many that they do not fit a processor's caches.
-const SCHEMAS: usize = 20_000;
-
-/// Ids of one length have answers of one length; this is the first of them.
-const FIRST: usize = 10_000;
-
-/// A prime, so that the ids are asked for in no order of theirs.
-const STRIDE: usize = 7_919;
-
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_secs(2);
 
 fn main() {
     for manner in [Manner::Curt, Manner::Java] {
         // One each, for the answers to both would not fit the room that is set aside for them.
-        let outpost = Outpost::start(FIRST + SCHEMAS, None);
-        let targets = (0..SCHEMAS).map(|number| format!("/schemas/ids/{}", FIRST + number * STRIDE % SCHEMAS));
-        let requests: Vec<Vec<u8>> = targets.map(|target| manner.get(&target)).collect();
+        let outpost = Outpost::start(schemas::HELD, None);
+        let requests: Vec<Vec<u8>> = schemas::targets().map(|target| manner.get(&target)).collect();
         let mut ours = Side::new(outpost.address, outpost.thread, requests.clone());
         let (address, thread) = house::bare::serve(Bytes::from(vec![b'x'; ours.load.body()]));
         let mut bare = Side::new(address, thread, requests);

@@ -7,6 +7,7 @@ pub mod client;
 pub mod outpost;
 pub mod process;
 pub mod ring;
+pub mod schemas;
 
 /// The middle one.
 pub fn median(mut values: Vec<f64>) -> f64 {

@@ -12,8 +12,7 @@ use crate::upstream::BreakerState;
 impl Admin {
     /// Why reads may be older than they should be; nothing if they are not.
     pub(super) fn degraded(&self) -> Option<String> {
-        let reachability = self.parties.primary.reachability();
-        if reachability.unreachable_since.is_some() {
+        if self.parties.primary.is_away() {
             return Some("the primary cannot be reached; reads are answered from the replica".to_owned());
         }
         if !self.parties.store.is_writable() {

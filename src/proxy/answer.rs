@@ -1,10 +1,8 @@
 //! Reads: from the replica where it is certain, else from the primary, one flight a key.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Response;
-use moka::future::Cache;
 
 use super::Proxy;
 use super::apply::is_registrys;
@@ -19,30 +17,17 @@ use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::Form;
+use crate::replica::Snapshot;
 use crate::replica::answer::{Verdict, Why, answer, has_unknown_parameters};
-use crate::replica::{Rendered, Snapshot, answer_key};
 use crate::routing::Routed;
 use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Priority, Sent};
-
-/// Answers of the primary to misses, each for a moment: long enough for those who ask at the same
-/// time, too short to be believed later.
-pub(super) type Flights = Cache<String, Arc<Answer>>;
-
-/// A remembered "not found" lives no longer than this (C4b).
-const MOMENT: Duration = Duration::from_millis(500);
-
-pub(super) fn flights() -> Flights {
-    let weight =
-        |key: &String, answer: &Arc<Answer>| u32::try_from(key.len() + answer.body.len() + 512).unwrap_or(u32::MAX);
-    Cache::builder().time_to_live(MOMENT).max_capacity(16 << 20).weigher(weight).build()
-}
 
 impl Proxy {
     /// Answers a read.
     pub(super) async fn read(self: &Arc<Self>, routed: &Routed, ask: &Ask) -> Result<Response<Body>, Failure> {
         let operation = routed.addressed().operation();
         let is_strange = has_unknown_parameters(operation);
-        if is_strange && self.parties.primary.reachability().unreachable_since.is_none() {
+        if is_strange && !self.parties.primary.is_away() {
             match Box::pin(self.ask_and_learn(routed, ask)).await {
                 Err(Failure::Away(..)) => {}
                 outcome => return outcome.map(|answer| self.relayed(operation, &answer, ask)),
@@ -115,9 +100,7 @@ impl Proxy {
             (Err(failure @ Failure::Away(..)), Why::Absent) if operation.route == Route::Lookup => {
                 let snapshot = self.parties.replica.snapshot();
                 match self.look_up(operation, ask, &snapshot, true) {
-                    Verdict::Known(status, body) => {
-                        Ok(self.own(&Rendered { generation: snapshot.generation(), status, body }, ask))
-                    }
+                    Verdict::Known(status, body) => Ok(self.own(status, body, ask)),
                     _ => Err(failure),
                 }
             }
@@ -125,28 +108,8 @@ impl Proxy {
         }
     }
 
-    /// Everyone who asks the same at the same time shares one call.
-    async fn one_flight(self: &Arc<Self>, routed: &Routed, ask: &Ask, form: Form) -> Result<Arc<Answer>, Failure> {
-        let replica = &self.parties.replica;
-        // What was asked before a write, or before the replica changed, is no answer after it.
-        let mut flight = format!(
-            "{} {} {}",
-            replica.writes(),
-            replica.snapshot().generation(),
-            ask.media.to_str().unwrap_or_default()
-        );
-        flight.push_str(&answer_key(routed.addressed().operation(), form));
-        flight.push_str(&format!(" {}\n", ask.body.len()));
-        flight.push_str(&String::from_utf8_lossy(&ask.body));
-        if ask.method == http::Method::HEAD {
-            flight.push_str(" HEAD");
-        }
-        let load = async { self.ask_and_learn(routed, ask).await.map(Arc::new) };
-        self.flights.try_get_with(flight, load).await.map_err(|failure| again(&failure, ask))
-    }
-
     /// One call to the primary in a client's name, and what it teaches.
-    async fn ask_and_learn(&self, routed: &Routed, ask: &Ask) -> Result<Answer, Failure> {
+    pub(super) async fn ask_and_learn(&self, routed: &Routed, ask: &Ask) -> Result<Answer, Failure> {
         let operation = routed.addressed().operation();
         let ticket = self.parties.replica.ticket();
         let before = self.parties.replica.snapshot();
@@ -178,12 +141,4 @@ impl Proxy {
 fn is_object_of_texts(body: &[u8]) -> bool {
     let members = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body);
     body.is_empty() || members.is_ok_and(|members| !members.values().any(|value| value.is_object() || value.is_array()))
-}
-
-/// The failure of a shared flight, for each of those who waited for it.
-fn again(failure: &Arc<Failure>, ask: &Ask) -> Failure {
-    match &**failure {
-        Failure::Away(cause, _) => Failure::Away(Box::new(cause.for_another()), ask.media.clone()),
-        _ => Failure::Internal,
-    }
 }

@@ -162,13 +162,14 @@ pub(super) struct AtHand {
 }
 
 type Hasher = foldhash::quality::RandomState;
+type Answers = DashMap<Arc<[u8]>, Arc<AtHand>, Hasher>;
 
 /// The answers at hand, bounded by bytes.
 ///
 /// moka decides what stays. It is not asked for the answers themselves: that takes it ten times as long as
 /// a plain map, since it keeps account of each time. So it hears of one in [`SAMPLE`].
 pub(super) struct AnswersAtHand {
-    answers: Arc<DashMap<Arc<[u8]>, Arc<AtHand>, Hasher>>,
+    answers: Arc<Answers>,
     /// What each weighs.
     staying: Cache<Arc<[u8]>, u32, Hasher>,
 }
@@ -184,8 +185,8 @@ thread_local! {
 impl AnswersAtHand {
     /// Room for `bytes` of spellings and bodies.
     pub(super) fn with_room(bytes: u64) -> Self {
-        let answers = Arc::new(DashMap::with_hasher(Hasher::default()));
-        let shown: Arc<DashMap<Arc<[u8]>, Arc<AtHand>, Hasher>> = answers.clone();
+        let answers = Arc::new(Answers::with_hasher(Hasher::default()));
+        let shown = answers.clone();
         let staying = Cache::builder()
             .max_capacity(bytes)
             .weigher(|_, weight: &u32| *weight)

@@ -39,6 +39,13 @@ impl Manner {
             takes_gzip: varies && headers.get_all(header::ACCEPT_ENCODING).iter().any(takes_gzip),
         }
     }
+
+    /// The body as gzip, where the registry would compress it for this client.
+    pub(super) fn compressed(self, status: StatusCode, body: &[u8]) -> Option<Bytes> {
+        let is_empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
+        let is_worthwhile = status.is_success() && !is_empty && body.len() >= WORTHWHILE;
+        (self.takes_gzip && is_worthwhile).then(|| gzip(body))
+    }
 }
 
 /// `gzip` in any case and with any weight but none; neither a wildcard nor `x-gzip`.
@@ -69,9 +76,10 @@ impl Dressed {
     /// Dresses an answer.
     pub(super) fn new(status: u16, body: Bytes, media: &HeaderValue, manner: Manner) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-        let is_gzip = manner.takes_gzip && is_compressed(status, body.len());
         let is_long = is_long(body.len());
-        let body = if is_gzip { compress(&body) } else { body };
+        let gzipped = manner.compressed(status, &body);
+        let is_gzip = gzipped.is_some();
+        let body = gzipped.unwrap_or(body);
         let media = (status != StatusCode::NO_CONTENT).then(|| media.clone());
         Self { status, media, manner, is_gzip, is_long, body }
     }
@@ -133,14 +141,7 @@ pub(super) fn framed(body: Bytes, is_long: bool) -> Body {
     if is_long { Body::whole(body).in_chunks() } else { Body::whole(body) }
 }
 
-/// Whether the registry compresses an answer for those who take it.
-pub(super) fn is_compressed(status: StatusCode, length: usize) -> bool {
-    let is_empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
-    status.is_success() && !is_empty && length >= WORTHWHILE
-}
-
-/// The body as gzip.
-pub(super) fn compress(body: &[u8]) -> Bytes {
+fn gzip(body: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4 + 64), Compression::default());
     encoder
         .write_all(body)

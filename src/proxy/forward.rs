@@ -17,7 +17,7 @@ use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::Listed;
 use crate::protocol::shape::{Record, registered};
-use crate::replica::{Doubt, NotReread, Rendered, Scope, Urgency};
+use crate::replica::{Doubt, NotReread, Scope, Urgency};
 use crate::routing::Routed;
 use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent};
 
@@ -112,7 +112,7 @@ impl Proxy {
                 self.bring_up(effects, answer, ask.write_deadline).await;
                 let Some((_, found)) = found else { return Err(Failure::Unknown(Box::new(failure), ask.media)) };
                 let body = registered(&found.version, ask.form(&self.parties.replica.snapshot()), Record::Asked);
-                Ok(self.own(&Rendered { generation: 0, status: 200, body: body.into() }, &ask))
+                Ok(self.own(200, body.into(), &ask))
             }
             Sent::Maybe => {
                 self.bring_up(effects, None, ask.write_deadline).await;

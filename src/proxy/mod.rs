@@ -9,6 +9,7 @@ mod apply;
 mod ask;
 mod at_hand;
 mod dress;
+mod flight;
 mod forward;
 mod headers;
 mod learn;
@@ -71,7 +72,7 @@ pub struct Proxy {
     modes: Modes,
     limits: Limits,
     answers: AnswersAtHand,
-    flights: answer::Flights,
+    flights: flight::Flights,
     memo: Memo,
     pseudonym: Pseudonym,
     started: Instant,
@@ -89,7 +90,7 @@ impl Proxy {
             modes: Modes::default(),
             answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
             memo: Memo::with_room(limits.answers.as_u64() / 4),
-            flights: answer::flights(),
+            flights: flight::flights(),
             pseudonym: Pseudonym::random(),
             started: Instant::now(),
             carrying: TaskTracker::new(),

@@ -15,7 +15,7 @@ use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::{Form, Record, registered, schema};
 use crate::replica::answer::{Asked, MatchScope, Verdict, Why, has_unknown_parameters, is_config_of};
-use crate::replica::{Doubt, Question, Rendered, Scope, Snapshot, served_subject};
+use crate::replica::{Doubt, Question, Scope, Snapshot, served_subject};
 use crate::upstream::Answer;
 
 impl Proxy {
@@ -68,7 +68,7 @@ impl Proxy {
             None => self.recall(operation, ask, (&asked, &snapshot), trusting)?,
         };
         self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
-        Some(self.own(&Rendered { generation: snapshot.generation(), status: 200, body }, ask))
+        Some(self.own(200, body, ask))
     }
 
     /// What the primary answered to the same question, as this client would have been given it.

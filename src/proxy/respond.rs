@@ -1,10 +1,11 @@
 //! Answers on their way out: ours, with the registry's headers, and the primary's, relayed.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::Proxy;
 use super::ask::Ask;
-use super::dress::{Dressed, compress, framed, is_compressed, is_long};
+use super::dress::{Dressed, framed, is_long};
 use super::headers::{REQUEST_ID, from_primary};
 use super::refuse::Failure;
 use super::trim::trimmed;
@@ -13,14 +14,13 @@ use crate::protocol::json::error_body;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::Form;
-use crate::replica::{Remembered, Rendered};
+use crate::replica::Remembered;
 use crate::upstream::Answer;
 
 impl Proxy {
     /// Our own answer, in the registry's clothes.
-    pub(super) fn own(&self, answer: &Rendered, ask: &Ask) -> Response<Body> {
-        let dressed = Dressed::new(answer.status, answer.body.clone(), &ask.media, ask.manner);
-        self.go_out(&dressed, ask)
+    pub(super) fn own(&self, status: u16, body: Bytes, ask: &Ask) -> Response<Body> {
+        self.go_out(&Dressed::new(status, body, &ask.media, ask.manner), ask)
     }
 
     /// The same of one that was dressed already.
@@ -32,7 +32,7 @@ impl Proxy {
 
     /// What the primary said of a route that it does not have, while it is away.
     pub(super) fn remembered(&self, answer: &Remembered, ask: &Ask) -> Response<Body> {
-        self.own(&Rendered { generation: 0, status: answer.status, body: answer.body.clone() }, ask)
+        self.own(answer.status, answer.body.clone(), ask)
     }
 
     /// While the primary is away, an answer says how old what it is made of may be.
@@ -67,7 +67,7 @@ impl Proxy {
     /// The answer to `GET /mode…`, from our own table.
     pub(super) fn show_mode(&self, operation: &Operation, ask: &Ask) -> Result<Response<Body>, Failure> {
         let body = self.modes.show(operation).map_err(|refusal| Failure::refused(refusal, ask))?;
-        Ok(self.own(&Rendered { generation: 0, status: 200, body: body.into() }, ask))
+        Ok(self.own(200, body.into(), ask))
     }
 }
 
@@ -87,8 +87,8 @@ fn relay(answer: &Answer, ask: &Ask) -> Response<Body> {
     let is_coded = headers.contains_key(header::CONTENT_ENCODING);
     // How long a body was before the primary compressed it, only the primary's own framing tells.
     let is_long = if is_coded { !answer.headers.contains_key(header::CONTENT_LENGTH) } else { is_long(body.len()) };
-    if ask.manner.takes_gzip && !is_coded && is_compressed(answer.status, body.len()) {
-        body = compress(&body);
+    if !is_coded && let Some(gzipped) = ask.manner.compressed(answer.status, &body) {
+        body = gzipped;
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     let mut response = Response::new(if ask.manner.is_head { Body::empty() } else { framed(body, is_long) });

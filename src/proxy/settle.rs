@@ -61,7 +61,7 @@ impl Proxy {
 
     /// What must not be answered before it is settled.
     pub(super) fn doubts(&self, operation: &Operation, snapshot: &Snapshot) -> Vec<(Scope, Doubt)> {
-        let away = self.parties.primary.reachability().unreachable_since.is_some();
+        let away = self.parties.primary.is_away();
         let is_borne = |doubt: Doubt| away && (is_for_ever(operation) || doubt < Doubt::Unsure);
         let doubts =
             snapshot.doubts().filter(|(scope, doubt)| !is_borne(*doubt) && concerns(scope, operation, snapshot));

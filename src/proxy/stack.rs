@@ -55,13 +55,18 @@ struct Received {
 
 impl Received {
     /// Answers at once what has its answer at hand: the way of a request (`Proxy::answer`) without a step that
-    /// could have to wait. `None`, which is no verdict, for everything else.
-    fn answer_at_once(&self, request: &mut Request<Incoming>, began: Instant) -> Option<Response<Body>> {
+    /// could have to wait. For everything else, which is no verdict, it tells how the request is spelt.
+    fn answer_at_once(
+        &self,
+        request: &mut Request<Incoming>,
+        began: Instant,
+    ) -> Result<Response<Body>, Option<Arc<[u8]>>> {
         let Stack { proxy, in_flight, .. } = &self.stack;
         let mut spelling = Spelling::blank();
-        let look = Look::at(request, &mut spelling)?;
-        let answer = proxy.at_hand(&look, request.headers(), self.peer.address)?;
-        let permit = in_flight.enter()?;
+        let look = Look::at(request, &mut spelling).ok_or(None)?;
+        let spelt = || Some(Arc::from(look.spelling));
+        let answer = proxy.at_hand(&look, request.headers(), self.peer.address).ok_or_else(spelt)?;
+        let permit = in_flight.enter().ok_or(None)?;
         let request_id = only_id(look.request_id);
         let metrics = &proxy.parties.metrics;
         metrics.answered(answer.operation.route, AnsweredBy::Replica);
@@ -72,10 +77,15 @@ impl Received {
         tracing::debug!(request_id = ?response.headers().get(REQUEST_ID), method = %request.method(),
             operation = answer.operation.route.name(), subject = %answer.operation.subject,
             status = response.status().as_u16(), ?took, "read");
-        Some(response.map(|body| body.holding(Held::Alone(permit))))
+        Ok(response.map(|body| body.holding(Held::Alone(permit))))
     }
 
-    async fn serve(self: Arc<Self>, request: Request<Incoming>, began: Instant) -> Response<Body> {
+    async fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        spelling: Option<Arc<[u8]>>,
+        began: Instant,
+    ) -> Response<Body> {
         let Stack { proxy, in_flight, last_call } = &self.stack;
         let request_id = request_id(request.headers());
         let method = request.method().clone();
@@ -84,7 +94,6 @@ impl Received {
             metrics.shed.inc();
             return response(&Failure::Overloaded, &method, request.headers(), &request_id);
         };
-        let spelling = Look::at(&request, &mut Spelling::blank()).map(|look| Arc::from(look.spelling));
         let visit = Visit {
             request_id,
             peer: self.peer.clone(),
@@ -166,8 +175,8 @@ impl tower::Service<Request<Incoming>> for Guest {
     fn call(&mut self, mut request: Request<Incoming>) -> Passage {
         let began = Instant::now();
         match self.0.answer_at_once(&mut request, began) {
-            Some(response) => Passage::Ended(Some(response)),
-            None => Passage::Under(Box::pin(self.0.clone().serve(request, began))),
+            Ok(response) => Passage::Ended(Some(response)),
+            Err(spelling) => Passage::Under(Box::pin(self.0.clone().serve(request, spelling, began))),
         }
     }
 }

@@ -12,7 +12,6 @@ mod index;
 mod keep;
 mod load;
 mod memo;
-mod rendered;
 mod reread;
 mod row;
 mod snapshot;
@@ -35,7 +34,6 @@ pub use index::{ContextState, Holder, SubjectState};
 pub use keep::{Entry, Forgetful, Keep, NotKept, Table, Unreadable, associations};
 pub use load::Loading;
 pub use memo::{Memo, Question};
-pub use rendered::{Rendered, key as answer_key};
 pub use reread::{NotReread, Reread, Urgency};
 pub use snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot, Spelling};
 

@@ -1,7 +1,6 @@
 //! JSON schemas: the text, and whether it is one at all.
 
 use schema_outpost::protocol::identity::tree::{Duplicates, Fractions, Tree};
-use schema_outpost::protocol::order;
 
 use super::{Referenced, Unreadable};
 
@@ -15,22 +14,11 @@ pub(super) fn canonical(text: &str, references: &[Referenced], normalize: bool) 
         return Err(invalid());
     }
     if normalize {
-        sort(&mut tree);
+        tree.sort_keys();
     }
     let mut out = String::new();
     tree.print(&mut out, Fractions::Decimal).ok_or_else(invalid)?;
     Ok(out)
-}
-
-fn sort(tree: &mut Tree) {
-    match tree {
-        Tree::Object(members) => {
-            members.sort_by(|left, right| order::compare(&left.0, &right.0));
-            members.iter_mut().for_each(|(_, value)| sort(value));
-        }
-        Tree::Array(items) => items.iter_mut().for_each(sort),
-        _ => {}
-    }
 }
 
 fn is_schema(tree: &Tree) -> bool {

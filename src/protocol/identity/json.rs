@@ -1,6 +1,5 @@
 //! The canonical text of a JSON schema: Jackson's tree, printed compactly (WIRE.md § 7.1).
 
-use super::super::order;
 use super::tree::{Duplicates, Fractions, Tree, is_blank};
 
 /// Reprints a schema as the registry stores it; `None` when that is not certain.
@@ -13,7 +12,7 @@ pub fn canonical(text: &str) -> Option<String> {
 /// The same for a registry that is told to normalise: keys come in order, all the way down.
 pub fn normalized(text: &str) -> Option<String> {
     let mut tree = read(text)?;
-    sort(&mut tree);
+    tree.sort_keys();
     print(&tree)
 }
 
@@ -30,17 +29,6 @@ fn print(tree: &Tree) -> Option<String> {
     let mut out = String::new();
     tree.print(&mut out, Fractions::Decimal)?;
     Some(out)
-}
-
-fn sort(tree: &mut Tree) {
-    match tree {
-        Tree::Object(members) => {
-            members.sort_by(|left, right| order::compare(&left.0, &right.0));
-            members.iter_mut().for_each(|(_, value)| sort(value));
-        }
-        Tree::Array(items) => items.iter_mut().for_each(sort),
-        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::Text(_) => {}
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A JSON tree that forgets nothing Jackson would print: numbers as written, members in their order.
 
+use super::super::order;
 use super::number;
 
 /// What to do about a key that an object has twice.
@@ -51,6 +52,18 @@ impl Tree {
         match self {
             Self::Object(members) => members.iter().find(|(name, _)| name == key).map(|(_, value)| value),
             _ => None,
+        }
+    }
+
+    /// Sorts the members of every object by Java's order of texts.
+    pub fn sort_keys(&mut self) {
+        match self {
+            Self::Object(members) => {
+                members.sort_by(|left, right| order::compare(&left.0, &right.0));
+                members.iter_mut().for_each(|(_, value)| value.sort_keys());
+            }
+            Self::Array(items) => items.iter_mut().for_each(Self::sort_keys),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) => {}
         }
     }
 
