@@ -67,16 +67,7 @@ impl App {
         let mut metrics = telemetry::Registry::new();
         let primary = upstream::Counters::default();
         primary.register(metrics.room("upstream"));
-        // Most of a start is reading the state, and of the rest it is reading the certificates that the system trusts.
-        let (registry, opened) = thread::scope(|scope| {
-            let runtime = Handle::current();
-            let registry = scope.spawn(move || {
-                let _inside = runtime.enter();
-                Registry::new(&config.primary, "primary")
-            });
-            let opened = open(&config.state);
-            (registry.join().unwrap_or_else(|panic| resume_unwind(panic)), opened)
-        });
+        let (registry, opened) = prepare(config);
         let primary = Arc::new(registry?.counting(primary));
         let (store, replica) = opened?;
         let importer =
@@ -192,6 +183,20 @@ async fn cancel_after(stop: CancellationToken, end: CancellationToken, grace: Du
 /// Few connections, small bodies: whoever asks is an operator or a probe.
 fn admin_limits(limits: &Limits) -> Limits {
     Limits { connections: 64, body: bytesize::ByteSize::kib(64), drain: Duration::from_secs(1), ..limits.clone() }
+}
+
+/// Makes the way to the primary ready and reads the state, which is most of a start. Of the rest it is the certificates
+/// that the system trusts, so they are read beside it.
+fn prepare(config: &Config) -> (Result<Registry, upstream::SetupError>, Result<(Store, Arc<Replica>), StartError>) {
+    thread::scope(|scope| {
+        let runtime = Handle::current();
+        let registry = scope.spawn(move || {
+            let _inside = runtime.enter();
+            Registry::new(&config.primary, "primary")
+        });
+        let opened = open(&config.state);
+        (registry.join().unwrap_or_else(|panic| resume_unwind(panic)), opened)
+    })
 }
 
 fn open(config: &store::Config) -> Result<(Store, Arc<Replica>), StartError> {
