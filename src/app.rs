@@ -67,9 +67,7 @@ impl App {
         let mut metrics = telemetry::Registry::new();
         let primary = upstream::Counters::default();
         primary.register(metrics.room("upstream"));
-        let (registry, opened) = prepare(config);
-        let primary = Arc::new(registry?.counting(primary));
-        let (store, replica) = opened?;
+        let (primary, store, replica) = prepare(config, primary)?;
         let importer =
             Arc::new(Importer::new(primary.clone(), replica.clone(), &config.importer, config.primary.profile));
         importer.counters().register(metrics.room("importer"));
@@ -187,8 +185,8 @@ fn admin_limits(limits: &Limits) -> Limits {
 
 /// Makes the way to the primary ready and reads the state, which is most of a start. Of the rest it is the certificates
 /// that the system trusts, so they are read beside it.
-fn prepare(config: &Config) -> (Result<Registry, upstream::SetupError>, Result<(Store, Arc<Replica>), StartError>) {
-    thread::scope(|scope| {
+fn prepare(config: &Config, counters: upstream::Counters) -> Result<(Arc<Registry>, Store, Arc<Replica>), StartError> {
+    let (registry, opened) = thread::scope(|scope| {
         let runtime = Handle::current();
         let registry = scope.spawn(move || {
             let _inside = runtime.enter();
@@ -196,7 +194,10 @@ fn prepare(config: &Config) -> (Result<Registry, upstream::SetupError>, Result<(
         });
         let opened = open(&config.state);
         (registry.join().unwrap_or_else(|panic| resume_unwind(panic)), opened)
-    })
+    });
+    let primary = Arc::new(registry?.counting(counters));
+    let (store, replica) = opened?;
+    Ok((primary, store, replica))
 }
 
 fn open(config: &store::Config) -> Result<(Store, Arc<Replica>), StartError> {
