@@ -211,11 +211,14 @@ fn forget_settings(state: &mut State, name: &str) {
     state.modes.remove(name);
 }
 
+/// Soft-deletes a version. That is a write of it too: an id is found through it again, and its content under its id.
 fn mark(state: &mut State, subject: &QualifiedSubject, version: i32, ts: Option<i64>) {
-    let versions = state.space(&subject.context).subjects.get_mut(&*subject.subject);
+    let space = state.space(&subject.context);
+    let versions = space.subjects.get_mut(&*subject.subject);
     if let Some(stored) = versions.and_then(|versions| versions.get_mut(&version)) {
         stored.deleted = true;
         stored.ts = ts.unwrap_or(stored.ts);
+        space.ids.registered(stored);
     }
 }
 

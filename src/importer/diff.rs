@@ -149,7 +149,7 @@ fn missing_reference(
     version.references().into_iter().find_map(|reference| {
         let subject = reference.subject?;
         let number = reference.version.filter(|number| *number > 0);
-        let found = exists(&target(&subject, parent), number);
+        let found = exists(&QualifiedSubject::parse_in(&subject, parent), number);
         (!found).then(|| Reason::MissingReference { subject, version: number.unwrap_or(-1) })
     })
 }
@@ -165,7 +165,7 @@ pub(super) fn unresolved(shown: &Shown, held: &Snapshot) -> Vec<QualifiedSubject
         };
         for reference in version.references() {
             let Some(subject) = reference.subject.as_deref() else { continue };
-            let target = target(subject, context);
+            let target = QualifiedSubject::parse_in(subject, context);
             if !exists(&target, reference.version.filter(|number| *number > 0)) && !missing.contains(&target) {
                 missing.push(target);
             }
@@ -178,13 +178,9 @@ pub(super) fn unresolved(shown: &Shown, held: &Snapshot) -> Vec<QualifiedSubject
 fn targets(shown: &Shown) -> impl Iterator<Item = QualifiedSubject> {
     let context = &shown.subject.context;
     let references = shown.versions.iter().filter(|version| version.references.is_some());
-    references.flat_map(|version| version.references()).filter_map(|one| Some(target(one.subject.as_deref()?, context)))
-}
-
-/// Where a reference points: beside its parent, unless it names another context (WIRE.md § 3.8).
-fn target(written: &str, parent: &Context) -> QualifiedSubject {
-    let read = QualifiedSubject::parse(written);
-    if read.context.is_default() { QualifiedSubject::new(parent.clone(), written) } else { read }
+    references
+        .flat_map(|version| version.references())
+        .filter_map(|one| Some(QualifiedSubject::parse_in(one.subject.as_deref()?, context)))
 }
 
 /// What is referred to before what refers to it; subjects that refer to each other in any order.

@@ -197,7 +197,8 @@ impl Core {
                 Err(error) if error.status().is_some() => None,
                 Err(error) => return Err(error.into()),
             };
-            if let Some(max) = max.filter(|max| *max > state.max_id()) {
+            // Below zero the counter has gone past its end.
+            if let Some(max) = max.filter(|max| *max > state.max_id() || *max < 0) {
                 changes += self.take_changes(vec![Change::MaxId(context.clone(), max)], None, ticket).await?;
             }
         }

@@ -163,7 +163,7 @@ impl Core {
         let verified = self.take_one_by_one(poll, verify).await?;
         changes += verified.changes;
         skipped.extend(verified.skipped);
-        self.leave_out(within, skipped);
+        self.leave_out(within, skipped).await?;
         self.alarm(brake.as_ref(), within);
         match brake {
             Some(brake) if within.is_some() => Err(PassError::Braked(brake.to_string().into())),
@@ -242,26 +242,41 @@ impl Core {
     }
 
     /// Replaces the list of what is left out, or the part of it that lies in a context.
-    fn leave_out(&self, within: Option<&Context>, skipped: Vec<Skipped>) {
-        let is_inside = |one: &Skipped| match (within, &one.subject) {
+    async fn leave_out(&self, within: Option<&Context>, skipped: Vec<Skipped>) -> Result<(), NotKept> {
+        let is_inside = |name: Option<&str>| match (within, name) {
             (None, _) => true,
             (Some(within), Some(subject)) => QualifiedSubject::parse(subject).context == *within,
             (Some(_), None) => false,
         };
-        self.replace_skipped(is_inside, skipped);
+        self.replace_skipped(is_inside, skipped).await
     }
 
     /// The same for one subject.
-    pub(super) fn leave_out_of(&self, subject: &QualifiedSubject, skipped: Vec<Skipped>) {
-        let name = subject.to_string();
-        self.replace_skipped(|one| one.subject.as_deref() == Some(&name), skipped);
+    pub(super) async fn leave_out_of(&self, subject: &QualifiedSubject, skipped: Vec<Skipped>) -> Result<(), NotKept> {
+        let own = subject.to_string();
+        self.replace_skipped(|name| name == Some(&own), skipped).await
     }
 
-    fn replace_skipped(&self, is_old: impl Fn(&Skipped) -> bool, new: Vec<Skipped>) {
+    async fn replace_skipped(&self, is_old: impl Fn(Option<&str>) -> bool, new: Vec<Skipped>) -> Result<(), NotKept> {
+        // Whoever answers from the replica must know what it lacks.
+        let known = self.replica.snapshot().left_out().clone();
+        let mut left_out = known.clone();
+        left_out.subjects.retain(|subject| !is_old(Some(&subject.to_string())));
+        left_out.subjects.extend(new.iter().filter_map(|one| one.subject.as_deref()).map(QualifiedSubject::parse));
+        left_out.is_vague = (left_out.is_vague && !is_old(None)) || new.iter().any(|one| one.subject.is_none());
+        self.name_skipped(is_old, new);
+        if left_out != known {
+            self.replica.apply_reading(vec![Change::LeftOut(left_out)], self.replica.ticket()).await?;
+        }
+        Ok(())
+    }
+
+    fn name_skipped(&self, is_old: impl Fn(Option<&str>) -> bool, new: Vec<Skipped>) {
         let mut state = self.state();
         let known: HashSet<Skipped> = std::mem::take(&mut state.status.skipped).into_iter().collect();
         new.iter().filter(|one| !known.contains(one)).for_each(warn_of);
-        let new: BTreeSet<Skipped> = new.into_iter().chain(known.into_iter().filter(|one| !is_old(one))).collect();
+        let kept = known.into_iter().filter(|one| !is_old(one.subject.as_deref()));
+        let new: BTreeSet<Skipped> = new.into_iter().chain(kept).collect();
         state.status.skipped = new.into_iter().collect();
         self.count_skipped(&mut state);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Core;
 use super::diff;
 use super::listing::{self, Found};
+use super::pass::PassError;
 use super::poll::{Poll, PollError};
 use super::reading::{Reading, Shown};
 use super::reread::RereadError;
@@ -60,7 +61,7 @@ impl Core {
             diff::hold_out(&mut shown, &held, &mut skipped);
             let taken = self.apply(diff::in_order(shown)).await?;
             skipped.extend(taken.skipped);
-            self.leave_out_of(&subject, skipped);
+            self.leave_out_of(&subject, skipped).await.map_err(PassError::from)?;
             if !taken.overtaken.contains(&scope) {
                 return Ok(taken.changes);
             }

@@ -172,7 +172,8 @@ impl Core {
                 Ok(count) => changes += count,
                 Err(RereadError::Pass(error)) => match *error {
                     PassError::Poll(error) if error.status().is_some() => {
-                        self.leave_out_of(&subject, vec![refused(&subject, error.status().unwrap_or_default())]);
+                        self.leave_out_of(&subject, vec![refused(&subject, error.status().unwrap_or_default())])
+                            .await?;
                         complete = false;
                     }
                     error => return Err(error),
@@ -224,7 +225,7 @@ impl Tally {
                 all.count += subject.versions.len();
                 last = later(last, name, subject.versions.last().map(|version| version.version));
                 live.count += subject.live().count();
-                last_live = later(last_live, name, subject.latest().map(|version| version.version));
+                last_live = later(last_live, name, subject.live().next_back().map(|version| version.version));
             }
             let full = |name: &str| QualifiedSubject::new(context.clone(), name).to_string();
             all.end_with(last.map(|(name, version)| (full(name), version)));

@@ -28,7 +28,7 @@ impl Snapshot {
             let referrer = Referrer { subject: subject.clone(), version: version.version };
             for reference in version.references() {
                 let Some(target) = reference.subject.as_deref() else { continue };
-                let target = referred(target, &subject.context);
+                let target = QualifiedSubject::parse_in(target, &subject.context);
                 let key = (target.context, target.subject, reference.version.unwrap_or(-1));
                 let mut referrers = self.referrers.get(&key).map(|list| list.to_vec()).unwrap_or_default();
                 referrers.retain(|known| *known != referrer);
@@ -43,11 +43,4 @@ impl Snapshot {
             }
         }
     }
-}
-
-/// Where a reference points: an unqualified subject lies beside its parent, and `:.:x` is looked for
-/// there under just that name (WIRE.md § 3.8).
-pub(super) fn referred(written: &str, parent: &Context) -> QualifiedSubject {
-    let read = QualifiedSubject::parse(written);
-    if read.context.is_default() { QualifiedSubject::new(parent.clone(), written) } else { read }
 }

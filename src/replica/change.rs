@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::index::{ContextState, SubjectState};
-use super::keep::{Entry, Table, answer_row, associations_row, contexts_row};
+use super::keep::{Entry, LEFT_OUT, Table, answer_row, associations_row, contexts_row};
 use super::row;
-use super::snapshot::{Association, Doubt, Remembered, Scope, Snapshot, Spelling};
+use super::snapshot::{Association, Doubt, LeftOut, Remembered, Scope, Snapshot, Spelling};
 use super::texts::{TextKey, Texts};
 use crate::protocol::schema::Version;
 use crate::protocol::shape::Profile;
@@ -67,6 +67,8 @@ pub enum Change {
     Doubt(Scope, Option<Doubt>),
     /// The shape of the primary's answers.
     Profile(Profile),
+    /// What of the primary's could not be taken over.
+    LeftOut(LeftOut),
     /// When everything was last read from the primary, in epoch seconds.
     ReadAt(u64),
     /// As which text the primary stores a spelling.
@@ -86,7 +88,7 @@ impl Change {
             Self::Associations(_) => Some(Scope::Associations),
             // A reading that began before a doubt came up neither settles it nor passes for an answer to it.
             Self::Doubt(scope, _) => Some(scope.clone()),
-            Self::MaxId(..) | Self::Profile(_) | Self::ReadAt(_) | Self::StoredAs(..) => None,
+            Self::MaxId(..) | Self::LeftOut(_) | Self::Profile(_) | Self::ReadAt(_) | Self::StoredAs(..) => None,
         }
     }
 }
@@ -163,6 +165,7 @@ impl<'a> Draft<'a> {
             Change::Contexts(contexts) => self.list_contexts(contexts),
             Change::Associations(associations) => self.associate(associations),
             Change::MaxId(context, id) => self.raise_max_id(&context, id),
+            Change::LeftOut(left_out) => self.leave_out(left_out),
             Change::Doubt(scope, doubt) => self.doubt(scope, doubt),
             Change::Profile(profile) => self.set_profile(profile),
             Change::StoredAs(spelling, text) => self.store_as(spelling, &text),
@@ -328,11 +331,21 @@ impl<'a> Draft<'a> {
     }
 
     fn raise_max_id(&mut self, name: &Context, id: i32) {
-        if self.next.contexts.get(name).is_some_and(|context| context.max_id >= id) {
+        let known = self.next.contexts.get(name).map(|context| context.max_id());
+        if known.is_some_and(|known| known >= id && id >= 0) || known == Some(i32::MAX) {
             return;
         }
-        self.next.context_mut(name).max_id = id;
+        self.next.context_mut(name).note_id(id);
         self.entries.push(Entry::put(Table::Meta, format!("max id {name}"), id.to_string().into_bytes()));
+        self.changed = true;
+    }
+
+    fn leave_out(&mut self, left_out: LeftOut) {
+        if *self.next.left_out == left_out {
+            return;
+        }
+        self.entries.push(Entry::put(Table::Meta, LEFT_OUT.to_owned(), left_out.printed().into_bytes()));
+        self.next.left_out = Arc::new(left_out);
         self.changed = true;
     }
 

@@ -5,9 +5,14 @@ use std::ops::Bound;
 use std::slice;
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, HashTrieSetSync, RedBlackTreeMapSync};
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 
+use crate::protocol::identity;
 use crate::protocol::schema::Version;
+
+/// A version of this number, which an import can make, is found by its number or id, and in no list of
+/// versions (WIRE.md § 5).
+const UNLISTED: i32 = i32::MAX;
 
 /// The versions of one subject, ascending. Never empty.
 #[derive(Clone, Debug)]
@@ -27,19 +32,45 @@ impl SubjectState {
         self.versions.iter().filter(|version| !version.deleted)
     }
 
+    /// Whether a version is not soft-deleted.
+    pub fn is_live(&self) -> bool {
+        self.live().next().is_some()
+    }
+
+    /// The versions that a list of their numbers shows.
+    pub fn listed(&self) -> impl DoubleEndedIterator<Item = &Arc<Version>> {
+        self.versions.iter().filter(|version| version.version != UNLISTED)
+    }
+
     /// The highest version that is not soft-deleted.
     pub fn latest(&self) -> Option<&Arc<Version>> {
-        self.live().next_back()
+        self.listed().rfind(|version| !version.deleted)
+    }
+
+    /// The version through which the registry finds an id in this subject: the one of those that have it which
+    /// was written last. Who registers writes, and who soft-deletes; what the latter leaves for a time depends
+    /// on whether it was a version or the whole subject, so that the times do not always tell.
+    pub(super) fn holding(&self, id: i32) -> Option<(i32, bool)> {
+        let mut held = self.versions.iter().rev().filter(|version| version.id == id);
+        let highest = held.next()?;
+        let Some(next) = held.next() else { return Some((highest.version, true)) };
+        let all = || held.clone().chain([highest, next]);
+        let last = all().max_by_key(|version| (version.ts, version.version)).unwrap_or(highest);
+        let is_told = all().all(|version| version.ts.is_some());
+        let is_certain = is_told && (last.version == highest.version || !highest.deleted);
+        Some(if is_certain { (last.version, true) } else { (highest.version, false) })
     }
 }
 
-/// A subject that holds an id, with the highest of its versions that does.
+/// A subject that holds an id, with the one of its versions through which it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The subject's name inside its context.
     pub subject: Arc<str>,
     /// The version.
     pub version: i32,
+    /// Whether that version is certainly the one that the registry finds.
+    pub is_certain: bool,
 }
 
 /// All who hold an id; nearly always there is one.
@@ -51,7 +82,7 @@ enum Holders {
 
 /// Takes a number for its own hash: ids are given one after the other, and GUIDs are hashes themselves.
 #[derive(Clone, Copy, Debug, Default)]
-struct AsItIs(u64);
+pub(super) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {
@@ -71,40 +102,23 @@ impl Hasher for AsItIs {
     }
 }
 
-/// A subject of a context that is put together at once.
-pub(super) struct Member<'a> {
-    /// Its place in the order in which they came to be.
-    pub(super) rank: usize,
-    pub(super) name: &'a Arc<str>,
-    pub(super) state: &'a Arc<SubjectState>,
-}
-
-/// A version that holds an id.
-struct Holding<'a> {
-    id: i32,
-    rank: usize,
-    name: &'a Arc<str>,
-    version: i32,
-    ts: Option<i64>,
-}
-
 pub(super) type Tree = RedBlackTreeMapSync<Arc<str>, Arc<SubjectState>>;
 
-type ByNumber<K, V> = HashTrieMapSync<K, V, BuildHasherDefault<AsItIs>>;
+pub(super) type ByNumber<K, V> = HashTrieMapSync<K, V, BuildHasherDefault<AsItIs>>;
 
 /// One context: an id space with its subjects.
 #[derive(Clone, Debug, Default)]
 pub struct ContextState {
     pub(super) subjects: Tree,
     ids: ByNumber<i32, Holders>,
-    guids: ByNumber<u128, i32>,
+    pub(super) guids: ByNumber<u128, i32>,
     /// Those that are not written as GUIDs are.
-    odd_guids: HashTrieMapSync<Arc<str>, i32>,
-    /// GUIDs that were seen with more than one id, which an import can bring about.
-    ambiguous: HashTrieSetSync<Arc<str>>,
+    pub(super) odd_guids: HashTrieMapSync<Arc<str>, i32>,
+    /// The ids of contents that were seen with more than one, which an import can bring about; by their GUIDs.
+    pub(super) several: HashTrieMapSync<Arc<str>, Arc<[i32]>>,
     pub(super) versions: usize,
     /// The highest id ever seen; permanent deletes do not lower it.
-    pub(super) max_id: i32,
+    max_id: i32,
 }
 
 impl ContextState {
@@ -147,9 +161,23 @@ impl ContextState {
         }
     }
 
-    /// Whether more than one id was seen with a GUID.
-    pub fn is_ambiguous(&self, guid: &str) -> bool {
-        self.ambiguous.contains(guid)
+    /// Whether the id that a content is shown with is certainly the one under which the registry finds the
+    /// content: the one that was written last. Where imports gave other contents several ids, it may have been
+    /// given one that no list shows any more, since its version was overwritten.
+    pub fn is_only_id_of(&self, guid: Option<&str>) -> bool {
+        guid.is_none_or(|guid| !self.several.contains_key(guid)) && !self.has_several_ids()
+    }
+
+    /// Whether some content is held under several ids.
+    fn has_several_ids(&self) -> bool {
+        let is_held = |ids: &Arc<[i32]>| ids.iter().filter(|id| self.ids.contains_key(id)).nth(1).is_some();
+        self.several.values().any(is_held)
+    }
+
+    /// Whether an id was given that nobody holds any more.
+    pub fn lacks_ids(&self) -> bool {
+        let before_the_first = usize::from(self.ids.contains_key(&0));
+        usize::try_from(self.max_id).ok() != self.ids.size().checked_sub(before_the_first)
     }
 
     /// How many subjects there are.
@@ -162,9 +190,19 @@ impl ContextState {
         self.versions
     }
 
-    /// The highest id ever seen.
+    /// The highest id ever seen; the highest there can be once one was seen that comes after it.
     pub fn max_id(&self) -> i32 {
         self.max_id
+    }
+
+    /// Whether the counter of ids has come to its end, after which the registry goes on with the lowest.
+    pub fn has_wrapped(&self) -> bool {
+        self.max_id == i32::MAX
+    }
+
+    /// Notes an id that was given.
+    pub(super) fn note_id(&mut self, id: i32) {
+        self.max_id = self.max_id.max(if id < 0 { i32::MAX } else { id });
     }
 
     /// Puts a subject's new state in the place of the old one; `None` removes it.
@@ -178,96 +216,50 @@ impl ContextState {
                 self.subjects.remove_mut(name);
             }
         }
-        let mut touched: Vec<(i32, Option<Arc<str>>)> = Vec::new();
-        for version in [&old, &next].into_iter().flatten().flat_map(|state| &state.versions) {
-            touched.push((version.id, version.guid.clone()));
-            self.max_id = self.max_id.max(version.id);
+        let is_news = |version: &Version, other: &Option<Arc<SubjectState>>| {
+            let same = other.as_ref().and_then(|other| other.version(version.version));
+            same.is_none_or(|same| !std::ptr::eq(&**same, version))
+        };
+        let mut touched: Vec<&Arc<Version>> = Vec::new();
+        for (state, other) in [(&old, &next), (&next, &old)] {
+            let versions = state.iter().flat_map(|state| &state.versions);
+            touched.extend(versions.filter(|version| is_news(version, other)));
         }
-        touched.sort();
-        touched.dedup();
-        for (id, guid) in touched {
-            self.reindex(id, name, next.as_deref());
-            if let Some(guid) = guid {
-                self.reindex_guid(id, &guid);
+        touched.sort_by_key(|version| version.id);
+        for (at, version) in touched.iter().enumerate() {
+            self.note_id(version.id);
+            if at == 0 || touched[at - 1].id != version.id {
+                self.reindex(version.id, name, next.as_deref());
             }
         }
-    }
-
-    /// All of a context but the subjects themselves: what would be known if they had come one after the other.
-    pub(super) fn index(members: &[Member<'_>]) -> Self {
-        let mut context = Self::default();
-        context.versions = members.iter().map(|member| member.state.versions.len()).sum();
-        let mut all = Vec::with_capacity(context.versions);
-        let (mut numbers, mut others) = (Vec::with_capacity(context.versions), Vec::new());
-        for Member { rank, name, state } in members {
-            for version in &state.versions {
-                let id = version.id;
-                all.push(Holding { id, rank: *rank, name, version: version.version, ts: version.ts });
-                match version.guid.as_ref().map(|guid| (number_of(guid), guid)) {
-                    Some((Some(number), guid)) => numbers.push((number, *rank, id, guid)),
-                    Some((None, guid)) => others.push((guid, *rank, id, guid)),
-                    None => {}
-                }
-            }
+        for version in touched {
+            self.reindex_guid(version);
         }
-        context.index_ids(&mut all);
-        for (number, id, ambiguous) in last_ids(&mut numbers) {
-            context.guids.insert_mut(number, id);
-            ambiguous.into_iter().for_each(|guid| context.ambiguous.insert_mut(Arc::clone(guid)));
-        }
-        for (guid, id, ambiguous) in last_ids(&mut others) {
-            context.odd_guids.insert_mut(guid.clone(), id);
-            ambiguous.into_iter().for_each(|guid| context.ambiguous.insert_mut(Arc::clone(guid)));
-        }
-        context
-    }
-
-    fn index_ids(&mut self, all: &mut [Holding<'_>]) {
-        all.sort_unstable_by_key(|holding| (holding.id, holding.rank, holding.version));
-        for same in all.chunk_by(|one, other| one.id == other.id) {
-            let mut holders: Vec<(Option<i64>, Holder)> = Vec::new();
-            // A subject holds an id with the highest of its versions that has it.
-            for highest in same.chunk_by(|one, other| one.rank == other.rank).filter_map(<[_]>::last) {
-                let at = place_of(highest.ts, holders.iter().map(|(theirs, _)| *theirs));
-                let holder = Holder { subject: highest.name.clone(), version: highest.version };
-                holders.insert(at.unwrap_or(holders.len()), (highest.ts, holder));
-            }
-            self.max_id = self.max_id.max(same[0].id);
-            self.hold(same[0].id, holders.into_iter().map(|(_, holder)| holder).collect());
-        }
-    }
-
-    /// What lies under [`Self::subjects`].
-    pub(super) fn tree(members: &[Member<'_>]) -> Tree {
-        members.iter().map(|member| (member.name.clone(), member.state.clone())).collect()
-    }
-
-    /// An index together with the subjects that it is of.
-    pub(super) fn with_subjects(self, subjects: Tree) -> Self {
-        Self { subjects, ..self }
     }
 
     fn reindex(&mut self, id: i32, name: &Arc<str>, state: Option<&SubjectState>) {
-        let held = state.and_then(|state| state.versions.iter().rev().find(|version| version.id == id));
-        if let (Some(version), []) = (held, self.holders(id)) {
-            self.ids.insert_mut(id, Holders::One(Holder { subject: name.clone(), version: version.version }));
+        let held = state.and_then(|state| state.holding(id));
+        let holder = held.map(|(version, is_certain)| Holder { subject: name.clone(), version, is_certain });
+        if let (Some(holder), []) = (&holder, self.holders(id)) {
+            self.ids.insert_mut(id, Holders::One(holder.clone()));
             return;
         }
         let mut holders = self.holders(id).to_vec();
         let place = holders.iter().position(|holder| holder.subject == *name);
-        match (place, held) {
-            (Some(at), Some(version)) => holders[at].version = version.version,
+        match (place, holder) {
+            (Some(at), Some(holder)) => holders[at] = holder,
             (Some(at), None) => drop(holders.remove(at)),
-            (None, Some(version)) => {
-                let at = place_of(version.ts, holders.iter().map(|holder| self.held(holder)?.ts));
-                holders.insert(at.unwrap_or(holders.len()), Holder { subject: name.clone(), version: version.version });
+            (None, Some(holder)) => {
+                let ts = self.held(&holder).and_then(|held| held.ts);
+                let at = place_of(ts, holders.iter().map(|holder| self.held(holder)?.ts));
+                holders.insert(at.unwrap_or(holders.len()), holder);
             }
             (None, None) => return,
         }
         self.hold(id, holders);
     }
 
-    fn hold(&mut self, id: i32, mut holders: Vec<Holder>) {
+    pub(super) fn hold(&mut self, id: i32, mut holders: Vec<Holder>) {
         match holders.pop() {
             None => drop(self.ids.remove_mut(&id)),
             Some(holder) if holders.is_empty() => self.ids.insert_mut(id, Holders::One(holder)),
@@ -279,41 +271,49 @@ impl ContextState {
     }
 
     /// A GUID goes on naming its id when nobody holds that any more, as in the registry.
-    fn reindex_guid(&mut self, id: i32, guid: &Arc<str>) {
+    fn reindex_guid(&mut self, version: &Version) {
+        let id = version.id;
         if !self.ids.contains_key(&id) {
             return;
         }
-        match self.id_of(guid) {
+        let Some(guid) = guid_of(version) else { return };
+        match self.id_of(&guid) {
             Some(known) if known == id => return,
-            Some(known) if self.ids.contains_key(&known) => self.ambiguous.insert_mut(guid.clone()),
+            Some(known) if self.ids.contains_key(&known) => {
+                let mut ids = self.several.get(&guid).map_or_else(|| vec![known], |ids| ids.to_vec());
+                ids.push(id);
+                ids.sort_unstable();
+                ids.dedup();
+                self.several.insert_mut(guid.clone(), ids.into());
+            }
             _ => {}
         }
-        match number_of(guid) {
+        match number_of(&guid) {
             Some(number) => self.guids.insert_mut(number, id),
-            None => self.odd_guids.insert_mut(guid.clone(), id),
+            None => self.odd_guids.insert_mut(guid, id),
         }
     }
 }
 
 /// Where one more holder belongs, unless at the end. They stand in the order in which they came to hold the id, as
-/// far as times tell: it counts where the registry's own map has two names in one bucket (WIRE.md § 1.7).
-fn place_of(ts: Option<i64>, mut holders: impl Iterator<Item = Option<i64>>) -> Option<usize> {
+/// far as times tell: it counts where the registry's own map has two names in one bucket (WIRE.md § 1.7). One that is
+/// known keeps its place; of one that is new and soft-deleted only the time of that is known, which is also all that
+/// the registry goes by when it reads its compacted log again.
+pub(super) fn place_of(ts: Option<i64>, mut holders: impl Iterator<Item = Option<i64>>) -> Option<usize> {
     holders.position(|theirs| theirs.zip(ts).is_some_and(|(theirs, ours)| theirs > ours))
 }
 
-/// The id that each name was seen with last, and the GUID if it was seen with others before.
-fn last_ids<'a, N: Copy + Ord>(
-    seen: &mut [(N, usize, i32, &'a Arc<str>)],
-) -> impl Iterator<Item = (N, i32, Option<&'a Arc<str>>)> {
-    seen.sort_unstable_by_key(|(name, place, id, _)| (*name, *place, *id));
-    seen.chunk_by(|(one, ..), (other, ..)| one == other).filter_map(|seen| {
-        let (name, _, last, guid) = *seen.last()?;
-        Some((name, last, seen.iter().any(|(_, _, id, _)| *id != last).then_some(guid)))
-    })
+/// A version's GUID, whether or not the registry is of a release that shows it.
+pub(super) fn guid_of(version: &Version) -> Option<Arc<str>> {
+    let counted = || {
+        let (metadata, rules) = (version.metadata.as_deref(), version.rule_set.as_deref());
+        identity::guid(&version.text, &version.references(), metadata, rules).map(Arc::from)
+    };
+    version.guid.clone().or_else(counted)
 }
 
 /// The number that a GUID is, if it is written with lower-case digits and dashes in their places.
-fn number_of(guid: &str) -> Option<u128> {
+pub(super) fn number_of(guid: &str) -> Option<u128> {
     const DASHES: [usize; 4] = [8, 13, 18, 23];
     if guid.len() != 36 {
         return None;
@@ -344,53 +344,118 @@ mod tests {
         }
     }
 
-    proptest::proptest! {
-        #[test]
-        fn what_many_subjects_hold_is_found_alike_whether_they_came_at_once_or_one_by_one(
-            subjects in proptest::collection::vec(
-                proptest::collection::vec((1..5, 0..4_usize, proptest::option::of(0..4_i64)), 1..5),
-                0..8,
-            ),
-        ) {
-            let guids = ["g", "h", "d41d8cd9-8f00-b204-e980-0998ecf8427e", "00000000-0000-0000-0000-0000000000ff"];
-            let version = |(number, (id, guid, ts)): (i32, &(i32, usize, Option<i64>))| {
-                let text = format!(r#"{{"version":{number},"id":{id},"guid":"{}","schema":"x"}}"#, guids[*guid]);
-                let listed: crate::protocol::schema::Listed = serde_json::from_str(&text).expect("a version");
-                Arc::new(Version { ts: *ts, ..listed.version })
-            };
-            let subjects: Vec<(Arc<str>, Arc<SubjectState>)> = subjects.iter().enumerate().map(|(place, versions)| {
-                let versions = (1..).zip(versions).map(version).collect();
-                (Arc::from(format!("s{}", 7 * place % 10)), Arc::new(SubjectState { versions }))
-            }).collect();
-            let member = |(rank, (name, state))| Member { rank, name, state };
-            let mut members: Vec<_> = subjects.iter().map(|(name, state)| (name, state)).enumerate().map(member).collect();
-            members.sort_by_key(|member| member.name);
-            let at_once = ContextState::index(&members).with_subjects(ContextState::tree(&members));
-            let mut one_by_one = ContextState::default();
-            subjects.iter().for_each(|(name, state)| one_by_one.replace(name, Some(state.clone())));
-            for id in 0..6 {
-                assert_eq!(at_once.holders(id), one_by_one.holders(id));
-            }
-            for guid in guids {
-                assert_eq!(at_once.id_of(guid), one_by_one.id_of(guid));
-                assert_eq!(at_once.is_ambiguous(guid), one_by_one.is_ambiguous(guid));
-            }
-            assert_eq!((at_once.versions, at_once.max_id), (one_by_one.versions, one_by_one.max_id));
-            assert!(at_once.subjects().map(|(name, _)| name).eq(one_by_one.subjects().map(|(name, _)| name)));
+    fn version(number: i32, id: i32, guid: &str) -> Arc<Version> {
+        let text = format!(r#"{{"version":{number},"id":{id},"guid":"{guid}","schema":"{guid}"}}"#);
+        Arc::new(serde_json::from_str::<crate::protocol::schema::Listed>(&text).expect("a version").version)
+    }
+
+    /// Versions of one id, as number, time and whether it is soft-deleted.
+    fn holder_of(versions: &[(i32, Option<i64>, bool)]) -> (i32, bool) {
+        let made = |(number, ts, deleted): &(i32, Option<i64>, bool)| {
+            Arc::new(Version { ts: *ts, deleted: *deleted, ..(*version(*number, 7, "g")).clone() })
+        };
+        let mut context = ContextState::default();
+        context
+            .replace(&Arc::from("s"), Some(Arc::new(SubjectState { versions: versions.iter().map(made).collect() })));
+        let [holder] = context.holders(7) else { panic!("one holder: {versions:?}") };
+        (holder.version, holder.is_certain)
+    }
+
+    #[test]
+    fn a_subject_holds_an_id_through_the_version_that_was_written_last_if_that_can_be_told() {
+        let (live, deleted) = (false, true);
+        for (versions, expected) in [
+            (&[(4, None, live)][..], (4, true)),
+            (&[(1, Some(1), live), (41, Some(2), live)], (41, true)),
+            (&[(1, Some(3), live), (41, Some(2), live)], (1, true)),
+            (&[(1, Some(2), deleted), (3, Some(3), deleted)], (3, true)),
+            // The first was soft-deleted last, and the subject not since, or the other would be too.
+            (&[(1, Some(3), deleted), (3, Some(2), live)], (1, true)),
+            // It may be that the whole subject was soft-deleted after that.
+            (&[(1, Some(3), deleted), (3, Some(2), deleted)], (3, false)),
+            (&[(1, None, deleted), (3, None, live)], (3, false)),
+        ] {
+            assert_eq!(holder_of(versions), expected, "{versions:?}");
         }
     }
 
     #[test]
-    fn an_id_leads_to_all_who_hold_it_and_a_guid_to_the_id_however_it_is_written() {
-        let version = |number, guid: &str| {
-            let text = format!(r#"{{"version":{number},"id":7,"guid":"{guid}","schema":"x"}}"#);
-            Arc::new(serde_json::from_str::<crate::protocol::schema::Listed>(&text).expect("a version").version)
+    fn a_content_with_several_ids_leaves_the_id_of_every_content_uncertain() {
+        let mut context = ContextState::default();
+        let names: [Arc<str>; 3] = ["a", "b", "c"].map(Arc::from);
+        let put = |context: &mut ContextState, at: usize, versions: Vec<Arc<Version>>| {
+            context.replace(&names[at], Some(Arc::new(SubjectState { versions })));
         };
+        put(&mut context, 0, vec![version(1, 1, "g"), version(2, 2, "h")]);
+        put(&mut context, 1, vec![version(1, 1, "g")]);
+        assert!(context.is_only_id_of(Some("g")) && context.is_only_id_of(Some("h")));
+        put(&mut context, 2, vec![version(1, 100, "g")]);
+        assert!(!context.is_only_id_of(Some("g")) && !context.is_only_id_of(Some("h")));
+        context.replace(&names[2], None);
+        assert!(!context.is_only_id_of(Some("g")), "the registry may go on finding it under the other id");
+        assert!(context.is_only_id_of(Some("h")));
+    }
+
+    #[test]
+    fn a_content_that_was_purged_and_came_again_has_one_id() {
+        let name: Arc<str> = Arc::from("a");
+        for again in [1, 9] {
+            let mut context = ContextState::default();
+            for id in [5, again] {
+                context.replace(&name, Some(Arc::new(SubjectState { versions: vec![version(1, id, "g")] })));
+            }
+            assert!(context.is_only_id_of(Some("g")), "{again}");
+            assert_eq!(context.id_of("g"), Some(again));
+        }
+    }
+
+    #[test]
+    fn without_guids_contents_are_told_apart_all_the_same() {
+        let bare = |id: i32, text: &str| Arc::new(Version { guid: None, ..(*version(id, id, text)).clone() });
+        let mut context = ContextState::default();
+        let mut put = |versions: Vec<Arc<Version>>| {
+            context.replace(&Arc::from("a"), Some(Arc::new(SubjectState { versions })));
+            context.is_only_id_of(None)
+        };
+        assert!(put(vec![bare(1, "x"), bare(2, "y")]));
+        assert!(!put(vec![bare(1, "x"), bare(2, "y"), bare(3, "x")]));
+    }
+
+    #[test]
+    fn ids_that_nobody_holds_are_missed_and_a_counter_that_wrapped_is_at_its_end() {
+        let lacks = |ids: &[i32]| {
+            let mut context = ContextState::default();
+            let versions = ids.iter().zip(1..).map(|(id, number)| version(number, *id, &format!("{id}"))).collect();
+            context.replace(&Arc::from("a"), Some(Arc::new(SubjectState { versions })));
+            (context.lacks_ids(), context.max_id())
+        };
+        assert_eq!(lacks(&[1, 2, 3]), (false, 3));
+        assert_eq!(lacks(&[0, 1, 2]), (false, 2));
+        assert_eq!(lacks(&[0, 1, 3]), (true, 3));
+        assert_eq!(lacks(&[2]), (true, 2));
+        assert_eq!(lacks(&[1, -5]), (true, i32::MAX));
+        let mut context = ContextState::default();
+        context.note_id(1);
+        assert!(context.lacks_ids(), "the primary said that there was one");
+    }
+
+    #[test]
+    fn the_highest_number_there_can_be_is_in_no_list_and_never_the_latest() {
+        let versions = [1, 2, i32::MAX].map(|number| version(number, number, "g")).to_vec();
+        let state = SubjectState { versions };
+        assert_eq!(state.latest().map(|latest| latest.version), Some(2));
+        assert_eq!(state.listed().count(), 2);
+        let alone = SubjectState { versions: state.versions[2..].to_vec() };
+        assert!(alone.is_live() && alone.latest().is_none() && alone.version(i32::MAX).is_some());
+    }
+
+    #[test]
+    fn an_id_leads_to_all_who_hold_it_and_a_guid_to_the_id_however_it_is_written() {
         for guid in ["g", "d41d8cd9-8f00-b204-e980-0998ecf8427e"] {
             let mut context = ContextState::default();
             let names: Vec<Arc<str>> = ["a", "b", "c"].map(Arc::from).to_vec();
             for (count, name) in names.iter().enumerate() {
-                context.replace(name, Some(Arc::new(SubjectState { versions: vec![version(1, guid)] })));
+                context.replace(name, Some(Arc::new(SubjectState { versions: vec![version(1, 7, guid)] })));
                 assert_eq!(context.holders(7).len(), count + 1);
             }
             assert_eq!(context.id_of(guid), Some(7));

@@ -6,10 +6,10 @@ use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
 use super::change::{Change, SPELLING};
-use super::snapshot::{Association, Remembered, Snapshot, Spelling};
+use super::snapshot::{Association, LeftOut, Remembered, Snapshot, Spelling};
 use super::texts::TextKey;
 use crate::protocol::shape::Profile;
-use crate::protocol::subject::Context;
+use crate::protocol::subject::{Context, QualifiedSubject};
 
 /// The tables of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +85,7 @@ pub(super) fn fact(key: &str, text: &str) -> Result<Option<Change>, String> {
     Ok(match key {
         "contexts" => Some(Change::Contexts(text.split('\n').map(Context::named).collect())),
         "associations" => Some(Change::Associations(Some(associations(text).map_err(|error| error.to_string())?))),
+        LEFT_OUT => Some(Change::LeftOut(LeftOut::read(text).map_err(|error| error.to_string())?)),
         "profile" => Profile::parse(text).map(Change::Profile),
         "read at" => Some(Change::ReadAt(text.parse().map_err(|_| "no number")?)),
         _ => match key.strip_prefix("max id ") {
@@ -92,6 +93,24 @@ pub(super) fn fact(key: &str, text: &str) -> Result<Option<Change>, String> {
             None => None,
         },
     })
+}
+
+/// Under this key is kept what could not be taken over.
+pub(super) const LEFT_OUT: &str = "left out";
+
+impl LeftOut {
+    /// As a list of names, with `null` for what has none.
+    pub(super) fn printed(&self) -> String {
+        let names = self.subjects.iter().map(|subject| Some(subject.to_string()));
+        let all: Vec<Option<String>> = names.chain(self.is_vague.then_some(None)).collect();
+        serde_json::Value::from_iter(all).to_string()
+    }
+
+    fn read(printed: &str) -> Result<Self, serde_json::Error> {
+        let all: Vec<Option<String>> = serde_json::from_str(printed)?;
+        let is_vague = all.contains(&None);
+        Ok(Self { subjects: all.iter().flatten().map(|name| QualifiedSubject::parse(name)).collect(), is_vague })
+    }
 }
 
 /// The reverse: what the row of a fact is to hold.
@@ -102,6 +121,7 @@ pub(super) fn fact_row(held: &Snapshot, key: &str) -> Option<Vec<u8>> {
     match key {
         "contexts" => held.listed_contexts().map(contexts_row),
         "associations" => held.associations().map(associations_row),
+        LEFT_OUT => (!held.left_out().is_empty()).then(|| held.left_out().printed().into_bytes()),
         "profile" => held.profile().map(|profile| profile.as_str().into()),
         "read at" => held.read_at().map(|seconds| seconds.to_string().into_bytes()),
         _ => {
@@ -135,4 +155,18 @@ pub fn associations(text: &str) -> Result<Vec<Association>, serde_json::Error> {
         Ok(association)
     };
     items.unwrap_or_default().into_iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_out_is_known_again_by_whatever_name() {
+        for (names, is_vague) in [(&[][..], false), (&["a", ":.c:b\nc", ""], false), (&["a"], true), (&[], true)] {
+            let subjects = names.iter().map(|name| QualifiedSubject::parse(name)).collect();
+            let left_out = LeftOut { subjects, is_vague };
+            assert_eq!(LeftOut::read(&left_out.printed()).expect("readable"), left_out);
+        }
+    }
 }

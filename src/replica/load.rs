@@ -10,8 +10,9 @@ use std::thread;
 
 use rpds::HashTrieMapSync;
 
+use super::at_once::Member;
 use super::change::{Change, Draft, SPELLING, version_key};
-use super::index::{ContextState, Member, SubjectState};
+use super::index::{ContextState, SubjectState};
 use super::keep::{Table, Unreadable, fact};
 use super::row;
 use super::snapshot::{Doubt, Remembered, Scope, Snapshot, Spelling};

@@ -12,16 +12,12 @@ use moka::sync::Cache;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::answer::{Asked, config_key, served_subject};
-use super::build::referred;
+use super::answer::{Asked, MOST_REFERENCES, config_key, served_subject};
 use super::snapshot::{Doubt, Scope, Snapshot};
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
-
-/// References that are followed; who refers to more is asked about every time.
-const MOST_REFERENCES: usize = 256;
 
 /// A hash that nobody can find a second origin of: clients choose what is hashed.
 type Digest = [u8; 32];
@@ -64,9 +60,10 @@ impl Memo {
         let Ok(named) = serde_json::from_slice::<Named>(body) else { return };
         let Some((ground, place)) = question.ground(now).zip(named.place(question, now)) else { return };
         // Under which of several ids the registry finds a content changes with every write of it.
-        let is_ambiguous =
-            |guid: &str| now.context(&place.subject.context).is_some_and(|context| context.is_ambiguous(guid));
-        if now.version(&place.subject, place.version).and_then(|held| held.guid.as_deref()).is_some_and(is_ambiguous) {
+        let guid = now.version(&place.subject, place.version).and_then(|held| held.guid.clone());
+        let is_only_id =
+            now.context(&place.subject.context).is_some_and(|context| context.is_only_id_of(guid.as_deref()));
+        if !is_only_id {
             return;
         }
         let is_new = before.version(&place.subject, place.version).is_none();
@@ -176,11 +173,12 @@ struct Ground {
 }
 
 impl Ground {
-    /// Adds what references lead to. One that leads nowhere counts as a subject that is not there.
+    /// Adds what references lead to, wherever the registry may look when it is asked: that is more than it takes in
+    /// the end, and one that leads nowhere counts as a subject that is not there.
     fn follow(&mut self, snapshot: &Snapshot, parent: &QualifiedSubject, references: &[Reference]) -> Option<()> {
         for reference in references {
             let Some(written) = reference.subject.as_deref() else { continue };
-            let target = referred(written, &parent.context);
+            let target = QualifiedSubject::parse_in(written, &parent.context);
             let number = reference.version.unwrap_or_default();
             if self.followed.contains(&(target.clone(), number)) {
                 continue;
@@ -235,8 +233,8 @@ impl Ground {
                     hash.push(&version.ts.unwrap_or_default().to_string());
                 }
                 content(hash, version);
-                let is_ambiguous = |guid: &str| context.is_some_and(|context| context.is_ambiguous(guid));
-                hash.push(if version.guid.as_deref().is_some_and(is_ambiguous) { "ambiguous" } else { "" });
+                let is_only_id = context.is_some_and(|context| context.is_only_id_of(version.guid.as_deref()));
+                hash.push(if is_only_id { "" } else { "ambiguous" });
             }
         });
         hash.finish()

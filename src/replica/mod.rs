@@ -5,6 +5,7 @@
 //! slow one never undoes what was written or read after it (C5, C7).
 
 pub mod answer;
+mod at_once;
 mod build;
 mod change;
 mod digest;
@@ -35,7 +36,7 @@ pub use keep::{Entry, Forgetful, Keep, NotKept, Table, Unreadable, associations}
 pub use load::Loading;
 pub use memo::{Memo, Question};
 pub use reread::{NotReread, Reread, Urgency};
-pub use snapshot::{Association, Doubt, Referrer, Remembered, Scope, Snapshot, Spelling};
+pub use snapshot::{Association, Doubt, LeftOut, Referrer, Remembered, Scope, Snapshot, Spelling};
 
 /// The replica: what is read from, and what is changed.
 pub struct Replica {

@@ -1,5 +1,6 @@
 //! What a reader sees: one state of the whole replica, which never changes under it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub struct Snapshot {
     pub(super) doubts: RedBlackTreeMapSync<Scope, Doubt>,
     pub(super) profile: Option<Profile>,
     pub(super) read_at: Option<u64>,
+    pub(super) left_out: Arc<LeftOut>,
     /// How the registry stores texts that only it can print, by what identifies their spelling.
     pub(super) spellings: HashTrieMapSync<Spelling, Arc<str>>,
 }
@@ -123,6 +125,27 @@ pub struct Association {
     /// The whole object as the primary printed it.
     #[serde(skip)]
     pub printed: Option<Arc<RawValue>>,
+}
+
+/// What the primary has and the replica could not take over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The subjects that it belongs to.
+    pub subjects: BTreeSet<QualifiedSubject>,
+    /// Whether there is something of which nobody knows whose it is.
+    pub is_vague: bool,
+}
+
+impl LeftOut {
+    /// Whether there is nothing of the kind; nearly always so.
+    pub fn is_empty(&self) -> bool {
+        self.subjects.is_empty() && !self.is_vague
+    }
+
+    /// Whether it may belong to a subject of that name, in whatever context.
+    pub fn concerns(&self, name: &str) -> bool {
+        self.is_vague || self.subjects.iter().any(|subject| &*subject.subject == name)
+    }
 }
 
 /// A part of the replica that can be in doubt, or be written.
@@ -263,6 +286,11 @@ impl Snapshot {
     /// When everything was last read from the primary, in epoch seconds; `None` if it never was.
     pub fn read_at(&self) -> Option<u64> {
         self.read_at
+    }
+
+    /// What could not be taken over, so that lists of ours lack it.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
     }
 
     /// What is in doubt.

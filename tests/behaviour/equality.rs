@@ -343,3 +343,31 @@ async fn how_a_spelling_is_stored_is_not_learnt_where_schemas_are_normalised() {
     let direct = house.primary.ask("POST", t, Some(&protobuf(text).to_string()));
     assert_eq!((heard.json()["version"].as_i64(), heard.body), (Some(2), direct.body));
 }
+
+/// WIRE.md § 3.8. From the default context `:.:x` is `x`; from a named one it is a subject literally so called.
+#[tokio::test]
+async fn a_reference_that_names_the_default_context_leads_there_from_there_alone() {
+    let house = House::open().await;
+    let address = json!({ "schema": r#"{"type":"record","name":"Address","fields":[]}"# }).to_string();
+    let person = json!({
+        "schema": r#"{"type":"record","name":"Person","fields":[{"name":"home","type":"Address"}]}"#,
+        "references": [{ "name": "Address", "subject": ":.:address", "version": 1 }],
+    });
+    let person = person.to_string();
+    assert_eq!(house.ask("POST", "/subjects/address/versions", &address).await.status, 200);
+    assert_eq!(house.ask("POST", "/subjects/:.c:address/versions", &address).await.status, 200);
+    let direct = house.primary.ask("POST", "/subjects/person/versions", Some(&person));
+    assert_eq!(direct.status, 200, "{}", direct.body);
+    let refused = house.ask("POST", "/subjects/:.c:person/versions", &person).await;
+    assert_eq!(refused.code(), 42201, "{}", refused.body);
+    house.imported().await;
+    house.primary.stop().await;
+    let referrers = house.get("/subjects/address/versions/1/referencedby").await;
+    assert_eq!((referrers.status, referrers.body.as_str()), (200, "[2]"));
+    let elsewhere = house.get("/subjects/:.c:address/versions/1/referencedby").await;
+    assert_eq!((elsewhere.status, elsewhere.body.as_str()), (200, "[]"));
+    let found = house.ask("POST", "/subjects/person", &person).await;
+    assert_eq!((found.status, found.json()["id"].as_i64()), (200, Some(2)), "{}", found.body);
+    let again = house.ask("POST", "/subjects/person/versions", &person).await;
+    assert_eq!((again.status, again.json()["id"].as_i64()), (200, Some(2)), "{}", again.body);
+}

@@ -261,3 +261,36 @@ async fn what_was_seen_past_the_replica_is_not_older_in_an_outage() {
     assert_eq!((heard.status, heard.code()), (500, 50003), "{}", heard.body);
     assert_eq!(house.get("/schemas/ids/1").await.status, 200, "an id stands for the same for ever");
 }
+
+/// WIRE.md § 1.7. Where two names share a bucket their order is that of their coming, which no list tells once a
+/// soft delete has rewritten a time; the registry itself has another order after its log was compacted and read again.
+#[tokio::test]
+async fn a_holder_of_an_id_keeps_its_place_among_those_in_its_bucket_when_it_is_soft_deleted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::kept_in(folder.path()).await;
+    for subject in ["a", "A", "Q"] {
+        assert_eq!(house.register(subject, "1").await.status, 200);
+    }
+    let targets = ["/schemas/ids/1/subjects?deleted=true", "/schemas/ids/1/versions?deleted=true", "/schemas/ids/1"];
+    let assert_same = async |house: &House, when: &str| {
+        for target in targets {
+            let (heard, direct) = (house.get(target).await, house.primary.ask("GET", target, None));
+            assert_eq!((heard.status, heard.body), (direct.status, direct.body), "{target} {when}");
+        }
+    };
+    assert_same(&house, "at first").await;
+    assert_eq!(house.ask("DELETE", "/subjects/a/versions/1", "").await.status, 200);
+    assert_same(&house, "after a delete here").await;
+    assert_eq!(house.primary.ask("DELETE", "/subjects/A/versions/1", None).status, 200);
+    house.imported().await;
+    assert_same(&house, "after a delete elsewhere").await;
+    // Who reads everything for the first time then has the same holders, in the order of their times.
+    house.restart().await;
+    let named = |body: &str| {
+        let mut names: Vec<String> = serde_json::from_str(body).expect("a list of names");
+        names.sort();
+        names
+    };
+    let direct = house.primary.ask("GET", targets[0], None).body;
+    assert_eq!(named(&house.get(targets[0]).await.body), named(&direct));
+}

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use http::Method;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use schema_outpost::protocol::endpoints::Route;
 use schema_outpost::protocol::identity::{Canonical, canonical};
 use schema_outpost::protocol::operation::Operation;
 use schema_outpost::protocol::schema::{Reference, SchemaType};
-use schema_outpost::protocol::subject::QualifiedSubject;
+use schema_outpost::protocol::subject::{Context, QualifiedSubject};
 use schema_outpost::replica::answer::{ROWS, Teller};
 use serde_json::Value;
 use small_registry::SmallRegistry;
@@ -34,6 +34,11 @@ const fn ground(reason: &'static str, holds: fn(&Asked<'_>) -> bool) -> Ground {
     Ground { reason, holds, is_elsewhere: false }
 }
 
+/// What imports and purges bring about: the record has it.
+const fn recorded(reason: &'static str, holds: fn(&Asked<'_>) -> bool) -> Ground {
+    Ground { reason, holds, is_elsewhere: true }
+}
+
 const fn elsewhere(reason: &'static str) -> Ground {
     Ground { reason, holds: |_| false, is_elsewhere: true }
 }
@@ -47,6 +52,9 @@ pub static GROUNDS: &[Ground] = &[
     ground("the lookup is not certainly equal", |asked| asked.is_of(&[Route::Lookup, Route::Register])),
     elsewhere("whether the primary reads the parameter depends on its patch"),
     elsewhere("the replica is not whole yet"),
+    recorded("the primary has a version that is not held", |asked| {
+        asked.is_of(WHOLE) && Listing::of(asked.primary).has_item_without_content()
+    }),
     elsewhere("the primary lists in its own way"),
     elsewhere("the primary filters in its own way"),
     ground("a wildcard inside a prefix", |asked| {
@@ -71,6 +79,20 @@ pub static GROUNDS: &[Ground] = &[
         asked.is_of(&[Route::BatchGetAssociations]) && !is_plain_batch(asked.body.unwrap_or_default())
     }),
     elsewhere("the highest id was not read yet"),
+    recorded("how far the counter of ids has come since it wrapped", |asked| {
+        let max = || asked.stored_with("fetchMaxId=true")["maxId"].as_i64();
+        asked.get("fetchMaxId") == "true" && max().is_some_and(|max| max < 0 || max == i64::from(i32::MAX))
+    }),
+    recorded("through which version a subject holds the id does not show", |asked| {
+        asked.is_of(BY_CONTENT) && asked.listed().holds_uncertainly()
+    }),
+    recorded("under which id the content was written last does not show", |asked| {
+        asked.is_of(&[Route::SubjectsById, Route::VersionsById, Route::SchemaByGuid])
+            && asked.listed().has_content_with_several_ids()
+    }),
+    recorded("a GUID goes on naming an id that nobody holds", |asked| {
+        asked.is_of(&[Route::IdsByGuid]) && asked.lacks_ids()
+    }),
     elsewhere("a format of a later release"),
     ground("another form of a Protobuf text", |asked| {
         let is_other = matches!(asked.format().to_ascii_lowercase().as_str(), "serialized" | "ignore_extensions");
@@ -90,9 +112,24 @@ pub static GROUNDS: &[Ground] = &[
     ground("that it is not here does not mean that it is not there", |asked| {
         (asked.is_of(&[Route::SubjectConfig]) && asked.is_about_nothing())
             || (asked.is_of(&[Route::IdsByGuid]) && asked.primary.ask("GET", asked.target, None).body == "[]")
+            || (asked.is_of(BY_ID) && !asked.is_id_listed())
     }),
 ];
 
+const BY_ID: &[Route] = &[Route::SchemaById, Route::SchemaTextById, Route::SubjectsById, Route::VersionsById];
+const BY_CONTENT: &[Route] =
+    &[Route::SchemaById, Route::SchemaTextById, Route::SubjectsById, Route::VersionsById, Route::SchemaByGuid];
+const WHOLE: &[Route] = &[
+    Route::Subjects,
+    Route::Schemas,
+    Route::SubjectsById,
+    Route::VersionsById,
+    Route::ReferencedBy,
+    Route::Versions,
+    Route::Version,
+    Route::VersionText,
+    Route::LatestWithMetadata,
+];
 const RECORDS: &[Route] = &[Route::SchemaById, Route::Version];
 const TEXTS: &[Route] = &[
     Route::SchemaById,
@@ -151,13 +188,49 @@ impl Asked<'_> {
         if self.is_of(TEXTS) { self.get("format").trim().to_owned() } else { String::new() }
     }
 
+    /// All that the primary lists in the contexts that the read may be about, soft-deleted versions too.
+    fn listed(&self) -> Listing {
+        let named = QualifiedSubject::parse(&self.get("subject"));
+        // What the default context has not of a subject is looked for in the others, and a GUID has none of its own.
+        let is_anywhere = named.context.is_default() && !named.is_bare_context();
+        let listed = Listing::of(self.primary);
+        if is_anywhere || self.is_of(&[Route::SchemaByGuid]) { listed } else { listed.only(&named.context) }
+    }
+
+    /// Whether the primary lists a version with the id that is asked for.
+    fn is_id_listed(&self) -> bool {
+        let id = self.operation().and_then(|operation| operation.name().parse::<i64>().ok());
+        self.listed().0.iter().any(|item| item["id"].as_i64() == id)
+    }
+
+    /// Whether some context has given an id that the list does not show.
+    fn lacks_ids(&self) -> bool {
+        let contexts: Vec<String> =
+            serde_json::from_str(&self.primary.ask("GET", "/contexts", None).body).expect("a list of contexts");
+        contexts.iter().map(|context| Context::named(context)).any(|context| {
+            let listed = Listing::of(self.primary).only(&context);
+            let ids: BTreeSet<i64> = listed.0.iter().filter_map(|item| item["id"].as_i64()).collect();
+            let Some(id) = ids.last() else { return true };
+            let prefix: String = context.prefix().bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let target = format!("/schemas/ids/{id}?fetchMaxId=true&subject={prefix}");
+            let shown: Value = serde_json::from_str(&self.primary.ask("GET", &target, None).body).expect("a schema");
+            let highest = shown["maxId"].as_i64().expect("the highest id");
+            !(1..=highest).all(|id| ids.contains(&id))
+        })
+    }
+
     /// The record as it is stored.
     fn stored(&self) -> Value {
+        self.stored_with("")
+    }
+
+    /// The same, with a parameter more.
+    fn stored_with(&self, parameter: &str) -> Value {
         let (path, query) = self.target.split_once('?').unwrap_or((self.target, ""));
         let path = path.strip_suffix("/schema").unwrap_or(path);
         let is_kept =
             |part: &&str| ["subject=", "deleted=", "key=", "value="].iter().any(|name| part.starts_with(name));
-        let query: Vec<&str> = query.split('&').filter(is_kept).collect();
+        let query: Vec<&str> = query.split('&').filter(is_kept).chain([parameter]).collect();
         let answer = self.primary.ask("GET", &format!("{path}?{}", query.join("&")), None);
         serde_json::from_str(&answer.body).unwrap_or_default()
     }
@@ -255,6 +328,64 @@ fn is_plain_batch(body: &str) -> bool {
         request.as_object().is_some_and(|members| members.keys().all(|key| names.contains(&key.as_str())))
             && request["resourceNamespace"] != "-"
     })
+}
+
+/// Items of the primary's list of schemas.
+struct Listing(Vec<Value>);
+
+impl Listing {
+    fn of(primary: &SmallRegistry) -> Self {
+        let headers = [("host", "registry"), ("confluent-accept-unknown-properties", "true")]
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let headers = HeaderMap::from_iter(headers);
+        let mut all: Vec<Value> = Vec::new();
+        loop {
+            let target = format!("/schemas?deleted=true&subjectPrefix=:*:&offset={}", all.len());
+            let page = primary.ask_with("GET", &target, &headers, None).body;
+            let page: Vec<Value> = serde_json::from_str(&page).expect("a list of schemas");
+            if page.is_empty() {
+                return Self(all);
+            }
+            all.extend(page);
+        }
+    }
+
+    fn only(mut self, context: &Context) -> Self {
+        self.0.retain(|item| context_of(item) == *context);
+        self
+    }
+
+    /// Whether a subject has an id in several versions, of which the times do not say which was written last.
+    fn holds_uncertainly(&self) -> bool {
+        self.0.iter().any(|item| {
+            let is_same = |other: &&Value| other["subject"] == item["subject"] && other["id"] == item["id"];
+            let same: Vec<&Value> = self.0.iter().filter(is_same).collect();
+            let highest = same.iter().max_by_key(|one| one["version"].as_i64()).expect("itself");
+            let is_latest = same.iter().all(|one| one["ts"].as_i64() <= highest["ts"].as_i64());
+            let is_timed = same.iter().all(|one| one["ts"].is_i64());
+            same.len() > 1 && (!is_timed || (!is_latest && highest["deleted"] == true))
+        })
+    }
+
+    /// Whether an item has neither a text nor, in place of it, the GUID of an empty one.
+    fn has_item_without_content(&self) -> bool {
+        self.0.iter().any(|item| !item["schema"].is_string() && !item["guid"].is_string())
+    }
+
+    /// Whether a content has several ids in one context.
+    fn has_content_with_several_ids(&self) -> bool {
+        let parts = ["schemaType", "schema", "references", "metadata", "ruleSet"];
+        self.0.iter().any(|item| {
+            let is_same = |other: &&Value| {
+                context_of(other) == context_of(item) && parts.iter().all(|part| other[*part] == item[*part])
+            };
+            self.0.iter().filter(is_same).any(|other| other["id"] != item["id"])
+        })
+    }
+}
+
+fn context_of(item: &Value) -> Context {
+    QualifiedSubject::parse(item["subject"].as_str().expect("a subject")).context
 }
 
 #[test]

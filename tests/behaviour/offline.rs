@@ -93,6 +93,40 @@ async fn what_the_replica_has_not_is_unknown_and_not_absent() {
     assert_eq!((test.status, test.code()), (500, 50003), "never a guessed compatible: {}", test.body);
 }
 
+/// I-05. A list of ours would be shorter than it should be, and nobody could tell.
+#[tokio::test]
+async fn what_could_not_be_taken_over_is_missing_from_no_list() {
+    let house = full_house().await;
+    assert_eq!(house.register("c", "3").await.status, 200);
+    let listing = house.primary.ask("GET", "/schemas?subjectPrefix=:*:&deleted=true", None).body;
+    let mut items: Vec<Value> = serde_json::from_str(&listing).expect("a list");
+    items.iter_mut().filter(|item| item["version"] == 2).for_each(|item| item["id"] = "two".into());
+    items.push(serde_json::json!({ "subject": "d", "version": 1, "id": "none" }));
+    let body = Value::from(items).to_string();
+    let is_the_importers = |seen: &small_registry::Seen| seen.target.starts_with("/schemas?subjectPrefix=:*:");
+    let broken = small_registry::Fault::Status { status: 200, headers: Vec::new(), body };
+    house.primary.fault_where(is_the_importers, None, broken);
+    house.imported().await;
+    let concerned =
+        ["/subjects", "/schemas", "/subjects/a/versions", "/subjects/a/versions/latest", "/schemas/ids/1/versions"];
+    let others = ["/subjects/b/versions", "/subjects/b/versions/latest", "/subjects/a/versions/1", "/schemas/ids/1"];
+    for target in concerned {
+        house.primary.forget_requests();
+        let heard = house.get(target).await;
+        assert_eq!(heard.body, house.primary.ask("GET", target, None).body, "{target}");
+        assert_eq!(house.primary.count(|seen| seen.target == target), 1, "{target}");
+    }
+    house.primary.stop().await;
+    for target in concerned {
+        // An answer to many who ask at once is good for a moment, but this is another question.
+        let heard = house.get(&format!("{target}?deleted=false")).await;
+        assert_eq!((heard.status, heard.code()), (500, 50003), "{target}: {}", heard.body);
+    }
+    for target in others {
+        assert_eq!(house.get(target).await.status, 200, "{target}");
+    }
+}
+
 #[tokio::test]
 async fn bad_questions_are_refused_as_ever() {
     let house = full_house().await;

@@ -42,6 +42,9 @@ async fn a_broken_item_is_named_and_costs_no_other() {
         assert!(["a", "c", "d"].iter().all(|subject| holds(&snapshot, subject, 1).is_some()), "{what}");
         let skipped = setting.importer.status().skipped;
         assert_eq!(skipped.len(), 1, "{what}: {skipped:?}");
+        // Who reads the replica is told whose versions it lacks.
+        let left_out = snapshot.left_out();
+        assert_eq!((left_out.concerns("b"), left_out.concerns("c")), (true, what == "no object"), "{what}");
         if what != "no object" {
             assert_eq!(skipped[0].subject.as_deref(), Some("b"), "{what}");
         }
@@ -49,6 +52,7 @@ async fn a_broken_item_is_named_and_costs_no_other() {
         setting.registry.clear_faults();
         setting.pass().await;
         assert_eq!((setting.subjects(), setting.importer.status().skipped.len()), (4, 0), "{what}");
+        assert!(setting.replica.snapshot().left_out().is_empty(), "{what}");
     }
 }
 

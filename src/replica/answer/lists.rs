@@ -65,10 +65,7 @@ pub(super) fn subjects(question: &Question<'_>) -> Answer {
     let window = operation.query.page()?;
     let prefix = SubjectPrefix::parse(operation.query.get("subjectPrefix").unwrap_or(":*:"));
     let (deleted, only) = (operation.query.flag("deleted"), operation.query.flag("deletedOnly"));
-    let shown = |state: &SubjectState| match state.latest() {
-        Some(_) => !only,
-        None => only || deleted,
-    };
+    let shown = |state: &SubjectState| if state.is_live() { !only } else { only || deleted };
     // Sorted as plain strings of UTF-16, contexts and all: `:` stands after digits and before letters.
     let selected = selected(snapshot, &prefix).filter(|(_, state)| shown(state));
     let mut names: Vec<String> = selected.map(|(subject, _)| subject.to_string()).collect();

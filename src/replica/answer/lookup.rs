@@ -10,12 +10,12 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::references;
 use super::resolve::{config_key, served_subject};
 use crate::protocol::identity::{Canonical, canonical, normalized};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, SchemaType, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::build::referred;
 use crate::replica::index::SubjectState;
 use crate::replica::snapshot::{Snapshot, Spelling};
 
@@ -109,8 +109,8 @@ impl Asked {
         let version = self.find_in(snapshot, (&subject.context, state), normalize)?;
         let is_wanted = scope == MatchScope::WithDeleted || !version.deleted;
         // The registry finds a content by the id that was last written for it, which need not be this one.
-        let is_only_id = version.guid.as_deref().is_none_or(|guid| !context.is_ambiguous(guid));
-        (is_wanted && is_only_id).then(|| Found { subject, version: version.clone() })
+        (is_wanted && context.is_only_id_of(version.guid.as_deref()))
+            .then(|| Found { subject, version: version.clone() })
     }
 
     /// What identifies the spelling of the schema, where only the registry knows how it stores it.
@@ -163,9 +163,8 @@ impl Asked {
         if self.rule_set().is_some() || (normalize && self.references().len() > 1) {
             return None;
         }
-        let mut brought = Brought::default();
-        brought.take(snapshot, context, self.references())?;
-        let text = self.stored_text(snapshot, &brought.texts, normalize)?;
+        let behind = references::brought(snapshot, context, self.references())?;
+        let text = self.stored_text(snapshot, &behind, normalize)?;
         let wanted = Wanted { asked: self, schema_type: self.schema_type(), text };
         let metadata = self.metadata();
         let is_as_sent = |version: &Version| {
@@ -179,10 +178,10 @@ impl Asked {
     }
 
     /// The text as the registry stores it: as it is certainly printed, or was seen to be, or is already.
-    fn stored_text(&self, snapshot: &Snapshot, referenced: &[Arc<str>], normalize: bool) -> Option<Arc<str>> {
+    fn stored_text(&self, snapshot: &Snapshot, behind: &[Arc<Version>], normalize: bool) -> Option<Arc<str>> {
         let (schema_type, raw) = (self.schema_type(), self.text()?);
         let printed = match normalize {
-            false => canonical(&schema_type, raw, &referenced.iter().map(|text| &**text).collect::<Vec<_>>()),
+            false => canonical(&schema_type, raw, &behind.iter().map(|version| &*version.text).collect::<Vec<_>>()),
             true => normalized(&schema_type, raw),
         };
         let seen = || self.spelling(normalize).and_then(|spelling| snapshot.stored_as(&spelling).cloned());
@@ -190,41 +189,6 @@ impl Asked {
             Canonical::Certain(text) => Some(text.into()),
             Canonical::Unsure => seen().or_else(|| (!normalize).then(|| raw.into())),
         }
-    }
-}
-
-/// References that are followed; who has more is the primary's to recognise.
-const MOST_REFERENCES: usize = 256;
-
-/// What references bring, followed in the order in which the registry resolves them.
-#[derive(Default)]
-struct Brought {
-    /// The texts that they lead to, the deepest first.
-    texts: Vec<Arc<str>>,
-    /// The names that they go by: of two by one name the registry takes the first.
-    seen: Vec<String>,
-}
-
-impl Brought {
-    /// Follows references from a context; `None` if one leads to what the replica does not hold, or to
-    /// the latest version, whichever that is.
-    fn take(&mut self, snapshot: &Snapshot, context: &Context, references: &[Reference]) -> Option<()> {
-        for reference in references {
-            let number = reference.version.filter(|version| *version >= 1)?;
-            let target = referred(reference.subject.as_deref()?, context);
-            let version = snapshot.version(&target, number)?;
-            let name = reference.name.clone()?;
-            if self.seen.contains(&name) {
-                continue;
-            }
-            if self.seen.len() == MOST_REFERENCES {
-                return None;
-            }
-            self.seen.push(name);
-            self.take(snapshot, &target.context, &version.references())?;
-            self.texts.push(version.text.clone());
-        }
-        Some(())
     }
 }
 

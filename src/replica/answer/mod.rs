@@ -31,6 +31,7 @@ use crate::protocol::target::{NotANumber, Page};
 use table::Question;
 
 pub use lookup::{Asked, Found, MatchScope, is_config_of};
+pub(super) use references::MOST_REFERENCES;
 pub use resolve::{config_key, served_subject};
 pub use table::{ROWS, Row, Teller};
 

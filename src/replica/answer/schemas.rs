@@ -8,6 +8,7 @@ use super::dress::dressed;
 use super::resolve::{Holding, by_id as find, first_holder, holders, id};
 use super::table::Question;
 use super::{ABSENT, Answer, UNCAPPED, Verdict, page};
+use crate::protocol::error::Refusal;
 use crate::protocol::json::{Object, push_array, push_string};
 use crate::protocol::order::compare;
 use crate::protocol::schema::Version;
@@ -24,7 +25,12 @@ pub(super) fn by_id(question: &Question<'_>) -> Answer {
 
 /// `GET /schemas/ids/{id}/schema`: the text itself (WIRE.md § 1.6).
 pub(super) fn text_by_id(question: &Question<'_>) -> Answer {
-    Ok(Bytes::copy_from_slice(asked(question)?.version.text.as_bytes()))
+    let Holding { version, .. } = asked(question)?;
+    if version.text.is_empty() {
+        let message = format!("Schema {} not found", question.operation.name());
+        return Err(Refusal::new(40403, message).into());
+    }
+    Ok(Bytes::copy_from_slice(version.text.as_bytes()))
 }
 
 fn asked(question: &Question<'_>) -> Result<Holding, Verdict> {
@@ -59,6 +65,7 @@ fn listed_holders(question: &Question<'_>) -> Result<Vec<(QualifiedSubject, Arc<
     let window = operation.query.page()?;
     let found = find(snapshot, id, operation.query.get("subject").unwrap_or_default())?;
     let name = &found.subject.context;
+    question.admit_version(name, &found.version)?;
     let context = snapshot.context(name).ok_or(ABSENT)?;
     let deleted = operation.query.flag("deleted");
     let shown = holders(snapshot, name, context, id).into_iter().filter_map(|holder| {
@@ -86,8 +93,9 @@ pub(super) fn by_guid(question: &Question<'_>) -> Answer {
 pub(super) fn ids_of_guid(question: &Question<'_>) -> Answer {
     let Question { operation, snapshot, .. } = *question;
     let guid = normalised(operation.name()).ok_or(ABSENT)?;
-    let mut ids: Vec<(&Context, i32)> =
-        snapshot.contexts().filter_map(|(context, state)| Some((context, state.id_of(&guid)?))).collect();
+    let shown = |context, id| first_holder(snapshot, context, id).filter(|held| held.version.guid.is_some());
+    let ids = snapshot.contexts().filter_map(|(context, state)| Some((context, state.id_of(&guid)?)));
+    let mut ids: Vec<(&Context, i32)> = ids.filter(|(context, id)| shown(context, *id).is_some()).collect();
     if ids.is_empty() {
         return Err(ABSENT);
     }

@@ -32,10 +32,10 @@ pub(super) fn versions(question: &Question<'_>) -> Answer {
             Err(ABSENT)
         };
     };
-    if state.latest().is_none() && !deleted && !only {
+    if !state.is_live() && !deleted && !only {
         return Err(ABSENT);
     }
-    let shown = state.versions.iter().filter(|version| match (negative, only) {
+    let shown = state.listed().filter(|version| match (negative, only) {
         (true, _) => true,
         (false, true) => version.deleted,
         (false, false) => deleted || !version.deleted,
@@ -47,7 +47,7 @@ pub(super) fn versions(question: &Question<'_>) -> Answer {
 /// The empty subject of a context that holds live ones is there, and has no versions.
 fn is_a_context_in_use(snapshot: &Snapshot, subject: &QualifiedSubject) -> bool {
     let mut subjects = snapshot.context(&subject.context).into_iter().flat_map(|context| context.subjects());
-    subject.is_bare_context() && subjects.any(|(_, state)| state.latest().is_some())
+    subject.is_bare_context() && subjects.any(|(_, state)| state.is_live())
 }
 
 fn numbers_of(numbers: Vec<i32>) -> Bytes {
@@ -114,7 +114,7 @@ pub(super) fn with_metadata(question: &Question<'_>) -> Answer {
     let state = snapshot.subject(&subject).ok_or(ABSENT)?;
     let wanted: Vec<(&str, &str)> = operation.query.all("key").zip(operation.query.all("value")).collect();
     let deleted = operation.query.flag("deleted");
-    let mut candidates = state.versions.iter().rev().filter(|version| deleted || !version.deleted);
+    let mut candidates = state.listed().rev().filter(|version| deleted || !version.deleted);
     let version = candidates.find(|version| has_properties(version, &wanted)).ok_or(ABSENT)?;
     let version = dressed(question, &subject.context, version.clone())?;
     Ok(schema(&subject.to_string(), &version, question.form, Record::Stored).into())

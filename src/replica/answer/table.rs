@@ -3,6 +3,7 @@
 //! A row of the primary's has a test; where one of them holds, the replica says nothing. What no such
 //! row holds for, it answers from what it has, and what it has not, only the primary knows.
 
+use super::resolve::{served_subject, version_number};
 use super::{ABSENT, PRIMARY_ONLY, Verdict, associations, batch, filters, formats, references, tags};
 use crate::protocol::endpoints::{Release, Route, is_settled};
 use crate::protocol::operation::Operation;
@@ -67,8 +68,8 @@ impl<'a> Question<'a> {
 
     /// Whether the replica may answer with a version that it has found.
     pub(super) fn admit_version(&self, context: &Context, version: &Version) -> Result<(), Verdict> {
-        // Nearly all ask for the stored record as it is, and no row is about that.
-        if self.operation.query.is_empty() {
+        // Nearly all who ask without a parameter ask for the stored record as it is.
+        if self.operation.query.is_empty() && !BY_CONTENT.contains(&self.operation.route) {
             Ok(())
         } else {
             Question { found: Some((context, version)), ..*self }.admit()
@@ -142,8 +143,24 @@ const TEXTS: &[Route] =
 const RECORDS: &[Route] = &[R::SchemaById, R::Version];
 /// Routes that go by an id.
 const BY_ID: &[Route] = &[R::SchemaById, R::SchemaTextById, R::SubjectsById, R::VersionsById];
+/// Routes that go from an id or a GUID to a content, and from there on.
+const BY_CONTENT: &[Route] = &[R::SchemaById, R::SchemaTextById, R::SubjectsById, R::VersionsById, R::SchemaByGuid];
+/// Those of them where it counts under which id the content was written last.
+const BY_LAST_ID: &[Route] = &[R::SubjectsById, R::VersionsById, R::SchemaByGuid];
 /// Lists over the whole replica: what one lacks, it says to be absent.
 const LISTS: &[Route] = &[R::Subjects, R::Schemas, R::SubjectsById, R::VersionsById, R::IdsByGuid, R::ReferencedBy];
+/// What all versions of a subject, or of all subjects, have a part in.
+const WHOLE: &[Route] = &[
+    R::Subjects,
+    R::Schemas,
+    R::SubjectsById,
+    R::VersionsById,
+    R::ReferencedBy,
+    R::Versions,
+    R::Version,
+    R::VersionText,
+    R::LatestWithMetadata,
+];
 /// Lists that go by associations.
 const ASSOCIATED: &[Route] = &[R::Schemas, R::AssociationsBySubject, R::AssociationsByResource, R::AssociationsByName];
 /// What shows soft-deleted versions on demand.
@@ -213,6 +230,7 @@ pub static ROWS: &[Row] = &[
 
     // Lists.
     primary_once((LISTS, "", "before a first pass has ended"), "the replica is not whole yet", is_partial),
+    primary_once((WHOLE, "", "where versions could not be taken over"), "the primary has a version that is not held", lacks_versions),
     primary((&[R::Schemas], "", "of a primary whose list cannot be taken over"), "the primary lists in its own way", lists_its_own_way),
     primary((&[R::Subjects, R::Versions], "", "filtered, of a primary whose list cannot be taken over"), "the primary filters in its own way", filters_its_own_way),
     primary((&[R::Subjects, R::Schemas], "subjectPrefix", "`:*:` inside"), "a wildcard inside a prefix", has_inner_wildcard),
@@ -246,7 +264,11 @@ pub static ROWS: &[Row] = &[
     // Ids.
     replica(BY_ID, "subject", "the way from a subject to an id is settled (§ 3.7)"),
     primary_once((&[R::SchemaById], "fetchMaxId", "before a first pass has ended"), "the highest id was not read yet", lacks_highest_id),
+    primary_once((&[R::SchemaById], "fetchMaxId", "after the highest id there can be"), "how far the counter of ids has come since it wrapped", has_wrapped),
     replica(&[R::SchemaById], "fetchMaxId", "the highest id is held (§ 1.5)"),
+    primary_once((BY_CONTENT, "", "where a subject holds the id in several versions"), "through which version a subject holds the id does not show", holds_uncertainly),
+    primary_once((BY_LAST_ID, "", "where imports gave contents several ids"), "under which id the content was written last does not show", has_several_ids),
+    primary_once((&[R::IdsByGuid], "", "where ids were given that nobody holds"), "a GUID goes on naming an id that nobody holds", lacks_ids),
 
     // Texts in other forms.
     primary((TEXTS, "format", "logical, of a release that may know it"), "a format of a later release", is_later_format),
@@ -287,6 +309,23 @@ fn is_partial(question: &Question<'_>) -> bool {
     !question.snapshot.is_whole()
 }
 
+fn lacks_versions(question: &Question<'_>) -> bool {
+    let (left_out, operation) = (question.snapshot.left_out(), question.operation);
+    if left_out.is_empty() {
+        return false;
+    }
+    let is_concerned = || {
+        left_out.concerns(&operation.subject.subject)
+            || left_out.concerns(&served_subject(question.snapshot, operation).subject)
+    };
+    match operation.route {
+        R::Versions | R::LatestWithMetadata => is_concerned(),
+        // A version by its number is held or is not.
+        R::Version | R::VersionText => is_concerned() && matches!(version_number(operation.name()), Ok(None)),
+        _ => true,
+    }
+}
+
 fn lists_its_own_way(question: &Question<'_>) -> bool {
     question.snapshot.lists_its_own_way()
 }
@@ -323,6 +362,33 @@ fn encloses_less(question: &Question<'_>) -> bool {
 
 fn lacks_highest_id(question: &Question<'_>) -> bool {
     question.flag("fetchMaxId") && is_partial(question)
+}
+
+fn has_wrapped(question: &Question<'_>) -> bool {
+    let is_asked = question.flag("fetchMaxId");
+    is_asked && question.found(|context, _| question.snapshot.context(context).is_some_and(|state| state.has_wrapped()))
+}
+
+fn holds_uncertainly(question: &Question<'_>) -> bool {
+    question.found(|context, version| {
+        let state = question.snapshot.context(context);
+        state.is_some_and(|state| state.holders(version.id).iter().any(|holder| !holder.is_certain))
+    })
+}
+
+fn has_several_ids(question: &Question<'_>) -> bool {
+    question.found(|context, version| {
+        let state = question.snapshot.context(context);
+        state.is_some_and(|state| !state.is_only_id_of(version.guid.as_deref()))
+    })
+}
+
+/// A context of which no subject is left may have had any.
+fn lacks_ids(question: &Question<'_>) -> bool {
+    let snapshot = question.snapshot;
+    let listed = snapshot.listed_contexts().unwrap_or_default();
+    snapshot.contexts().any(|(_, state)| state.lacks_ids())
+        || listed.iter().any(|context| snapshot.context(context).is_none())
 }
 
 fn is_later_format(question: &Question<'_>) -> bool {
