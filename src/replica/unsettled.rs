@@ -71,10 +71,13 @@ mod tests {
     use crate::protocol::shape::Profile;
     use crate::protocol::subject::Context;
 
+    /// By the number of the table and the key.
+    type Rows = BTreeMap<(u8, String), (Table, Vec<u8>)>;
+
     /// A disk that does all that it is told to, and may say that it did not.
     #[derive(Clone, Default)]
     struct Disk {
-        rows: Arc<Mutex<BTreeMap<(u8, String), (Table, Vec<u8>)>>>,
+        rows: Arc<Mutex<Rows>>,
         denies: Arc<AtomicBool>,
     }
 
