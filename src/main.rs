@@ -92,13 +92,18 @@ fn run(loaded: &Loaded, source: &Source) -> ExitCode {
         return ExitCode::from(BAD_CONFIGURATION);
     }
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let (Ok(data), Ok(upkeep)) = (runtime("data", 2), runtime("upkeep", 1)) else {
+    let (Ok(data), Ok(upkeep)) = (runtime("data", data_threads()), runtime("upkeep", 1)) else {
         tracing::error!("the threads cannot be started");
         return ExitCode::FAILURE;
     };
     let code = data.block_on(serve(&loaded.config, source, upkeep.handle()));
     upkeep.shutdown_background();
     code
+}
+
+/// Two at most, and never more than processors: threads that share one only wake each other.
+fn data_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |processors| processors.get().min(2))
 }
 
 /// Reads and writes of clients have threads of their own: neither a large import nor a scrape slows them.

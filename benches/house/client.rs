@@ -93,7 +93,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// Sends one request and reads its answer whole.
-pub fn exchange(connection: &mut TcpStream, request: &[u8]) -> Vec<u8> {
+pub fn exchange(connection: &mut (impl Read + Write), request: &[u8]) -> Vec<u8> {
     connection.write_all(request).expect("the server reads");
     let mut answer = Vec::with_capacity(4096);
     let mut piece = [0; 4096];

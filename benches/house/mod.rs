@@ -3,10 +3,12 @@
 #![allow(dead_code, reason = "each bench uses its part of it")]
 
 pub mod bare;
+pub mod certificate;
 pub mod client;
 pub mod outpost;
 pub mod process;
 pub mod ring;
+pub mod schedule;
 pub mod schemas;
 
 /// The middle one.

@@ -49,11 +49,14 @@ impl Process {
         while TcpStream::connect(address).is_err() {
             let has_ended = self.child.try_wait().expect("a child").is_some();
             if has_ended || began.elapsed() > PATIENCE {
-                let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-                panic!("{address} does not listen; the server said:\n{log}");
+                panic!("{address} does not listen; the server said:\n{}", self.log());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// What every thread of the process and of all that it started has had so far.
@@ -73,6 +76,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{} said:\n{}", self.folder.path().display(), self.log());
+        }
         // Not SIGKILL: it would leave behind what the process started.
         let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).stderr(Stdio::null()).status();
         if told.is_ok_and(|status| status.success()) {
@@ -112,9 +118,28 @@ fn numbers(folder: &str) -> Vec<u32> {
 
 /// Moves this process to the processor of the rest. To be called while it has one thread.
 pub fn make_room() {
+    move_to(REST);
+}
+
+/// Moves this process to one processor; what it starts from then on begins there.
+pub fn move_to(processor: usize) {
     let own = std::process::id().to_string();
-    let moved = Command::new("taskset").args(["-cp", &REST.to_string(), &own]).stdout(Stdio::null()).status();
+    let moved = Command::new("taskset").args(["-acp", &processor.to_string(), &own]).stdout(Stdio::null()).status();
     assert!(moved.is_ok_and(|status| status.success()), "this needs taskset and two processors");
+}
+
+/// Lets the calling thread run before all that is not urgent, where that is allowed. Says whether it is.
+pub fn hurry() -> bool {
+    let own = super::outpost::thread_id().to_string();
+    let told = Command::new("chrt").args(["-f", "-p", "1", &own]).stderr(Stdio::null()).status();
+    told.is_ok_and(|status| status.success())
+}
+
+/// How many files a process of this user may hold open, if it asks for as many as it can have.
+pub fn most_files() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit of open files");
+    line.split_whitespace().nth(4).and_then(|most| most.parse().ok()).unwrap_or(usize::MAX)
 }
 
 /// A folder in memory.

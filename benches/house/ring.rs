@@ -1,30 +1,46 @@
 //! A closed loop: every connection always has one request under way, so that the server is never without work.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::{ClientConfig, StreamOwned};
 use tokio::time::Instant;
 
+use super::certificate;
 use super::client::connect;
 
 const END: &[u8] = b"\r\n\r\n";
 
+/// What a connection reads and writes, with or without TLS.
+pub trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+/// A connection, with TLS if a client of that is given.
+pub fn open(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Box<dyn Stream> {
+    let socket = connect(address);
+    match tls {
+        None => Box::new(socket),
+        Some(client) => Box::new(StreamOwned::new(certificate::connection(client.clone()), socket)),
+    }
+}
+
 /// Connections to one server, served in turn. Bodies have one length, heads may have any.
 pub struct Ring {
-    connections: Vec<TcpStream>,
+    connections: Vec<Box<dyn Stream>>,
     requests: Vec<Vec<u8>>,
-    next: usize,
+    dice: Dice,
     body: usize,
     /// The head of the last answer, with its end: most often the length of the next one too.
     head: usize,
 }
 
 impl Ring {
-    /// Connects; `body` is the length of every body.
-    pub fn connect(address: SocketAddr, connections: usize, requests: Vec<Vec<u8>>, body: usize) -> Self {
-        let connections = (0..connections).map(|_| connect(address)).collect();
-        Self { connections, requests, next: 0, body, head: 0 }
+    /// Asks on these connections for these things at random; `body` is the length of every body.
+    pub fn new(connections: Vec<Box<dyn Stream>>, requests: Vec<Vec<u8>>, body: usize) -> Self {
+        Self { connections, requests, dice: Dice::new(), body, head: 0 }
     }
 
     /// Asks until the time is over. Returns the number of answers and the time that they took.
@@ -47,8 +63,8 @@ impl Ring {
     }
 
     fn send(&mut self, connection: usize) {
-        self.next = (self.next + 1) % self.requests.len();
-        self.connections[connection].write_all(&self.requests[self.next]).expect("the server reads");
+        let request = &self.requests[self.dice.below(self.requests.len())];
+        self.connections[connection].write_all(request).expect("the server reads");
     }
 
     fn receive(&mut self, connection: usize) {
@@ -68,5 +84,23 @@ impl Ring {
             self.head = end + END.len();
         }
         answer.len() >= self.head + self.body
+    }
+}
+
+/// Numbers in no order, the same in every run. In a fixed order a cache that lacks room for one answer misses all.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// A number below this one.
+    pub fn below(&mut self, limit: usize) -> usize {
+        // xorshift64*, for its high bits.
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
     }
 }

@@ -7,26 +7,21 @@
 mod house;
 mod servers;
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use house::client::{Manner, connect, exchange};
-use house::median;
+use house::certificate::{self, Certificate};
+use house::client::{Manner, exchange};
 use house::process::{self, used};
-use house::ring::Ring;
-use servers::{KINDS, Kind, Server};
+use house::ring::{Ring, open};
+use house::{median, schemas};
+use rustls::ClientConfig;
+use servers::{Encryption, KINDS, Kind, Server, Start};
 use small_registry::SmallRegistry;
 
 const CONNECTIONS: usize = 32;
-/// So many that they do not fit a processor's caches.
-const SCHEMAS: usize = 20_000;
-
-/// Ids of one length have answers of one length; this is the first of them.
-const FIRST: usize = 10_000;
-
-/// A prime, so that the ids are asked for in no order of theirs.
-const STRIDE: usize = 7_919;
-
 const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_secs(2);
 
@@ -34,30 +29,32 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["bare", address, body] => {
+        ["bare", address, body, ref folder @ ..] => {
             let body = vec![b'x'; body.parse().expect("a number")];
-            house::bare::serve_on(address.parse().expect("an address"), Bytes::from(body), |_| ());
+            let tls = folder.first().map(|folder| certificate::acceptor(Path::new(folder)));
+            house::bare::serve_on(address.parse().expect("an address"), Bytes::from(body), tls, |_| ());
         }
-        _ => compare(),
+        ["tls", ref names @ ..] => compare(true, names),
+        ref names => compare(false, names),
     }
 }
 
-fn compare() {
+/// Compares the named servers, or all, with ours and with the ceiling.
+fn compare(is_on: bool, names: &[&str]) {
     process::make_room();
     let upkeep = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let registry = upkeep.block_on(SmallRegistry::start());
-    house::outpost::fill(&registry, FIRST + SCHEMAS);
-    let mut sides: Vec<Side> = KINDS.iter().filter_map(|kind| Side::start(kind, &registry)).collect();
-    registry.forget_requests();
+    house::outpost::fill(&registry, schemas::HELD);
+    let wanted = |kind: &&Kind| names.is_empty() || kind.goal.is_none() || names.contains(&kind.name);
+    let encryption = Encryption { certificate: Certificate::new(), is_on };
+    let start = |kind| Side::start(kind, &registry, &encryption);
+    let mut sides: Vec<Side> = KINDS.iter().filter(wanted).filter_map(start).collect();
     for _ in 0..ROUNDS {
-        sides.iter_mut().for_each(Side::round);
+        sides.iter_mut().for_each(|side| side.round(&registry));
     }
-    assert_eq!(registry.requests().len(), 0, "what is compared are hits, so the registry is not asked");
+    let (over, count) = (if is_on { " over TLS 1.3" } else { "" }, schemas::COUNT);
+    println!("{ROUNDS} rounds of {ROUND:?}, {CONNECTIONS} connections{over}, {count} schemas, one processor a server");
     print(&sides);
-}
-
-fn target(number: usize) -> String {
-    format!("/schemas/ids/{}", FIRST + number * STRIDE % SCHEMAS)
 }
 
 /// One of the servers, with what was measured of it.
@@ -71,28 +68,31 @@ struct Side {
 
 impl Side {
     /// Starts a server and has it answer everything, so that from then on it has all of it at hand.
-    fn start(kind: &'static Kind, registry: &SmallRegistry) -> Option<Self> {
-        let body = registry.ask("GET", &target(0), None).body.len();
-        let Some(server) = kind.start(registry.address(), body) else {
-            println!("{} is not installed and left out: apt-get install nginx haproxy varnish", kind.name);
-            return None;
+    fn start(kind: &'static Kind, registry: &SmallRegistry, encryption: &Encryption) -> Option<Self> {
+        let any = schemas::targets().next().expect("a schema");
+        let body = registry.ask("GET", &any, None).body.len();
+        let server = match kind.start(registry.address(), body, encryption) {
+            Start::Running(server) => server,
+            Start::LeftOut(why) => {
+                println!("{} is left out: {why}", kind.name);
+                return None;
+            }
         };
-        let requests: Vec<Vec<u8>> = (0..SCHEMAS).map(|number| Manner::Curt.get(&target(number))).collect();
-        let mut connection = connect(server.address);
-        for (number, request) in requests.iter().enumerate() {
-            let answer = exchange(&mut connection, request);
-            let right = registry.ask("GET", &target(number), None).body;
-            assert!(kind.is_ceiling() || answer.ends_with(right.as_bytes()), "{}: {}", kind.name, target(number));
-        }
-        let mut load = Ring::connect(server.address, CONNECTIONS, requests, body);
+        let tls = encryption.is_on.then(|| encryption.certificate.client());
+        let requests: Vec<Vec<u8>> = schemas::targets().map(|target| Manner::Curt.get(&target)).collect();
+        warm(kind, &server, registry, tls.as_ref(), &requests);
+        let connections = (0..CONNECTIONS).map(|_| open(server.address, tls.as_ref())).collect();
+        let mut load = Ring::new(connections, requests, body);
         load.fire(ROUND);
         Some(Self { kind, server, load, micros: Vec::new(), rates: Vec::new() })
     }
 
-    fn round(&mut self) {
+    fn round(&mut self, registry: &SmallRegistry) {
+        registry.forget_requests();
         let before = self.server.process.cpu_times();
         let (answers, took) = self.load.fire(ROUND);
         let used = used(&before, &self.server.process.cpu_times());
+        assert_eq!(registry.count(|_| true), 0, "hits are compared, but {} asked the registry", self.kind.name);
         self.micros.push(used.as_secs_f64() * 1e6 / answers as f64);
         self.rates.push(answers as f64 / took.as_secs_f64());
     }
@@ -107,9 +107,24 @@ impl Side {
     }
 }
 
+/// Asks for everything twice: what comes the second time is right to the byte, and the registry was not asked for it.
+fn warm(kind: &Kind, server: &Server, registry: &SmallRegistry, tls: Option<&Arc<ClientConfig>>, requests: &[Vec<u8>]) {
+    let mut connection = open(server.address, tls);
+    for request in requests {
+        exchange(&mut connection, request);
+    }
+    registry.forget_requests();
+    let answers: Vec<Vec<u8>> = requests.iter().map(|request| exchange(&mut connection, request)).collect();
+    assert_eq!(registry.count(|_| true), 0, "{} does not keep what it was asked for", kind.name);
+    for (target, answer) in schemas::targets().zip(&answers) {
+        let right = registry.ask("GET", &target, None).body;
+        let is_right = answer.ends_with(format!("\r\n\r\n{right}").as_bytes());
+        assert!(kind.is_ceiling() || is_right, "{}: {target}", kind.name);
+    }
+}
+
 fn print(sides: &[Side]) {
     let (bare, outpost) = (&sides[0], &sides[1]);
-    println!("{ROUNDS} rounds of {ROUND:?}, {CONNECTIONS} connections, {SCHEMAS} schemas, one processor a server");
     println!(
         "{:<12} {:>8} {:>15} {:>12} {:>9} {:>11} {:>8}",
         "", "threads", "CPU µs/request", "requests/s", "x hyper", "x outpost", "goal"
