@@ -100,8 +100,9 @@ impl Failure {
         Self::new(422, 42203, message)
     }
 
-    pub(crate) fn invalid_mode() -> Self {
-        Self::new(422, 42204, "Invalid mode. Valid values are READWRITE, READONLY, IMPORT and FORWARD.")
+    pub(crate) fn invalid_mode(forwards: bool) -> Self {
+        let last = if forwards { "READONLY, IMPORT and FORWARD." } else { "READONLY, and IMPORT." };
+        Self::new(422, 42204, format!("Invalid mode. Valid values are READWRITE, {last}"))
     }
 
     pub(crate) fn not_permitted(message: impl Into<String>) -> Self {

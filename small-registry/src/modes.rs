@@ -48,7 +48,8 @@ pub(crate) fn update(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
         state.modes.remove(&name);
         return Ok(Reply::ok("{\"mode\":null}"));
     };
-    let mode = Mode::parse(&written).ok_or_else(Failure::invalid_mode)?;
+    let known = |mode: &Mode| call.profile.forwards() || *mode != Mode::Forward;
+    let mode = Mode::parse(&written).filter(known).ok_or_else(|| Failure::invalid_mode(call.profile.forwards()))?;
     // The comparison is exact, so `forward` goes anywhere.
     if written == "FORWARD" && name != GLOBAL {
         return Err(Failure::new(422, 42204, "Forward mode only supported on global level"));

@@ -17,6 +17,16 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
+    /// The shape of the answer to a registration; only the id where there is none. 7.x said more if metadata or
+    /// rules made it another schema than was sent (WIRE.md § 12).
+    pub(crate) fn of_registration(self, became_another: bool) -> Option<Self> {
+        match self {
+            Self::Full => Some(self),
+            Self::Seven => Some(self).filter(|_| became_another),
+            Self::Trimmed => None,
+        }
+    }
+
     fn has_guid(self) -> bool {
         self == Self::Full
     }
@@ -172,12 +182,12 @@ pub(crate) fn schema_string(
 }
 
 /// The answer to a registration.
-pub(crate) fn registered(stored: &Stored, extras: &Extras<'_>, shape: Shape) -> Vec<u8> {
-    let printer = Printer { content: &stored.content, extras, shape };
+pub(crate) fn registered(stored: &Stored, extras: &Extras<'_>, shape: Option<Shape>) -> Vec<u8> {
     let mut out = Vec::new();
     let mut object = Object::open(&mut out);
     object.number("id", Some(stored.id.into()));
-    if shape == Shape::Full {
+    if let Some(shape) = shape {
+        let printer = Printer { content: &stored.content, extras, shape };
         object.number("version", Some(stored.version.into()));
         printer.guid(&mut object);
         printer.references(&mut object);

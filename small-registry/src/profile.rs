@@ -35,6 +35,11 @@ impl Profile {
         self == Self::Cloud
     }
 
+    /// Whether there is a mode FORWARD.
+    pub(crate) fn forwards(self) -> bool {
+        matches!(self, Self::Confluent8 | Self::Cloud)
+    }
+
     /// Whether an incompatible schema is 409 with its own code.
     pub(crate) fn incompatible_code(self) -> u32 {
         if matches!(self, Self::Confluent8 | Self::Cloud) { 40901 } else { 409 }

@@ -153,11 +153,13 @@ pub(crate) fn register(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
     if !call.profile.keeps_rules() {
         asked.sent.rule_set = None;
     }
+    let sent = (asked.sent.metadata.clone(), asked.sent.rule_set.clone());
     let (stored, from_store) = put(state, call, &subject, asked)?;
     let format = schema::formatted(state, &subject, &stored.content, call.parameter("format"))?;
     let extras = if from_store { Extras::of(&stored) } else { Extras::default() };
     let extras = Extras { text: format.as_deref(), ..extras };
-    Ok(Reply::ok(print::registered(&stored, &extras, call.shape)))
+    let became_another = (&stored.content.metadata, &stored.content.rule_set) != (&sent.0, &sent.1);
+    Ok(Reply::ok(print::registered(&stored, &extras, call.shape.of_registration(became_another))))
 }
 
 pub(crate) fn check_subject(subject: &QualifiedSubject, shown: &str) -> Outcome<()> {

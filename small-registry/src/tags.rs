@@ -281,7 +281,7 @@ pub(crate) fn modify(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
     if merged.is_some() {
         stored.content.rule_set = merged;
     }
-    Ok(Reply::ok(print::registered(&stored, &Extras::default(), call.shape)))
+    Ok(Reply::ok(print::registered(&stored, &Extras::default(), call.shape.of_registration(true))))
 }
 
 fn base(state: &State, call: &Call<'_>, wanted: Wanted) -> Outcome<Stored> {

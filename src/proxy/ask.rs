@@ -96,6 +96,12 @@ impl Ask {
     pub(super) fn form(&self, snapshot: &Snapshot) -> Form {
         profile_of(snapshot).form(self.accepts_unknown())
     }
+
+    /// Whether the primary would leave members out for this client, which only Cloud does: it is asked for
+    /// everything, so we must. What other registries show to us is what they show to everyone.
+    pub(super) fn is_shown_less(&self, snapshot: &Snapshot) -> bool {
+        profile_of(snapshot) == Profile::Cloud && !self.accepts_unknown()
+    }
 }
 
 /// Before a pass has found out the profile, a version tells: one without a GUID comes from a

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::Proxy;
 use super::apply::{Effects, is_whole};
 use super::ask::Ask;
-use super::headers::to_primary;
+use super::headers::{UNKNOWN_PROPERTIES, to_primary};
 use super::metrics::AnsweredBy;
 use super::refuse::Failure;
 use crate::body::Body;
@@ -24,14 +24,24 @@ use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent};
 /// What of a registration's time is kept back for the lookup that resolves it.
 const TO_RESOLVE: Duration = Duration::from_secs(5);
 
+/// Answers with whole schemas inside, of which the replica takes nothing over.
+const ENCLOSING: [Route; 4] =
+    [Route::BatchGetAssociations, Route::CreateAssociation, Route::UpdateAssociation, Route::BatchMutateAssociations];
+
 impl Proxy {
     /// The call to the primary that a request becomes. What is read here comes in no encoding.
     pub(super) fn call(&self, routed: &Routed, ask: &Ask, priority: Priority, read_here: bool) -> Call {
         let operation = routed.addressed().operation();
+        let mut headers = to_primary(ask, &self.pseudonym, read_here);
+        // What Cloud leaves out of an enclosed schema is not written down anywhere (WIRE.md § 8.4), so it is asked for
+        // no more than the client takes.
+        if ENCLOSING.contains(&operation.route) && !ask.accepts_unknown() {
+            headers.insert(UNKNOWN_PROPERTIES, HeaderValue::from_static("false"));
+        }
         Call {
             method: ask.method.clone(),
             path_and_query: self.parties.primary.target(operation, &self.parties.replica.snapshot()),
-            headers: to_primary(ask, &self.pseudonym, read_here),
+            headers,
             body: ask.body.clone(),
             priority,
             deadline: if priority == Priority::Write { ask.write_deadline } else { ask.read_deadline },

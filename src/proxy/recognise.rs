@@ -14,7 +14,7 @@ use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::{Form, Record, registered, schema};
-use crate::replica::answer::{Asked, MatchScope, Verdict, Why, has_unknown_parameters, is_config_of};
+use crate::replica::answer::{Asked, Found, MatchScope, Verdict, Why, has_unknown_parameters, is_config_of};
 use crate::replica::{Doubt, Question, Scope, Snapshot, served_subject};
 use crate::upstream::Answer;
 
@@ -63,7 +63,15 @@ impl Proxy {
             return None;
         }
         let as_stored = operation.shows_schema_as_stored();
-        let body = match as_stored.then(|| asked.find(&snapshot, operation, MatchScope::Live, trusting)).flatten() {
+        let found = as_stored.then(|| asked.find(&snapshot, operation, MatchScope::Live, trusting)).flatten();
+        // Some patches of 7.x say more than the id of what is stored with other metadata or rules than were sent
+        // (WIRE.md § 12).
+        let is_seven = ask.form(&snapshot) == Form::Plain && !ask.is_shown_less(&snapshot);
+        let is_as_sent = |found: &Found| {
+            let (metadata, rules) = (&found.version.metadata, &found.version.rule_set);
+            metadata.is_some() == asked.metadata().is_some() && rules.is_some() == asked.rule_set().is_some()
+        };
+        let body = match found.filter(|found| !is_seven || is_as_sent(found)) {
             Some(found) => registered(&found.version, ask.form(&snapshot), Record::Asked).into(),
             None => self.recall(operation, ask, (&asked, &snapshot), trusting)?,
         };
@@ -85,8 +93,8 @@ impl Proxy {
             return None;
         }
         let body = self.memo.recall(&Question::of(operation, asked)?, snapshot, bearable(trusting))?;
-        let is_plain = ask.form(snapshot) == Form::Plain;
-        Some(trimmed(operation.route, &body).filter(|_| is_plain).unwrap_or(body))
+        let is_shown_less = ask.is_shown_less(snapshot);
+        Some(trimmed(operation.route, &body).filter(|_| is_shown_less).unwrap_or(body))
     }
 
     /// Remembers what the primary answered, for who asks the same. `before` is from when it was not yet asked.

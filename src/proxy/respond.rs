@@ -13,7 +13,6 @@ use crate::body::Body;
 use crate::protocol::json::error_body;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
-use crate::protocol::shape::Form;
 use crate::replica::Remembered;
 use crate::upstream::Answer;
 
@@ -56,9 +55,9 @@ impl Proxy {
 
     /// The primary's answer, as this client would have been given it.
     pub(super) fn relayed(&self, operation: &Operation, answer: &Answer, ask: &Ask) -> Response<Body> {
-        let is_plain = ask.form(&self.parties.replica.snapshot()) == Form::Plain;
+        let is_shown_less = ask.is_shown_less(&self.parties.replica.snapshot());
         let is_whole = answer.status == StatusCode::OK && !answer.headers.contains_key(header::CONTENT_ENCODING);
-        match trimmed(operation.route, &answer.body).filter(|_| is_plain && is_whole) {
+        match trimmed(operation.route, &answer.body).filter(|_| is_shown_less && is_whole) {
             Some(body) => relay(&Answer { body, ..answer.clone() }, ask),
             None => relay(answer, ask),
         }

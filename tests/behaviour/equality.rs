@@ -2,7 +2,7 @@
 //! else is asked, or possibly, and then the primary says. The bytes are the registry's in both cases.
 
 use serde_json::{Value, json};
-use small_registry::Seen;
+use small_registry::{Profile, Seen, SmallRegistry};
 
 use crate::house::House;
 
@@ -370,4 +370,33 @@ async fn a_reference_that_names_the_default_context_leads_there_from_there_alone
     assert_eq!((found.status, found.json()["id"].as_i64()), (200, Some(2)), "{}", found.body);
     let again = house.ask("POST", "/subjects/person/versions", &person).await;
     assert_eq!((again.status, again.json()["id"].as_i64()), (200, Some(2)), "{}", again.body);
+}
+
+/// WIRE.md § 12. Only Cloud leaves anything out for a client; what 7.x says, it says to everyone.
+#[tokio::test]
+async fn what_7_says_of_a_schema_that_inherited_its_metadata_is_said_whole() {
+    let house = House::with(SmallRegistry::builder().profile(Profile::Confluent7), |_| {}).await;
+    let schema = |fields: &str| format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
+    let first = json!({ "schema": schema(""), "metadata": { "properties": { "a": "b" } } }).to_string();
+    let second = json!({ "schema": schema(r#"{"name":"f","type":"int","default":0}"#) }).to_string();
+    assert_eq!(house.ask("POST", "/subjects/s/versions", &first).await.body, r#"{"id":1}"#);
+    let registered = house.ask("POST", "/subjects/s/versions", &second).await;
+    assert!(registered.body.contains(r#""metadata":{"properties":{"a":"b"}}"#), "{}", registered.body);
+    house.imported().await;
+    for body in [&first, &second] {
+        let direct = house.primary.ask("POST", "/subjects/s/versions", Some(body));
+        for _ in 0..2 {
+            let again = house.ask("POST", "/subjects/s/versions", body).await;
+            assert_eq!((again.status, &again.body), (direct.status, &direct.body));
+        }
+    }
+    let direct = [&first, &second].map(|body| house.primary.ask("POST", "/subjects/s/versions", Some(body)).body);
+    house.primary.stop().await;
+    for (body, direct) in [&first, &second].into_iter().zip(direct) {
+        let alone = house.ask("POST", "/subjects/s/versions", body).await;
+        assert_eq!((alone.status, alone.body), (200, direct), "what was answered before is remembered");
+    }
+    let spelled_otherwise = second.replace("default", r"\\u0064efault");
+    let unknown = house.ask("POST", "/subjects/s/versions", &spelled_otherwise).await;
+    assert_eq!(unknown.code(), 50003, "how much is said of it depends on the patch: {}", unknown.body);
 }

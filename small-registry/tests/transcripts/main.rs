@@ -2,5 +2,6 @@
 
 mod recording;
 mod replay;
+mod shapes;
 mod socket;
 mod wire;
