@@ -97,7 +97,7 @@ impl Core {
         };
         changes += self.take_max_ids(poll).await?;
         let held = self.replica.snapshot();
-        changes += self.take_answers(poll, keys(&contexts(&held))).await?;
+        changes += self.take_answers(poll, keys(&contexts(&held), self.primary.contexts().is_identity())).await?;
         Ok(changes)
     }
 
@@ -258,11 +258,11 @@ pub(super) fn contexts(held: &Snapshot) -> BTreeSet<Context> {
 }
 
 /// The configurations and modes above the subjects.
-fn keys(contexts: &BTreeSet<Context>) -> Vec<Arc<str>> {
-    let mut keys: Vec<Arc<str>> =
-        ["/config", "/config?defaultToGlobal=true", "/config/:.__GLOBAL:", "/mode", "/mode/:.__GLOBAL:"]
-            .map(Arc::from)
-            .into();
+fn keys(contexts: &BTreeSet<Context>, shows_global: bool) -> Vec<Arc<str>> {
+    let mut keys: Vec<Arc<str>> = ["/config", "/config?defaultToGlobal=true", "/mode"].map(Arc::from).into();
+    if shows_global {
+        keys.extend(["/config/:.__GLOBAL:", "/mode/:.__GLOBAL:"].map(Arc::from));
+    }
     for prefix in contexts.iter().filter(|context| !context.is_default()).map(Context::prefix) {
         keys.push(format!("/config/{prefix}").into());
         keys.push(format!("/config/{prefix}?defaultToGlobal=true").into());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::items::{self, Item};
-use super::poll::{PAGE, Poll, PollError};
+use super::poll::{PAGE, Part, Poll, PollError};
 use super::reading::{Gathering, Reading};
 use super::status::{Reason, Skipped};
 use crate::protocol::subject::{Context, QualifiedSubject};
@@ -46,7 +46,7 @@ enum Page {
 /// again, the listing has moved, and the page is asked for further to the front.
 struct Pages<'a> {
     poll: &'a Poll,
-    prefix: &'a str,
+    part: &'a Part,
     deleted: bool,
     offset: usize,
     limit: usize,
@@ -58,10 +58,10 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    fn new(poll: &'a Poll, prefix: &'a str, deleted: bool) -> Self {
+    fn new(poll: &'a Poll, part: &'a Part, deleted: bool) -> Self {
         Self {
             poll,
-            prefix,
+            part,
             deleted,
             offset: 0,
             limit: PAGE,
@@ -76,7 +76,7 @@ impl<'a> Pages<'a> {
     async fn next(&mut self, replica: &Replica) -> Result<Page, ListingError> {
         while !self.ended {
             let ticket = replica.ticket();
-            let answer = match self.poll.schemas(self.prefix, self.deleted, self.offset, self.limit).await {
+            let answer = match self.poll.schemas(self.part, self.deleted, self.offset, self.limit).await {
                 Ok(Some(answer)) => answer,
                 Ok(None) => return Ok(Page::Unknown),
                 Err(error) if error.is_too_large() && self.limit > 1 => {
@@ -138,21 +138,23 @@ pub(super) async fn read(
     replica: &Replica,
     within: Option<&Context>,
 ) -> Result<Option<Reading>, ListingError> {
-    let prefix = within.map_or_else(|| ":*:".to_owned(), Context::prefix);
-    let mut pages = Pages::new(poll, &prefix, true);
+    let parts = within.map_or_else(|| poll.parts(), |within| vec![Part::Under(within.prefix())]);
     let mut gathering = Gathering::new(replica.snapshot());
-    loop {
-        match pages.next(replica).await? {
-            Page::Items(body, ticket) => {
-                let found = items::split(&body).ok_or(ListingError::NoList)?;
-                if gathering.is_empty() && found.iter().all(|item| items::is_anonymous(item)) {
-                    return Ok(None);
+    for part in &parts {
+        let mut pages = Pages::new(poll, part, true);
+        loop {
+            match pages.next(replica).await? {
+                Page::Items(body, ticket) => {
+                    let found = items::split(&body).ok_or(ListingError::NoList)?;
+                    if gathering.is_empty() && found.iter().all(|item| items::is_anonymous(item)) {
+                        return Ok(None);
+                    }
+                    gather(&mut gathering, &found, ticket, within);
                 }
-                gather(&mut gathering, &found, ticket, within);
+                Page::TooLarge => gathering.skip(unseen(), replica.ticket()),
+                Page::End => break,
+                Page::Unknown => return Ok(None),
             }
-            Page::TooLarge => gathering.skip(unseen(), replica.ticket()),
-            Page::End => break,
-            Page::Unknown => return Ok(None),
         }
     }
     // Some registries filter this list by a prefix that is none of theirs, and so list nothing. Where
@@ -165,8 +167,12 @@ pub(super) async fn read(
     }
     // Read after the other one: what appears in between counts as live at the next pass, while
     // what is deleted in between counts as deleted now.
-    let live = live(poll, replica, &prefix).await?;
-    Ok(live.map(|live| gathering.finish_with(&live)))
+    let mut all = HashSet::new();
+    for part in &parts {
+        let Some(live) = live(poll, replica, part).await? else { return Ok(None) };
+        all.extend(live);
+    }
+    Ok(Some(gathering.finish_with(&all)))
 }
 
 /// Whether what the replica holds came from the listing.
@@ -175,9 +181,14 @@ fn has_listed(held: &Snapshot) -> bool {
 }
 
 async fn has_subjects(poll: &Poll, within: Option<&Context>) -> Result<bool, ListingError> {
-    let names = poll.subjects(0).await?;
-    let mut contexts = names.iter().map(|name| QualifiedSubject::parse(name).context);
-    Ok(contexts.any(|context| within.is_none_or(|within| *within == context)))
+    for part in poll.parts() {
+        let names = poll.subjects(&part, 0).await?;
+        let mut contexts = names.iter().map(|name| QualifiedSubject::parse(name).context);
+        if contexts.any(|context| within.is_none_or(|within| *within == context)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn gather(gathering: &mut Gathering, found: &[&[u8]], ticket: Ticket, within: Option<&Context>) {
@@ -208,9 +219,9 @@ fn unseen() -> Skipped {
 async fn live(
     poll: &Poll,
     replica: &Replica,
-    prefix: &str,
+    part: &Part,
 ) -> Result<Option<HashSet<(QualifiedSubject, i32)>>, ListingError> {
-    let mut pages = Pages::new(poll, prefix, false);
+    let mut pages = Pages::new(poll, part, false);
     let mut live = HashSet::new();
     loop {
         match pages.next(replica).await? {
@@ -244,13 +255,14 @@ pub(super) async fn read_subject(
     ticket: Ticket,
 ) -> Result<Found, ListingError> {
     let name = subject.to_string();
+    let part = Part::Under(name.clone());
     let known = replica.snapshot();
     let held = known.subject(subject);
     let limit = (held.map_or(0, |held| held.versions.len()) + 8).min(PAGE);
     let mut gathering = Gathering::new(known.clone());
     let mut offset = 0;
     loop {
-        let Some(answer) = poll.schemas(&name, true, offset, limit).await? else { return Ok(Found::Unclear) };
+        let Some(answer) = poll.schemas(&part, true, offset, limit).await? else { return Ok(Found::Unclear) };
         let found = items::split(&answer.body).ok_or(ListingError::NoList)?;
         let mut ours = 0;
         for item in &found {

@@ -12,11 +12,14 @@ use tokio::time::{Instant, sleep};
 use super::status::Counters;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Association, Remembered, associations};
-use crate::routing::Primary;
+use crate::routing::{Primary, Selection};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Priority};
 
 /// Most items that a registry puts on one page.
 pub(super) const PAGE: usize = 1000;
+
+/// Selects the subjects of all contexts.
+const EVERYTHING: &str = ":*:";
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A caller waits for it, and gives up before its own client does.
@@ -82,6 +85,15 @@ pub(super) enum Offered<T> {
     No(Remembered),
 }
 
+/// What of the primary is listed.
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    /// All that one entry of the map shows.
+    Selected(Selection),
+    /// What starts with a prefix.
+    Under(String),
+}
+
 /// Questions asked for one purpose, counted.
 pub(super) struct Poll {
     primary: Primary,
@@ -131,6 +143,33 @@ impl Poll {
     }
 
     pub(super) async fn ask_with(&self, path: &str, headers: http::HeaderMap) -> Result<Answer, PollError> {
+        self.ask_within(path, headers, None).await
+    }
+
+    /// The parts that everything is listed in.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        self.primary.contexts().selections().into_iter().map(Part::Selected).collect()
+    }
+
+    /// Which of them a context is in.
+    pub(super) fn part_of(&self, context: &Context) -> Option<usize> {
+        self.primary.contexts().selection_of(context)
+    }
+
+    async fn ask_part(&self, path: &str, part: &Part) -> Result<Answer, PollError> {
+        let selection = match part {
+            Part::Selected(selection) => Some(selection),
+            Part::Under(_) => None,
+        };
+        self.ask_within(path, http::HeaderMap::new(), selection).await
+    }
+
+    async fn ask_within(
+        &self,
+        path: &str,
+        headers: http::HeaderMap,
+        selection: Option<&Selection>,
+    ) -> Result<Answer, PollError> {
         let background = self.priority == Priority::Importer;
         let last = Instant::now() + WAITED_FOR;
         let mut repeats = 0;
@@ -138,7 +177,11 @@ impl Poll {
             let deadline = if background { Instant::now() + PATIENCE } else { last };
             let mut call = Call::get(path, self.priority, deadline);
             call.headers = headers.clone();
-            let pause = match self.primary.send(call).await {
+            let outcome = match selection {
+                Some(selection) => self.primary.send_within(selection, call).await,
+                None => self.primary.send(call).await,
+            };
+            let pause = match outcome {
                 Ok(answer) => {
                     self.requests.fetch_add(1, Ordering::Relaxed);
                     self.counters.requests.inc();
@@ -171,14 +214,17 @@ impl Poll {
     /// One page of the listing of versions; nothing if the primary has no such route.
     pub(super) async fn schemas(
         &self,
-        prefix: &str,
+        part: &Part,
         deleted: bool,
         offset: usize,
         limit: usize,
     ) -> Result<Option<Answer>, PollError> {
-        let prefix = query_value(prefix);
+        let prefix = match part {
+            Part::Selected(_) => EVERYTHING.to_owned(),
+            Part::Under(prefix) => query_value(prefix),
+        };
         let path = format!("/schemas?subjectPrefix={prefix}&deleted={deleted}&offset={offset}&limit={limit}");
-        let answer = self.ask(&path).await?;
+        let answer = self.ask_part(&path, part).await?;
         match answer.status.as_u16() {
             200 => Ok(Some(answer)),
             404 | 405 | 501 => Ok(None),
@@ -189,6 +235,16 @@ impl Poll {
     /// The names that are aliases of subjects. No other list has them, and their configurations say
     /// what they stand for. Nothing where the primary has no such list.
     pub(super) async fn aliases(&self) -> Result<Aliases, PollError> {
+        let mut all = Aliases { names: Vec::new(), is_whole: true };
+        for part in self.parts() {
+            let Aliases { names, is_whole } = self.aliases_in(&part).await?;
+            all.names.extend(names);
+            all.is_whole &= is_whole;
+        }
+        Ok(all)
+    }
+
+    async fn aliases_in(&self, part: &Part) -> Result<Aliases, PollError> {
         let mut names = Vec::new();
         let mut is_whole = true;
         let mut first = Vec::new();
@@ -197,7 +253,7 @@ impl Poll {
             let path = format!(
                 "/schemas?subjectPrefix=:*:&aliases=true&deleted=true&latestOnly=true&offset={offset}&limit={PAGE}"
             );
-            let answer = match self.ask(&path).await {
+            let answer = match self.ask_part(&path, part).await {
                 Ok(answer) if is_unknown_route(&answer) => {
                     is_whole = false;
                     break;
@@ -228,9 +284,9 @@ impl Poll {
     }
 
     /// One page of the names of subjects, soft-deleted ones included.
-    pub(super) async fn subjects(&self, offset: usize) -> Result<Vec<String>, PollError> {
-        let path = format!("/subjects?subjectPrefix=:*:&deleted=true&offset={offset}&limit={PAGE}");
-        let answer = self.ask(&path).await?;
+    pub(super) async fn subjects(&self, part: &Part, offset: usize) -> Result<Vec<String>, PollError> {
+        let path = format!("/subjects?subjectPrefix={EVERYTHING}&deleted=true&offset={offset}&limit={PAGE}");
+        let answer = self.ask_part(&path, part).await?;
         list(&path, &answer)
     }
 

@@ -19,7 +19,7 @@ use super::Core;
 use super::items::{self, Item};
 use super::listing::ListingError;
 use super::pass::{PassError, refused};
-use super::poll::Poll;
+use super::poll::{Part, Poll};
 use super::reread::RereadError;
 use super::status::{PassKind, Reason, Report, Skipped};
 use super::walk::Care;
@@ -34,6 +34,13 @@ const MOST_NEW_IDS: i32 = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tally {
     generation: u64,
+    /// One a part that is listed.
+    parts: Vec<Listings>,
+}
+
+/// A part's listing with what is soft-deleted, and without.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Listings {
     all: Expected,
     live: Expected,
 }
@@ -185,14 +192,23 @@ impl Core {
         Ok(complete.then_some(changes))
     }
 
-    /// Whether the primary's listing is as long as expected, and ends as expected.
+    /// Whether the primary's listings are as long as expected, and end as expected.
     async fn agrees(&self, poll: &Poll, deleted: bool) -> Result<bool, PassError> {
+        for (index, part) in poll.parts().iter().enumerate() {
+            if !self.agrees_in(poll, (index, part), deleted).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn agrees_in(&self, poll: &Poll, part: (usize, &Part), deleted: bool) -> Result<bool, PassError> {
         // Once more if the replica has moved meanwhile: both sides of the comparison must be of one time.
         for _ in 0..2 {
             let held = self.replica.snapshot();
-            let expected = self.expected(&held, deleted);
+            let expected = self.expected(&held, poll, part.0, deleted);
             let offset = expected.count.saturating_sub(1);
-            let Some(answer) = poll.schemas(":*:", deleted, offset, 2).await? else { return Ok(false) };
+            let Some(answer) = poll.schemas(part.1, deleted, offset, 2).await? else { return Ok(false) };
             let found = items::split(&answer.body).ok_or(ListingError::NoList)?;
             let ends = match (found.as_slice(), &expected.last) {
                 ([], None) => true,
@@ -206,20 +222,24 @@ impl Core {
         Ok(false)
     }
 
-    fn expected(&self, held: &Snapshot, deleted: bool) -> Expected {
+    fn expected(&self, held: &Snapshot, poll: &Poll, part: usize, deleted: bool) -> Expected {
         let mut state = self.state();
         let known = state.tally.take().filter(|tally| tally.generation == held.generation());
-        let tally = known.unwrap_or_else(|| Tally::of(held, &state.status.skipped));
-        let expected = if deleted { tally.all.clone() } else { tally.live.clone() };
+        let tally = known.unwrap_or_else(|| Tally::of(held, &state.status.skipped, poll));
+        let expected = tally.parts.get(part).cloned().unwrap_or_default();
+        let expected = if deleted { expected.all } else { expected.live };
         state.tally = Some(tally);
         expected
     }
 }
 
 impl Tally {
-    fn of(held: &Snapshot, skipped: &[Skipped]) -> Self {
-        let (mut all, mut live) = (Expected::default(), Expected::default());
+    fn of(held: &Snapshot, skipped: &[Skipped], poll: &Poll) -> Self {
+        let mut parts = vec![Listings::default(); poll.parts().len()];
         for (context, state) in held.contexts() {
+            let Some(Listings { all, live }) = poll.part_of(context).and_then(|part| parts.get_mut(part)) else {
+                continue;
+            };
             let (mut last, mut last_live) = (None, None);
             for (name, subject) in state.subjects() {
                 all.count += subject.versions.len();
@@ -233,6 +253,10 @@ impl Tally {
         }
         for one in skipped.iter().filter(|one| is_listed(one) && !is_held(one, held)) {
             let place = one.subject.clone().zip(one.version);
+            let context = one.subject.as_deref().map(|subject| QualifiedSubject::parse(subject).context);
+            // Where it is not said in which part it stands, it is looked for in the first.
+            let part = context.and_then(|context| poll.part_of(&context)).unwrap_or_default();
+            let Some(Listings { all, live }) = parts.get_mut(part) else { continue };
             all.count += 1;
             all.end_with(place.clone());
             if !one.deleted {
@@ -240,7 +264,7 @@ impl Tally {
                 live.end_with(place);
             }
         }
-        Self { generation: held.generation(), all, live }
+        Self { generation: held.generation(), parts }
     }
 }
 

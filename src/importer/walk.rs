@@ -75,20 +75,23 @@ pub(super) async fn read(
 async fn subjects(poll: &Poll) -> Result<Vec<QualifiedSubject>, PollError> {
     let mut known = std::collections::HashSet::new();
     let mut subjects = Vec::new();
-    let mut offset = 0;
-    loop {
-        let page = poll.subjects(offset).await?;
-        let (count, before) = (page.len(), subjects.len());
-        for subject in page.iter().map(|name| QualifiedSubject::parse(name)) {
-            if known.insert(subject.clone()) {
-                subjects.push(subject);
+    for part in poll.parts() {
+        let mut offset = 0;
+        loop {
+            let page = poll.subjects(&part, offset).await?;
+            let (count, before) = (page.len(), subjects.len());
+            for subject in page.iter().map(|name| QualifiedSubject::parse(name)) {
+                if known.insert(subject.clone()) {
+                    subjects.push(subject);
+                }
             }
+            if count != PAGE || subjects.len() == before {
+                break;
+            }
+            offset += count - 1;
         }
-        if count != PAGE || subjects.len() == before {
-            return Ok(subjects);
-        }
-        offset += count - 1;
     }
+    Ok(subjects)
 }
 
 /// A subject with what of it is left out.

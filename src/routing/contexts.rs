@@ -151,6 +151,14 @@ impl Contexts {
         self.entries.iter().map(|entry| Selection(Some(entry.primary.clone()))).collect()
     }
 
+    /// Which of the selections a context of ours is in.
+    pub fn selection_of(&self, local: &Context) -> Option<usize> {
+        if self.is_identity() {
+            return Some(0);
+        }
+        self.entries.iter().position(|entry| entry.local.rest(local.as_str()).is_some())
+    }
+
     /// The primary's name of a context of ours, if it is mapped.
     pub fn to_primary(&self, local: &Context) -> Option<Context> {
         if self.is_identity() {
