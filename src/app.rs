@@ -1,7 +1,9 @@
 //! Puts the rooms together, starts them, drains them.
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -65,8 +67,7 @@ impl App {
         let mut metrics = telemetry::Registry::new();
         let primary = upstream::Counters::default();
         primary.register(metrics.room("upstream"));
-        let primary = Arc::new(Registry::new(&config.primary, "primary")?.counting(primary));
-        let (store, replica) = open(&config.state)?;
+        let (primary, store, replica) = prepare(config, primary)?;
         let importer =
             Arc::new(Importer::new(primary.clone(), replica.clone(), &config.importer, config.primary.profile));
         importer.counters().register(metrics.room("importer"));
@@ -182,24 +183,50 @@ fn admin_limits(limits: &Limits) -> Limits {
     Limits { connections: 64, body: bytesize::ByteSize::kib(64), drain: Duration::from_secs(1), ..limits.clone() }
 }
 
+/// Makes the way to the primary ready and reads the state, which is most of a start. Of the rest it is the certificates
+/// that the system trusts, so they are read beside it.
+fn prepare(config: &Config, counters: upstream::Counters) -> Result<(Arc<Registry>, Store, Arc<Replica>), StartError> {
+    let (registry, opened) = thread::scope(|scope| {
+        let runtime = Handle::current();
+        let registry = scope.spawn(move || {
+            let _inside = runtime.enter();
+            Registry::new(&config.primary, "primary")
+        });
+        let opened = open(&config.state);
+        (registry.join().unwrap_or_else(|panic| resume_unwind(panic)), opened)
+    });
+    let primary = Arc::new(registry?.counting(counters));
+    let (store, replica) = opened?;
+    Ok((primary, store, replica))
+}
+
 fn open(config: &store::Config) -> Result<(Store, Arc<Replica>), StartError> {
     let store = Store::open(config)?;
     if !store.is_durable() {
         tracing::warn!("no state.directory is set: the replica lives in memory only and is lost at exit");
         return Ok((store, Arc::new(Replica::empty(replica::Forgetful))));
     }
+    let (versions, others) =
+        store::Table::ALL.into_iter().partition::<Vec<_>, _>(|table| *table == store::Table::Versions);
+    let rows = thread::scope(|scope| {
+        let others = scope.spawn(|| rows_of(&store, &others));
+        let versions = rows_of(&store, &versions);
+        let others = others.join().unwrap_or_else(|panic| resume_unwind(panic));
+        Ok::<_, StartError>(others?.with_versions_of(versions?))
+    })?;
+    let replica = Replica::load(rows, Kept(store.clone()))?;
+    Ok((store, Arc::new(replica)))
+}
+
+fn rows_of(store: &Store, tables: &[store::Table]) -> Result<Loading, StartError> {
     let mut rows = Loading::default();
     let mut first_problem = None;
-    store.load(|table, key, value| {
+    store.load(tables, |table, key, value| {
         if first_problem.is_none() {
             first_problem = rows.row(kept_in(table), key, value).err();
         }
     })?;
-    if let Some(problem) = first_problem {
-        return Err(problem.into());
-    }
-    let replica = Replica::load(rows, Kept(store.clone()))?;
-    Ok((store, Arc::new(replica)))
+    first_problem.map_or(Ok(rows), |problem| Err(problem.into()))
 }
 
 /// The store as the replica's keeper.

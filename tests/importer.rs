@@ -113,7 +113,7 @@ async fn a_tail_pass_shows_what_happened_elsewhere_within_an_interval() {
 }
 
 #[tokio::test]
-async fn a_tail_pass_with_nothing_new_takes_a_handful_of_calls_however_much_there_is() {
+async fn a_tail_pass_with_nothing_new_takes_a_call_a_context_and_two_more_however_much_there_is() {
     let setting = Setting::running().await;
     for number in 0..50 {
         setting.register(&format!("s{number}"), &format!(r#"{{"type":"fixed","name":"F","size":{}}}"#, number + 1));
@@ -122,10 +122,38 @@ async fn a_tail_pass_with_nothing_new_takes_a_handful_of_calls_however_much_ther
     setting.ask("DELETE", "/subjects/s49/versions/1", None);
     until("all is read", || setting.importer.status().caught_up && setting.is_quiet()).await;
     setting.registry.forget_requests();
-    setting.registry.wait_for(12, |_| true).await;
+    setting.registry.wait_for(32, |_| true).await;
     let seen = setting.registry.requests();
-    let rounds = seen.iter().filter(|seen| seen.path() == "/contexts").count();
-    assert!(seen.len() <= rounds * 4, "{rounds} rounds took {} calls", seen.len());
+    let count = |what: &str| seen.iter().filter(|seen| seen.target.contains(what)).count();
+    let rounds = count("/schemas?subjectPrefix=:*:&deleted=true");
+    assert!(seen.len() <= 3 * (rounds + 1), "{rounds} rounds took {} calls", seen.len());
+    let (contexts, ids) = (count("/contexts"), count("fetchMaxId=true"));
+    assert!(contexts.abs_diff(ids) <= 1 && contexts + ids >= rounds, "they take turns: {contexts} and {ids}");
+}
+
+#[tokio::test]
+async fn a_context_without_schemas_that_comes_or_goes_is_seen_by_tail_passes() {
+    let setting = Setting::running().await;
+    let lists = |contexts: &'static [&'static str]| {
+        setting.sees(move |held| {
+            held.listed_contexts()
+                .is_some_and(|listed| listed.iter().map(|one| one.as_str()).eq(contexts.iter().copied()))
+        })
+    };
+    setting.register("a", r#""string""#);
+    setting.register(":.x:a", r#""string""#);
+    lists(&[".", ".x"]).await;
+    until("all is read", || setting.importer.status().caught_up && setting.is_quiet()).await;
+    // In the time of one pass: what is listed in the end is as long as before.
+    setting.register(":.y:a", r#""string""#);
+    setting.purge(":.y:a");
+    lists(&[".", ".x", ".y"]).await;
+    setting.purge(":.x:a");
+    setting.sees(|held| holds(held, ":.x:a", 1).is_none()).await;
+    for (context, left) in [(".x", &[".", ".y"][..]), (".y", &["."][..])] {
+        assert_eq!(setting.ask("DELETE", &format!("/contexts/{context}"), None).0, 204);
+        lists(left).await;
+    }
 }
 
 #[tokio::test]

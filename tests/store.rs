@@ -17,7 +17,7 @@ fn open(directory: &Path) -> Result<Store, Error> {
 
 fn records(store: &Store) -> BTreeMap<(String, String), Vec<u8>> {
     let mut found = BTreeMap::new();
-    let loaded = store.load(|table, key, value| {
+    let loaded = store.load(&Table::ALL, |table, key, value| {
         found.insert((format!("{table:?}"), key.to_owned()), value.to_vec());
     });
     loaded.expect("readable");
@@ -278,7 +278,7 @@ async fn a_hundred_thousand_records_load_in_seconds() {
     let store = open(folder.path()).expect("opened");
     let opened = start.elapsed();
     let mut count = 0;
-    store.load(|_, _, value| count += usize::from(value.len() == 200)).expect("loaded");
+    store.load(&Table::ALL, |_, _, value| count += usize::from(value.len() == 200)).expect("loaded");
     assert_eq!(count, 100_000);
     let loaded = start.elapsed();
     assert!(loaded < Duration::from_secs(20), "opened in {opened:?}, loaded in {loaded:?}");

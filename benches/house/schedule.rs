@@ -13,6 +13,9 @@ use tokio::time::Instant;
 use super::client::connect;
 use super::ring::Dice;
 
+/// So many requests are due at once. One at a time, the client would be the first of the two that cannot follow.
+const BURST: usize = 4;
+
 /// Connections to one server. All answers have one length, head and body.
 pub struct Schedule {
     connections: Vec<TcpStream>,
@@ -65,7 +68,10 @@ impl Schedule {
 
     /// Sends a request when it is due, and says how late.
     fn send(&mut self, number: usize, times: Times) -> f64 {
-        std::thread::sleep(times.due(number) - Instant::now());
+        let wait = times.due(number) - Instant::now();
+        if !wait.is_zero() {
+            std::thread::sleep(wait);
+        }
         let late = times.late(number);
         let request = &self.requests[self.dice.below(self.requests.len())];
         let count = self.connections.len();
@@ -76,7 +82,7 @@ impl Schedule {
 
 impl Times {
     fn due(self, number: usize) -> Instant {
-        self.began + Duration::from_secs_f64(number as f64 / self.rate)
+        self.began + Duration::from_secs_f64((number - number % BURST) as f64 / self.rate)
     }
 
     fn late(self, number: usize) -> f64 {

@@ -39,7 +39,7 @@ use crate::replica::{Replica, Scope, Urgency};
 use crate::upstream::{Priority, ProfileChoice, Registry};
 use lanes::Lanes;
 use poll::Poll;
-use tail::Tally;
+use tail::{Sign, Tally};
 
 pub use listing::ListingError;
 pub use pass::PassError;
@@ -104,6 +104,8 @@ struct State {
     /// Whether the primary answers with the inherited configuration for subjects without their own.
     inherits: Option<bool>,
     tally: Option<Tally>,
+    /// What the last tail pass asked for where it could choose.
+    sign: Option<Sign>,
 }
 
 /// A full pass that has read what is listed, and not yet every subject's configuration.

@@ -218,7 +218,7 @@ impl Core {
             let count = commit.len();
             let changes = commit.into_iter().map(|shown| Change::Subject {
                 subject: shown.subject,
-                versions: shown.versions.iter().map(|version| (**version).clone()).collect(),
+                versions: shown.versions.into_iter().map(Arc::unwrap_or_clone).collect(),
             });
             let applied = self.replica.apply_reading(changes.collect(), ticket).await?;
             if applied.changed {

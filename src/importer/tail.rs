@@ -4,6 +4,12 @@
 //! whether it is as long as expected and ends as expected, with and without what is soft-deleted:
 //! so deletes, undeletes and subjects that re-use an id are noticed too, and the listing is read.
 //! A primary that has to be walked is walked each time, without reading again what is known.
+//!
+//! While nothing is new, the list of contexts and the highest ids are asked for in turns, and so each within the two
+//! intervals in which everything is to be seen (C4). A context comes with a registration and goes only when it is empty,
+//! so mostly the listing shows it too; but one that came and was emptied between two passes shows in the list of
+//! contexts alone, as what was registered while as much was removed shows in the highest id alone. A context that is
+//! listed and holds nothing can go without any other trace: while there is one, everything is asked each time.
 
 use std::cmp::Ordering;
 
@@ -38,6 +44,15 @@ struct Expected {
     last: Option<(String, i32)>,
 }
 
+/// What shows that something is new where the listing may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// The list of contexts.
+    Contexts,
+    /// The highest id of each context.
+    Ids,
+}
+
 impl Core {
     /// A whole tail pass.
     pub(super) async fn tail_pass(&self) -> Report {
@@ -49,6 +64,48 @@ impl Core {
     }
 
     async fn catch_up(&self, poll: &Poll) -> Result<u64, PassError> {
+        let (mut changes, mut is_quiet) = (0, false);
+        if let Some(sign) = self.next_sign() {
+            (changes, is_quiet) = self.look(poll, sign).await?;
+        }
+        if !is_quiet {
+            changes += self.take_all_news(poll).await?;
+        }
+        Ok(changes)
+    }
+
+    /// Which of the two is to be asked for, where the other one can wait until the next pass.
+    fn next_sign(&self) -> Option<Sign> {
+        let held = self.replica.snapshot();
+        let listed = held.listed_contexts().map_or(0, <[Context]>::len);
+        let with_ids = held.contexts().filter(|(_, state)| known_id(state).is_some()).count();
+        let mut state = self.state();
+        let went_well = state.status.last_pass.as_ref().is_some_and(|pass| pass.ok && pass.changes == 0);
+        if state.walks || !went_well || !held.is_sure() || listed == 0 || listed != with_ids {
+            return None;
+        }
+        state.sign = match state.sign {
+            Some(Sign::Contexts) => Some(Sign::Ids),
+            Some(Sign::Ids) | None => Some(Sign::Contexts),
+        };
+        state.sign
+    }
+
+    /// Takes over what a sign shows; then whether there is certainly nothing else.
+    async fn look(&self, poll: &Poll, sign: Sign) -> Result<(u64, bool), PassError> {
+        let shown = match sign {
+            Sign::Contexts => self.take_contexts(poll).await.map(|changes| (changes, true)),
+            Sign::Ids => self.take_all_new_ids(poll).await,
+        };
+        match shown {
+            Ok((0, true)) => Ok((0, self.agrees(poll, true).await? && self.agrees(poll, false).await?)),
+            Ok((changes, _)) => Ok((changes, false)),
+            Err(error) if error.is_refusal() => Ok((0, false)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn take_all_news(&self, poll: &Poll) -> Result<u64, PassError> {
         // Where it refuses to list its contexts, what is new in those that are known still comes.
         let (contexts, refusal) = match self.take_contexts(poll).await {
             Ok(changes) => (changes, None),
@@ -61,20 +118,23 @@ impl Core {
 
     async fn take_news(&self, poll: &Poll) -> Result<u64, PassError> {
         let walks = self.state().walks;
-        let (mut changes, mut complete) = (0, !walks);
-        if !walks {
-            let held = self.replica.snapshot();
-            for (context, state) in held.contexts() {
-                let new = self.take_new_ids(poll, context, state).await?;
-                complete &= new.is_some();
-                changes += new.unwrap_or(0);
-            }
-        }
+        let (changes, complete) = if walks { (0, false) } else { self.take_all_new_ids(poll).await? };
         if complete && self.agrees(poll, true).await? && self.agrees(poll, false).await? {
             return Ok(changes);
         }
         let reading = self.read(poll, None, Care::Quick).await?;
         Ok(changes + self.take(poll, reading, None, false).await?)
+    }
+
+    /// Reads what has come under new ids in all contexts, and says whether that is all of it.
+    async fn take_all_new_ids(&self, poll: &Poll) -> Result<(u64, bool), PassError> {
+        let (mut changes, mut complete) = (0, true);
+        for (context, state) in self.replica.snapshot().contexts() {
+            let new = self.take_new_ids(poll, context, state).await?;
+            complete &= new.is_some();
+            changes += new.unwrap_or(0);
+        }
+        Ok((changes, complete))
     }
 
     /// Reads what has come under new ids; nothing if that was too much or did not work out.

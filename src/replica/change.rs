@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::index::{ContextState, SubjectState};
-use super::keep::{Entry, LEFT_OUT, Table};
+use super::keep::{Entry, LEFT_OUT, Table, answer_row, associations_row, contexts_row};
 use super::row;
 use super::snapshot::{Association, Doubt, LeftOut, Remembered, Scope, Snapshot, Spelling};
 use super::texts::{TextKey, Texts};
@@ -283,8 +285,9 @@ impl<'a> Draft<'a> {
         }
         match answer {
             Some(answer) => {
-                let value = [format!("{}\n", answer.status).as_bytes(), &answer.body[..]].concat();
-                self.entries.push(Entry::put(Table::Remembered, key.to_string(), value));
+                // The answer lies in the much larger buffer that it was read into, which is to be let go.
+                let answer = Remembered { body: Bytes::copy_from_slice(&answer.body), ..answer };
+                self.entries.push(Entry::put(Table::Remembered, key.to_string(), answer_row(&answer)));
                 self.next.remembered.insert_mut(key, Arc::new(answer));
             }
             None => {
@@ -308,24 +311,19 @@ impl<'a> Draft<'a> {
         if self.next.listed.as_deref() == Some(&contexts[..]) {
             return;
         }
-        let joined: Vec<&str> = contexts.iter().map(Context::as_str).collect();
-        self.entries.push(Entry::put(Table::Meta, "contexts".to_owned(), joined.join("\n").into_bytes()));
+        self.entries.push(Entry::put(Table::Meta, "contexts".to_owned(), contexts_row(&contexts)));
         self.next.listed = Some(contexts.into());
         self.changed = true;
     }
 
     fn associate(&mut self, associations: Option<Vec<Association>>) {
-        let printed = |list: &[Association]| {
-            let texts: Vec<&str> = list.iter().filter_map(|one| one.printed.as_deref().map(|raw| raw.get())).collect();
-            format!("[{}]", texts.join(","))
-        };
-        let before = self.next.associations.as_deref().map(printed);
-        let after = associations.as_deref().map(printed);
+        let before = self.next.associations.as_deref().map(associations_row);
+        let after = associations.as_deref().map(associations_row);
         if before == after {
             return;
         }
         self.entries.push(match after {
-            Some(text) => Entry::put(Table::Meta, "associations".to_owned(), text.into_bytes()),
+            Some(row) => Entry::put(Table::Meta, "associations".to_owned(), row),
             None => Entry::delete(Table::Meta, "associations".to_owned()),
         });
         self.next.associations = associations.map(Into::into);

@@ -50,7 +50,7 @@ impl SubjectState {
     /// The version through which the registry finds an id in this subject: the one of those that have it which
     /// was written last. Who registers writes, and who soft-deletes; what the latter leaves for a time depends
     /// on whether it was a version or the whole subject, so that the times do not always tell.
-    fn holding(&self, id: i32) -> Option<(i32, bool)> {
+    pub(super) fn holding(&self, id: i32) -> Option<(i32, bool)> {
         let mut held = self.versions.iter().rev().filter(|version| version.id == id);
         let highest = held.next()?;
         let Some(next) = held.next() else { return Some((highest.version, true)) };
@@ -82,7 +82,7 @@ enum Holders {
 
 /// Takes a number for its own hash: ids are given one after the other, and GUIDs are hashes themselves.
 #[derive(Clone, Copy, Debug, Default)]
-struct AsItIs(u64);
+pub(super) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {
@@ -102,18 +102,20 @@ impl Hasher for AsItIs {
     }
 }
 
-type ByNumber<K, V> = HashTrieMapSync<K, V, BuildHasherDefault<AsItIs>>;
+pub(super) type Tree = RedBlackTreeMapSync<Arc<str>, Arc<SubjectState>>;
+
+pub(super) type ByNumber<K, V> = HashTrieMapSync<K, V, BuildHasherDefault<AsItIs>>;
 
 /// One context: an id space with its subjects.
 #[derive(Clone, Debug, Default)]
 pub struct ContextState {
-    pub(super) subjects: RedBlackTreeMapSync<Arc<str>, Arc<SubjectState>>,
+    pub(super) subjects: Tree,
     ids: ByNumber<i32, Holders>,
-    guids: ByNumber<u128, i32>,
+    pub(super) guids: ByNumber<u128, i32>,
     /// Those that are not written as GUIDs are.
-    odd_guids: HashTrieMapSync<Arc<str>, i32>,
+    pub(super) odd_guids: HashTrieMapSync<Arc<str>, i32>,
     /// The ids of contents that were seen with more than one, which an import can bring about; by their GUIDs.
-    several: HashTrieMapSync<Arc<str>, Arc<[i32]>>,
+    pub(super) several: HashTrieMapSync<Arc<str>, Arc<[i32]>>,
     pub(super) versions: usize,
     /// The highest id ever seen; permanent deletes do not lower it.
     max_id: i32,
@@ -248,11 +250,16 @@ impl ContextState {
             (Some(at), Some(holder)) => holders[at] = holder,
             (Some(at), None) => drop(holders.remove(at)),
             (None, Some(holder)) => {
-                let at = self.place_of(self.held(&holder).and_then(|held| held.ts), &holders);
-                holders.insert(at, holder);
+                let ts = self.held(&holder).and_then(|held| held.ts);
+                let at = place_of(ts, holders.iter().map(|holder| self.held(holder)?.ts));
+                holders.insert(at.unwrap_or(holders.len()), holder);
             }
             (None, None) => return,
         }
+        self.hold(id, holders);
+    }
+
+    pub(super) fn hold(&mut self, id: i32, mut holders: Vec<Holder>) {
         match holders.pop() {
             None => drop(self.ids.remove_mut(&id)),
             Some(holder) if holders.is_empty() => self.ids.insert_mut(id, Holders::One(holder)),
@@ -261,18 +268,6 @@ impl ContextState {
                 self.ids.insert_mut(id, Holders::Many(holders.into()));
             }
         }
-    }
-
-    /// Holders stand in the order in which they came to hold the id, as far as times tell: the order
-    /// counts where the registry's own map has two names in one bucket (WIRE.md § 1.7). One that is known keeps
-    /// its place; of one that is new and soft-deleted only the time of that is known, which is also all that the
-    /// registry goes by when it reads its compacted log again.
-    fn place_of(&self, ts: Option<i64>, holders: &[Holder]) -> usize {
-        let is_later = |holder: &Holder| match (self.held(holder).and_then(|held| held.ts), ts) {
-            (Some(theirs), Some(ours)) => theirs > ours,
-            _ => false,
-        };
-        holders.iter().position(is_later).unwrap_or(holders.len())
     }
 
     /// A GUID goes on naming its id when nobody holds that any more, as in the registry.
@@ -300,8 +295,16 @@ impl ContextState {
     }
 }
 
+/// Where one more holder belongs, unless at the end. They stand in the order in which they came to hold the id, as
+/// far as times tell: it counts where the registry's own map has two names in one bucket (WIRE.md § 1.7). One that is
+/// known keeps its place; of one that is new and soft-deleted only the time of that is known, which is also all that
+/// the registry goes by when it reads its compacted log again.
+pub(super) fn place_of(ts: Option<i64>, mut holders: impl Iterator<Item = Option<i64>>) -> Option<usize> {
+    holders.position(|theirs| theirs.zip(ts).is_some_and(|(theirs, ours)| theirs > ours))
+}
+
 /// A version's GUID, whether or not the registry is of a release that shows it.
-fn guid_of(version: &Version) -> Option<Arc<str>> {
+pub(super) fn guid_of(version: &Version) -> Option<Arc<str>> {
     let counted = || {
         let (metadata, rules) = (version.metadata.as_deref(), version.rule_set.as_deref());
         identity::guid(&version.text, &version.references(), metadata, rules).map(Arc::from)
@@ -310,7 +313,7 @@ fn guid_of(version: &Version) -> Option<Arc<str>> {
 }
 
 /// The number that a GUID is, if it is written with lower-case digits and dashes in their places.
-fn number_of(guid: &str) -> Option<u128> {
+pub(super) fn number_of(guid: &str) -> Option<u128> {
     const DASHES: [usize; 4] = [8, 13, 18, 23];
     if guid.len() != 36 {
         return None;

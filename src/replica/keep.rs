@@ -1,16 +1,13 @@
-//! What of the replica outlives the process: how it is written down, and how it is read again.
+//! What of the replica outlives the process, and how single facts of it are written down.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use super::change::{Change, Draft, SPELLING};
-use super::index::SubjectState;
-use super::row;
-use super::snapshot::{Association, Doubt, LeftOut, Remembered, Scope, Snapshot, Spelling};
-use super::texts::{TextKey, Texts};
-use crate::protocol::schema::Version;
+use super::change::{Change, SPELLING};
+use super::snapshot::{Association, LeftOut, Remembered, Snapshot, Spelling};
+use super::texts::TextKey;
 use crate::protocol::shape::Profile;
 use crate::protocol::subject::{Context, QualifiedSubject};
 
@@ -83,102 +80,8 @@ pub struct Unreadable {
     pub why: String,
 }
 
-/// Builds the snapshot that the kept rows describe.
-#[derive(Default)]
-pub struct Loading {
-    texts: Texts,
-    /// What a version's text is while it is not known.
-    nothing: Arc<str>,
-    subjects: Vec<Loaded>,
-    remembered: Vec<(Arc<str>, Remembered)>,
-    /// Spellings, and the keys of the texts that they are stored as.
-    spellings: Vec<(Spelling, TextKey)>,
-    rest: Vec<Change>,
-}
-
-/// A subject, as far as its rows have been taken.
-struct Loaded {
-    name: Box<str>,
-    versions: Vec<Arc<Version>>,
-}
-
-impl Loading {
-    /// Takes one row; texts come before the versions that have them, and keys in byte order.
-    pub fn row(&mut self, table: Table, key: &str, value: &[u8]) -> Result<(), Unreadable> {
-        let unreadable = |why: &dyn std::fmt::Display| Unreadable { table, key: key.to_owned(), why: why.to_string() };
-        match table {
-            Table::Versions => return self.version(key, value).map_err(|why| unreadable(&why)),
-            Table::Texts => return self.texts.take(key, value).map_err(|garbled| unreadable(&garbled)),
-            Table::Remembered | Table::Doubts | Table::Meta => {}
-        }
-        let text = std::str::from_utf8(value).map_err(|error| unreadable(&error))?;
-        match table {
-            Table::Remembered => {
-                let (status, body) = text.split_once('\n').ok_or_else(|| unreadable(&"no status"))?;
-                let status = status.parse().map_err(|error| unreadable(&error))?;
-                let answer = Remembered { status, body: bytes::Bytes::copy_from_slice(body.as_bytes()) };
-                self.remembered.push((Arc::from(key), answer));
-            }
-            Table::Doubts => {
-                let scope = Scope::parse(key).ok_or_else(|| unreadable(&"no scope"))?;
-                self.rest.push(Change::Doubt(scope, Some(Doubt::parse(text))));
-            }
-            Table::Meta if key.starts_with(SPELLING) => {
-                let stored_as = TextKey::parse(text).ok_or_else(|| unreadable(&"no hash"))?;
-                self.spellings.push((Spelling::known(&key[SPELLING.len()..]), stored_as));
-            }
-            Table::Meta => self.rest.extend(fact(key, text).map_err(|why| unreadable(&why))?),
-            Table::Texts | Table::Versions => {}
-        }
-        Ok(())
-    }
-
-    fn version(&mut self, key: &str, value: &[u8]) -> Result<(), String> {
-        let (name, number) = key.rsplit_once('\n').ok_or("no number")?;
-        let number = number.parse().map_err(|_| "no number")?;
-        let (mut version, text) = row::read(number, value, &self.nothing).map_err(|garbled| garbled.to_string())?;
-        version.text = self.texts.get(&text).ok_or("its text is missing")?.clone();
-        match self.subjects.last_mut().filter(|last| *last.name == *name) {
-            Some(last) => last.versions.push(Arc::new(version)),
-            None => self.subjects.push(Loaded { name: name.into(), versions: vec![Arc::new(version)] }),
-        }
-        Ok(())
-    }
-
-    /// The snapshot, once all rows have been taken.
-    pub(super) fn finish(mut self) -> Result<(Snapshot, Texts), Unreadable> {
-        let mut next = Snapshot::default();
-        // Who holds an id is told in the order in which they came to hold it, as far as times say.
-        let since = |subject: &Loaded| subject.versions.iter().filter_map(|version| version.ts).min();
-        self.subjects.sort_by(|one, other| since(one).cmp(&since(other)).then_with(|| one.name.cmp(&other.name)));
-        for Loaded { name, mut versions } in self.subjects {
-            let subject = QualifiedSubject::parse(&name);
-            // A name with a line break in it may have stood between the versions of another one.
-            let before = next.subject(&subject).cloned();
-            versions.extend(before.iter().flat_map(|before| before.versions.iter().cloned()));
-            versions.sort_by_key(|version| version.version);
-            versions.shrink_to_fit();
-            next.refer(&subject, before.as_deref(), &versions);
-            let state = Arc::new(SubjectState { versions });
-            next.context_mut(&subject.context).replace(&subject.subject, Some(state));
-        }
-        for (key, answer) in self.remembered {
-            next.remembered.insert_mut(key, Arc::new(answer));
-        }
-        for (spelling, key) in self.spellings {
-            if let Some(text) = self.texts.get(&key) {
-                next.spellings.insert_mut(spelling, text.clone());
-            }
-        }
-        let mut draft = Draft::of(&next, &mut self.texts);
-        self.rest.into_iter().for_each(|change| draft.apply(change));
-        let next = draft.next;
-        Ok((next, self.texts))
-    }
-}
-
 /// One row of the table of single facts; rows of other releases are left alone.
-fn fact(key: &str, text: &str) -> Result<Option<Change>, String> {
+pub(super) fn fact(key: &str, text: &str) -> Result<Option<Change>, String> {
     Ok(match key {
         "contexts" => Some(Change::Contexts(text.split('\n').map(Context::named).collect())),
         "associations" => Some(Change::Associations(Some(associations(text).map_err(|error| error.to_string())?))),
@@ -210,6 +113,39 @@ impl LeftOut {
     }
 }
 
+/// The reverse: what the row of a fact is to hold.
+pub(super) fn fact_row(held: &Snapshot, key: &str) -> Option<Vec<u8>> {
+    if let Some(printed) = key.strip_prefix(SPELLING) {
+        return held.stored_as(&Spelling::known(printed)).map(|text| TextKey::of(text).to_string().into_bytes());
+    }
+    match key {
+        "contexts" => held.listed_contexts().map(contexts_row),
+        "associations" => held.associations().map(associations_row),
+        LEFT_OUT => (!held.left_out().is_empty()).then(|| held.left_out().printed().into_bytes()),
+        "profile" => held.profile().map(|profile| profile.as_str().into()),
+        "read at" => held.read_at().map(|seconds| seconds.to_string().into_bytes()),
+        _ => {
+            let max = held.context(&Context::named(key.strip_prefix("max id ")?))?.max_id();
+            (max > 0).then(|| max.to_string().into_bytes())
+        }
+    }
+}
+
+pub(super) fn contexts_row(contexts: &[Context]) -> Vec<u8> {
+    let names: Vec<&str> = contexts.iter().map(Context::as_str).collect();
+    names.join("\n").into_bytes()
+}
+
+pub(super) fn associations_row(associations: &[Association]) -> Vec<u8> {
+    let texts: Vec<&str> = associations.iter().filter_map(|one| one.printed.as_deref().map(RawValue::get)).collect();
+    format!("[{}]", texts.join(",")).into_bytes()
+}
+
+/// The row of a remembered answer.
+pub(super) fn answer_row(answer: &Remembered) -> Vec<u8> {
+    [format!("{}\n", answer.status).as_bytes(), &answer.body[..]].concat()
+}
+
 /// Reads a list of associations, each kept as printed; `null` is an empty list.
 pub fn associations(text: &str) -> Result<Vec<Association>, serde_json::Error> {
     let items: Option<Vec<Box<RawValue>>> = serde_json::from_str(text)?;
@@ -223,47 +159,7 @@ pub fn associations(text: &str) -> Result<Vec<Association>, serde_json::Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::protocol::schema::Listed;
-
-    #[test]
-    fn what_is_kept_comes_back_whatever_the_subjects_are_called() {
-        let names = ["s", "s\n0000000001", ":.c:s", "t"];
-        let (mut texts, mut rows) = (Texts::default(), BTreeMap::new());
-        let empty = Snapshot::default();
-        let mut draft = Draft::of(&empty, &mut texts);
-        for (at, name) in names.iter().enumerate() {
-            let version = |number| {
-                let id = if number == 1 { 7 } else { 10 * at + number };
-                let printed = format!(r#"{{"version":{number},"id":{id},"schema":"text {id}"}}"#);
-                serde_json::from_str::<Listed>(&printed).expect("a version").version
-            };
-            let versions = [1, 2, 3].map(version).to_vec();
-            draft.apply(Change::Subject { subject: QualifiedSubject::parse(name), versions });
-        }
-        let finished = draft.finish();
-        for Entry { table, key, value } in finished.entries {
-            rows.insert((table as u8, key), (table, value.expect("nothing is deleted")));
-        }
-        let mut loading = Loading::default();
-        for ((_, key), (table, value)) in &rows {
-            loading.row(*table, key, value).expect("readable");
-        }
-        let (again, texts) = loading.finish().expect("whole");
-        let before = finished.next.expect("something has changed");
-        for name in names.map(QualifiedSubject::parse) {
-            let printed = |snapshot: &Snapshot| format!("{:?}", snapshot.subject(&name).expect("there").versions);
-            assert_eq!(printed(&again), printed(&before));
-            assert_eq!(
-                again.context(&name.context).map(|it| it.version_count()),
-                before.context(&name.context).map(|it| it.version_count())
-            );
-        }
-        assert_eq!(again.context(&Context::default_context()).map(|it| it.holders(7).len()), Some(3));
-        assert_eq!(texts.size().0, 9, "a text that several have is held once");
-    }
 
     #[test]
     fn what_was_left_out_is_known_again_by_whatever_name() {

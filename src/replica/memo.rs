@@ -74,7 +74,9 @@ impl Memo {
         let own = is_new.then_some(&place);
         if ground.digest(before, shows_times, own) == ground.digest(now, shows_times, own) {
             let footing = ground.digest(now, shows_times, None);
-            self.0.insert(question.digest(), Arc::new(Kept { footing, shows_times, body: body.clone() }));
+            // Not the buffer that the answer was read into, which may be much larger and is not weighed.
+            let body = Bytes::copy_from_slice(body);
+            self.0.insert(question.digest(), Arc::new(Kept { footing, shows_times, body }));
         }
     }
 

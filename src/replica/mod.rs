@@ -5,16 +5,19 @@
 //! slow one never undoes what was written or read after it (C5, C7).
 
 pub mod answer;
+mod at_once;
 mod build;
 mod change;
 mod digest;
 mod index;
 mod keep;
+mod load;
 mod memo;
 mod reread;
 mod row;
 mod snapshot;
 mod texts;
+mod unsettled;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,11 +25,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use texts::Texts;
+use unsettled::Unsettled;
+
 pub use answer::{config_key, served_subject};
 pub use change::{Change, IdConflict};
 pub use digest::Digest;
 pub use index::{ContextState, Holder, SubjectState};
-pub use keep::{Entry, Forgetful, Keep, Loading, NotKept, Table, Unreadable, associations};
+pub use keep::{Entry, Forgetful, Keep, NotKept, Table, Unreadable, associations};
+pub use load::Loading;
 pub use memo::{Memo, Question};
 pub use reread::{NotReread, Reread, Urgency};
 pub use snapshot::{Association, Doubt, LeftOut, Referrer, Remembered, Scope, Snapshot, Spelling};
@@ -43,8 +50,9 @@ pub struct Replica {
 
 #[derive(Default)]
 struct Writer {
-    texts: texts::Texts,
+    texts: Texts,
     latest: Latest,
+    unsettled: Unsettled,
 }
 
 /// The ticket of what was last applied to each scope.
@@ -178,7 +186,7 @@ impl Replica {
 
     async fn apply_whole(&self, changes: Vec<Change>, occasion: Occasion) -> Result<Applied, NotKept> {
         let mut writer = self.writer.lock().await;
-        let Writer { texts, latest } = &mut *writer;
+        let Writer { texts, latest, unsettled } = &mut *writer;
         let mut outcome = Applied::default();
         let Ticket(number) = match occasion {
             Occasion::Reading(ticket) => ticket,
@@ -207,9 +215,11 @@ impl Replica {
             draft.apply(change);
         }
         let change::Finished { next, entries, conflicts, fresh } = draft.finish();
+        let keys: Vec<_> = entries.iter().map(|entry| (entry.table, entry.key.clone())).collect();
         if !entries.is_empty()
-            && let Err(failure) = self.keep.keep(entries).await
+            && let Err(failure) = self.keep(entries, texts, unsettled).await
         {
+            unsettled.add(keys);
             texts.forget(&fresh);
             // A doubt counts even if it cannot be kept: who reads now must not believe what is held.
             if let Some(next) = next.filter(|_| only_doubts) {
@@ -228,6 +238,15 @@ impl Replica {
         Ok(outcome)
     }
 
+    /// Keeps rows, together with those that an earlier failure has left unsettled.
+    async fn keep(&self, entries: Vec<Entry>, texts: &Texts, unsettled: &mut Unsettled) -> Result<(), NotKept> {
+        let mut all = unsettled.settlement(&self.current.load(), texts);
+        all.extend(entries);
+        self.keep.keep(all).await?;
+        unsettled.settled();
+        Ok(())
+    }
+
     /// How many writes have been applied; what was asked of the primary before one of them may be stale.
     pub fn writes(&self) -> u64 {
         self.writes.load(Ordering::Acquire)
@@ -236,8 +255,9 @@ impl Replica {
     /// Frees the texts that no version has any more.
     pub async fn sweep(&self) -> Result<(), NotKept> {
         let mut writer = self.writer.lock().await;
-        let gone = writer.texts.sweep();
-        if gone.is_empty() { Ok(()) } else { self.keep.keep(gone).await }
+        let Writer { texts, unsettled, .. } = &mut *writer;
+        let gone = texts.sweep();
+        if gone.is_empty() && unsettled.is_empty() { Ok(()) } else { self.keep(gone, texts, unsettled).await }
     }
 
     /// Distinct texts, and their bytes.

@@ -61,7 +61,7 @@ const MOST_SMALL: usize = 64;
 /// The texts by their keys. The key and not the text is what a look-up goes by, so that nothing is held but the text.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    held: HashMap<TextKey, Held>,
+    held: HashMap<TextKey, Held, foldhash::fast::RandomState>,
     /// The bytes of each pack as it was written.
     packs: HashMap<u32, usize>,
     /// The highest number of a pack so far.
@@ -170,6 +170,11 @@ impl Texts {
         let mut entries = self.pack(&homeless);
         entries.extend(gone.into_iter().map(|pack| Entry::delete(Table::Texts, row_key(pack))));
         entries
+    }
+
+    /// Whether there are texts in the pack of a key.
+    pub(super) fn uses(&self, key: &str) -> bool {
+        key.parse().is_ok_and(|pack: u32| self.packs.contains_key(&pack))
     }
 
     /// How many there are, and their bytes.

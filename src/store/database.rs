@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
-    WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
+    TableDefinition, WriteTransaction,
 };
 
 use super::error::Panicked;
@@ -71,11 +71,10 @@ impl Keeper {
         self.place.file()
     }
 
-    /// Shows every record.
-    pub(super) fn load(&self, mut record: impl FnMut(Table, &str, &[u8])) -> Result<(), Error> {
+    /// A view of the records as they are now.
+    pub(super) fn view(&self) -> Result<View, Error> {
         let Some(database) = &self.database else { return Err(Error::Closed) };
-        // Not guarded: the file was found whole at start, so a panic in here is one of `record`.
-        read_all(database, &mut record).map_err(Error::Read)
+        database.begin_read().map(View).map_err(|error| Error::Read(error.into()))
     }
 
     /// Puts all of it into one transaction and returns when that is on disk.
@@ -175,15 +174,25 @@ fn read_format(database: &Database) -> Result<Option<String>, redb::Error> {
     }
 }
 
-fn read_all(database: &Database, record: &mut impl FnMut(Table, &str, &[u8])) -> Result<(), redb::Error> {
-    let transaction = database.begin_read()?;
-    for (table, definition) in TABLES {
-        for entry in transaction.open_table(definition)?.iter()? {
-            let (key, value) = entry?;
-            record(table, key.value(), value.value());
-        }
+/// The records of one moment; several may be looked through at once.
+pub(super) struct View(ReadTransaction);
+
+impl View {
+    /// Shows every record of some tables.
+    pub(super) fn load(&self, tables: &[Table], mut record: impl FnMut(Table, &str, &[u8])) -> Result<(), Error> {
+        // Not guarded: the file was found whole at start, so a panic in here is one of `record`.
+        self.read(tables, &mut record).map_err(Error::Read)
     }
-    Ok(())
+
+    fn read(&self, tables: &[Table], record: &mut impl FnMut(Table, &str, &[u8])) -> Result<(), redb::Error> {
+        for (table, definition) in TABLES.into_iter().filter(|(table, _)| tables.contains(table)) {
+            for entry in self.0.open_table(definition)?.iter()? {
+                let (key, value) = entry?;
+                record(table, key.value(), value.value());
+            }
+        }
+        Ok(())
+    }
 }
 
 fn commit(
@@ -302,7 +311,8 @@ mod tests {
             }
             let survivor = Keeper::open(Place::claim(folder.path()).expect("claimed"), in_file).expect("opens again");
             let mut found = Vec::new();
-            survivor.load(|_, _, value| found.push(value.to_vec())).expect("readable");
+            let view = survivor.view().expect("open");
+            view.load(&Table::ALL, |_, _, value| found.push(value.to_vec())).expect("readable");
             let number = found.first().map_or(0, |value| value[0]);
             assert_eq!(found, if number == 0 { vec![] } else { vec![vec![number; 3_000]; 2] }, "after {steps} steps");
             assert!(number == reported || number == reported + 1, "{reported} reported, {number} found");

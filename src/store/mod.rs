@@ -45,6 +45,11 @@ pub enum Table {
     Meta,
 }
 
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Texts, Self::Versions, Self::Remembered, Self::Doubts, Self::Meta];
+}
+
 /// One change: a new value under a key, or none to remove the key.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -94,9 +99,10 @@ impl Store {
         self.writer.is_some()
     }
 
-    /// Shows every record of every table once, table by table in the order of [`Table`], keys in byte order.
-    pub fn load(&self, record: impl FnMut(Table, &str, &[u8])) -> Result<(), Error> {
-        self.writer.as_ref().map_or(Ok(()), |writer| writer.load(record))
+    /// Shows every record of some tables once, table by table in the order of [`Table`], keys in byte order. Several
+    /// threads may do so at once.
+    pub fn load(&self, tables: &[Table], record: impl FnMut(Table, &str, &[u8])) -> Result<(), Error> {
+        self.writer.as_ref().map_or(Ok(()), |writer| writer.load(tables, record))
     }
 
     /// Hands over a batch; what is returned ends when the batch is on disk, or certainly was not reported as such.

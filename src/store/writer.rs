@@ -68,8 +68,9 @@ impl Writer {
         receipt
     }
 
-    pub(super) fn load(&self, record: impl FnMut(Table, &str, &[u8])) -> Result<(), Error> {
-        lock(&self.keeper).load(record)
+    pub(super) fn load(&self, tables: &[Table], record: impl FnMut(Table, &str, &[u8])) -> Result<(), Error> {
+        let view = lock(&self.keeper).view()?;
+        view.load(tables, record)
     }
 
     pub(super) fn is_writable(&self) -> bool {
@@ -210,7 +211,7 @@ mod tests {
 
     fn contents(writer: &Writer) -> Vec<(String, Vec<u8>)> {
         let mut found = Vec::new();
-        writer.load(|_, key, value| found.push((key.to_owned(), value.to_vec()))).expect("readable");
+        writer.load(&Table::ALL, |_, key, value| found.push((key.to_owned(), value.to_vec()))).expect("readable");
         found
     }
 
