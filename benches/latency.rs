@@ -47,7 +47,7 @@ const KINDS: [(&str, &[Work]); 5] = [
 ];
 
 fn main() {
-    let upkeep = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let upkeep = schema_outpost::app::upkeep().expect("a runtime");
     let registry = upkeep.block_on(SmallRegistry::start());
     house::outpost::fill(&registry, FIRST + SCHEMAS);
     let folder = tempfile::tempdir_in("/dev/shm").expect("Linux has a folder in memory");

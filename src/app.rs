@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -171,6 +171,20 @@ impl App {
         self.upkeep.iter().for_each(JoinHandle::abort);
         self.store.close();
     }
+}
+
+/// How much less than clients the threads count on which nobody waits, as `nice` has it.
+const YIELDING: i32 = 10;
+
+/// The threads of the importer and of the admin port. Where they share a processor with those that answer
+/// clients, the latter go first: a pass would otherwise keep it from them for milliseconds.
+pub fn upkeep() -> std::io::Result<Runtime> {
+    let yields = || {
+        if let Err(error) = rustix::process::setpriority_process(None, YIELDING) {
+            tracing::debug!(%error, "the threads of the importer count as much as those that answer clients");
+        }
+    };
+    Builder::new_multi_thread().worker_threads(1).thread_name("upkeep").on_thread_start(yields).enable_all().build()
 }
 
 fn count_reloads(metrics: &mut telemetry::Registry) -> Family<Reload, Counter> {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use schema_outpost::app::App;
+use schema_outpost::app::{App, upkeep};
 use schema_outpost::config::{self, Config, Loaded};
 use schema_outpost::telemetry::{self, Chain};
 use schema_outpost::upstream::{self, Registry};
@@ -92,7 +92,7 @@ fn run(loaded: &Loaded, source: &Source) -> ExitCode {
         return ExitCode::from(BAD_CONFIGURATION);
     }
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let (Ok(data), Ok(upkeep)) = (runtime("data", data_threads()), runtime("upkeep", 1)) else {
+    let (Ok(data), Ok(upkeep)) = (runtime("data", data_threads()), upkeep()) else {
         tracing::error!("the threads cannot be started");
         return ExitCode::FAILURE;
     };

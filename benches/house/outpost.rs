@@ -25,7 +25,7 @@ pub struct Outpost {
 impl Outpost {
     /// Starts a registry with `schemas` of 1.2 KB, and an outpost that has read them all.
     pub fn start(schemas: usize, state: Option<PathBuf>) -> Self {
-        let upkeep = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let upkeep = schema_outpost::app::upkeep().expect("a runtime");
         let registry = upkeep.block_on(SmallRegistry::start());
         fill(&registry, schemas);
         let primary = registry.address();

@@ -70,6 +70,24 @@ fn timeless(body: &str) -> Value {
     value
 }
 
+#[tokio::test]
+async fn threads_that_nobody_waits_for_stand_back_behind_those_that_answer() {
+    let primary = SmallRegistry::start().await;
+    let place = Place::new();
+    let running = Running::start(&place.configure(&primary.url(), "")).await;
+    let tasks = format!("/proc/{}/task", running.child.id().expect("it runs"));
+    let mut niceness = std::collections::BTreeMap::new();
+    for task in std::fs::read_dir(tasks).expect("Linux") {
+        let stat = std::fs::read_to_string(task.expect("a thread").path().join("stat")).unwrap_or_default();
+        // The name stands in brackets; the niceness is the seventeenth field behind it.
+        let Some((name, rest)) = stat.rsplit_once(')') else { continue };
+        let name = name.rsplit('(').next().unwrap_or_default().to_owned();
+        niceness.insert(name, rest.split_whitespace().nth(16).expect("a number").to_owned());
+    }
+    assert_eq!(niceness.get("upkeep").map(String::as_str), Some("10"), "{niceness:?}");
+    assert_eq!(niceness.get("data").map(String::as_str), Some("0"), "{niceness:?}");
+}
+
 /// D-10.
 #[tokio::test]
 async fn a_second_process_on_one_state_directory_refuses_and_says_so() {
