@@ -62,7 +62,7 @@ fn entries(config: &Config) -> Entries {
             entries.push((key("tls.key"), path(Some(key_file))));
             entries.push((key("tls.client_ca"), path(client_ca.as_deref())));
         }
-        entries.push((key("context"), listener.context.clone().unwrap_or_default()));
+        entries.push((key("context"), text(listener.context.as_deref().unwrap_or_default())));
     }
     let mut put = |key: &str, value: String| entries.push((key.to_owned(), value));
     put("admin.bind", config.admin.bind.to_string());
@@ -75,8 +75,8 @@ fn entries(config: &Config) -> Entries {
         .to_owned(),
     );
     for (index, pair) in config.contexts.iter().enumerate() {
-        put(&format!("contexts.{index}.local"), pair.local.clone());
-        put(&format!("contexts.{index}.primary"), pair.primary.clone());
+        put(&format!("contexts.{index}.local"), text(&pair.local));
+        put(&format!("contexts.{index}.primary"), text(&pair.primary));
     }
     put("importer.interval", duration(config.importer.interval));
     put("importer.full_interval", duration(config.importer.full_interval));

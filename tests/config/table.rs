@@ -32,6 +32,7 @@ const SECTIONS: &[(&str, &str, &str)] = &[
     ("primary.credentials.basic", include_str!("../../src/upstream/mod.rs"), "Basic"),
     ("primary.credentials.bearer", include_str!("../../src/upstream/mod.rs"), "Bearer"),
     ("primary.tls", include_str!("../../src/upstream/mod.rs"), "Tls"),
+    ("contexts.N", include_str!("../../src/routing/contexts.rs"), "Pair"),
     ("importer", include_str!("../../src/importer/mod.rs"), "Config"),
     ("state", include_str!("../../src/store/mod.rs"), "Config"),
     ("limits", include_str!("../../src/server/mod.rs"), "Limits"),
