@@ -5,6 +5,7 @@
 //! room, so a request that skipped a question does not compile.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -24,21 +25,21 @@ impl Caller {
     }
 }
 
-/// A caller together with the operation it may perform.
+/// A caller together with the operation it may perform, which is shared, or lent by a cache.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct Admitted<O = Arc<Operation>> {
     caller: Caller,
-    operation: Arc<Operation>,
+    operation: O,
 }
 
-impl Admitted {
+impl<O: Deref<Target = Operation>> Admitted<O> {
     /// Who asks.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
     /// What it asks for.
-    pub fn operation(&self) -> &Arc<Operation> {
+    pub fn operation(&self) -> &O {
         &self.operation
     }
 }
@@ -65,7 +66,11 @@ impl Admission {
     }
 
     /// Decides whether it may.
-    pub fn authorize(&self, caller: Caller, operation: Arc<Operation>) -> Result<Admitted, Rejection> {
+    pub fn authorize<O: Deref<Target = Operation>>(
+        &self,
+        caller: Caller,
+        operation: O,
+    ) -> Result<Admitted<O>, Rejection> {
         Ok(Admitted { caller, operation })
     }
 }

@@ -65,8 +65,8 @@ impl Proxy {
                 let is_certain = is_for_ever(operation)
                     || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation, &snapshot));
                 if let Some(spelling) = ask.spelling.clone().filter(|_| is_certain && !is_strange) {
-                    let answer = AtHand { operation: operation.clone(), generation: snapshot.generation(), dressed };
-                    self.answers.put(spelling, answer);
+                    let operation = Operation::clone(operation);
+                    self.answers.put(AtHand { spelling, operation, generation: snapshot.generation(), dressed });
                 }
                 Ok(response)
             }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use hyper::body::{Body as _, Incoming};
 
 use super::Visit;
+use super::at_hand::Spelt;
 use super::dress::Manner;
 use super::headers::{UNKNOWN_PROPERTIES, takes_unknown};
 use super::refuse::Failure;
@@ -39,7 +40,7 @@ pub(super) struct Ask {
     /// The only context that there is for the client, if its listener is bound to one.
     pub(super) bound: Option<Context>,
     /// The words by which the answer can be found again, if the request is as usual.
-    pub(super) spelling: Option<Arc<[u8]>>,
+    pub(super) spelling: Option<Spelt>,
     _permit: Arc<Permit>,
     pub(super) read_deadline: tokio::time::Instant,
     pub(super) write_deadline: tokio::time::Instant,

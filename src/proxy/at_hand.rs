@@ -4,16 +4,21 @@
 //! understand it, and carries what it was understood as, so that no step of its way is left out. It is
 //! stamped with the generation of the replica that it was made from; a stale stamp is a miss.
 
+use std::borrow::Borrow;
 use std::cell::Cell;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use dashmap::DashMap;
-use http::{HeaderMap, HeaderValue, Method, Version, header};
+use bytes::Bytes;
+use dashmap::DashSet;
+use http::{HeaderMap, HeaderValue, Method, Response, Version, header};
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
+use smallvec::SmallVec;
 
 use super::dress::{Dressed, takes_gzip};
 use super::headers::{REQUEST_ID, UNKNOWN_PROPERTIES, takes_unknown};
+use crate::body::Body;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
 use crate::server::is_host;
@@ -29,6 +34,9 @@ pub(super) struct Spelling {
     text: [u8; LONGEST],
     length: usize,
 }
+
+/// A spelling that is kept.
+pub(super) type Spelt = SmallVec<[u8; 64]>;
 
 /// What one look at a request shows, if it is as usual as nearly all of them.
 pub(super) struct Look<'a> {
@@ -157,19 +165,64 @@ const MOST_FIELDS: usize = 32;
 const CLOSELY: [header::HeaderName; 4] =
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT, header::VIA];
 
-/// An answer at hand.
+/// An answer at hand. All that a request needs of it lies in one piece: most of what it takes to answer is to
+/// wait for memory.
 #[derive(Debug)]
 pub(super) struct AtHand {
-    /// What the request was understood as.
-    pub(super) operation: Arc<Operation>,
+    /// How the request was spelt.
+    pub(super) spelling: Spelt,
+    /// What it was understood as.
+    pub(super) operation: Operation,
     /// The replica's generation that the answer was made from.
     pub(super) generation: u64,
     /// The answer.
     pub(super) dressed: Dressed,
 }
 
-type Hasher = foldhash::quality::RandomState;
-type Answers = DashMap<Arc<[u8]>, Arc<AtHand>, Hasher>;
+impl AtHand {
+    /// The answer as it goes out, which lives as long as its body is sent.
+    pub(super) fn response(self: Arc<Self>, fields: HeaderMap, request_id: HeaderValue) -> Response<Body> {
+        // The count of the answer is taken already, that of its body would have to be fetched.
+        let lent = || Bytes::from_owner(Lent(Arc::clone(&self)));
+        self.dressed.response_of(lent, fields, request_id)
+    }
+}
+
+/// The body of an answer at hand.
+struct Lent(Arc<AtHand>);
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.0.dressed.body()
+    }
+}
+
+type Keyed = foldhash::quality::RandomState;
+type Answers = DashSet<Entry, Keyed>;
+
+/// An answer as it lies in the set: found by how its request was spelt.
+struct Entry(Arc<AtHand>);
+
+impl Borrow<[u8]> for Entry {
+    fn borrow(&self) -> &[u8] {
+        &self.0.spelling
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.spelling == other.0.spelling
+    }
+}
+
+impl Eq for Entry {}
+
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As the spelling alone is hashed, by which it is looked for.
+        Borrow::<[u8]>::borrow(self).hash(state);
+    }
+}
 
 /// The answers at hand, bounded by bytes.
 ///
@@ -178,7 +231,7 @@ type Answers = DashMap<Arc<[u8]>, Arc<AtHand>, Hasher>;
 pub(super) struct AnswersAtHand {
     answers: Arc<Answers>,
     /// What each weighs.
-    staying: Cache<Arc<[u8]>, u32, Hasher>,
+    staying: Cache<Arc<[u8]>, u32, Keyed>,
 }
 
 /// One in how many uses moka is told of. What is used so seldom that none of them is among those is what
@@ -192,7 +245,7 @@ thread_local! {
 impl AnswersAtHand {
     /// Room for `bytes` of spellings and bodies.
     pub(super) fn with_room(bytes: u64) -> Self {
-        let answers = Arc::new(Answers::with_hasher(Hasher::default()));
+        let answers = Arc::new(Answers::with_hasher(Keyed::default()));
         let shown = answers.clone();
         let staying = Cache::builder()
             .max_capacity(bytes)
@@ -202,13 +255,13 @@ impl AnswersAtHand {
                     shown.remove(&**spelling);
                 }
             })
-            .build_with_hasher(Hasher::default());
+            .build_with_hasher(Keyed::default());
         Self { answers, staying }
     }
 
     /// The answer to a spelling, of whichever generation.
     pub(super) fn get(&self, spelling: &[u8]) -> Option<Arc<AtHand>> {
-        let answer = self.answers.get(spelling)?.clone();
+        let answer = self.answers.get(spelling)?.0.clone();
         let uses = USES.get().wrapping_add(1);
         USES.set(uses);
         if uses.is_multiple_of(SAMPLE) {
@@ -218,12 +271,15 @@ impl AnswersAtHand {
     }
 
     /// Keeps an answer.
-    pub(super) fn put(&self, spelling: Arc<[u8]>, answer: AtHand) {
+    pub(super) fn put(&self, answer: AtHand) {
         // What both structures hold for an entry, and what was understood, roughly.
-        const OVERHEAD: usize = 800;
-        let weight = u32::try_from(spelling.len() + answer.dressed.size() + OVERHEAD).unwrap_or(u32::MAX);
-        // In this order: what moka lets go of is then always taken out of the map.
-        self.answers.insert(spelling.clone(), Arc::new(answer));
+        const OVERHEAD: usize = 900;
+        let spelling: Arc<[u8]> = Arc::from(&*answer.spelling);
+        let weight = u32::try_from(2 * spelling.len() + answer.dressed.size() + OVERHEAD).unwrap_or(u32::MAX);
+        // A set keeps what it has, so the answer of another generation has to go first. Then in this order: what
+        // moka lets go of is always taken out of the set.
+        self.answers.remove(&*spelling);
+        self.answers.insert(Entry(Arc::new(answer)));
         self.staying.insert(spelling, weight);
     }
 
@@ -235,7 +291,6 @@ impl AnswersAtHand {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http::Request;
 
     use crate::proxy::dress::Manner;
@@ -291,11 +346,11 @@ mod tests {
         let room = AnswersAtHand::with_room(40_000);
         let manner = Manner { is_head: false, varies: true, takes_gzip: false };
         for number in 0..1_000 {
-            let spelling = Arc::from(format!("/schemas/ids/{number}").as_bytes());
+            let spelling = Spelt::from_slice(format!("/schemas/ids/{number}").as_bytes());
             let operation = Operation::classify(&Method::GET, "/schemas/ids/1", "").expect("a route");
             let body = Bytes::from(vec![b'x'; 1_000]);
             let dressed = Dressed::new(200, body, &HeaderValue::from_static("application/json"), manner);
-            room.put(spelling, AtHand { operation: Arc::new(operation), generation: 1, dressed });
+            room.put(AtHand { spelling, operation, generation: 1, dressed });
         }
         room.staying.run_pending_tasks();
         assert!(room.bytes() <= 40_000, "{} bytes", room.bytes());

@@ -100,8 +100,28 @@ impl Dressed {
         self.body.len()
     }
 
+    /// The status.
+    pub(super) fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// The body.
+    pub(super) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     /// The answer. The map for its fields may have been used before: what is in it is thrown away.
-    pub(super) fn response(&self, mut fields: HeaderMap, request_id: HeaderValue) -> Response<Body> {
+    pub(super) fn response(&self, fields: HeaderMap, request_id: HeaderValue) -> Response<Body> {
+        self.response_of(|| self.body.clone(), fields, request_id)
+    }
+
+    /// The same with the body from elsewhere, for who can have it at less cost.
+    pub(super) fn response_of(
+        &self,
+        body: impl FnOnce() -> Bytes,
+        mut fields: HeaderMap,
+        request_id: HeaderValue,
+    ) -> Response<Body> {
         fields.clear();
         if self.manner.varies {
             fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -117,7 +137,7 @@ impl Dressed {
             fields.insert(header::CONTENT_LENGTH, announced(self.body.len()));
             Body::empty()
         } else {
-            framed(self.body.clone(), self.is_long)
+            framed(body(), self.is_long)
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;

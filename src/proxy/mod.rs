@@ -45,7 +45,7 @@ pub use metrics::Metrics;
 pub use stack::{Guest, Passage, Stack};
 
 use ask::Ask;
-use at_hand::{AnswersAtHand, AtHand, Look};
+use at_hand::{AnswersAtHand, AtHand, Look, Spelt};
 use headers::Pseudonym;
 use refuse::Failure;
 
@@ -122,11 +122,11 @@ impl Proxy {
     ) -> Option<Arc<AtHand>> {
         let caller = self.admission.authenticate(headers, peer).ok()?;
         let found = self.answers.get(look.spelling)?;
-        let admitted = self.admission.authorize(caller, found.operation.clone()).ok()?;
+        let admitted = self.admission.authorize(caller, &found.operation).ok()?;
         let addressed = self.parties.primary.contexts().address(admitted, bound).ok()?;
         let routed = self.modes.route(addressed).ok()?;
-        let is_current = found.generation == self.parties.replica.generation();
-        (is_current && routed.destination() == Destination::Replica).then_some(found)
+        let is_ours = routed.destination() == Destination::Replica;
+        (is_ours && found.generation == self.parties.replica.generation()).then_some(found)
     }
 
     /// The way of a request, from its head to its answer.
@@ -184,7 +184,7 @@ struct Visit {
     /// The context that plain names mean on this listener, the only one that there is on it.
     bound: Option<Context>,
     /// How the request is spelt, if it is as usual.
-    spelling: Option<Arc<[u8]>>,
+    spelling: Option<Spelt>,
     seen: std::sync::OnceLock<Seen>,
 }
 

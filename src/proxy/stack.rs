@@ -12,8 +12,8 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::at_hand::{Look, Spelling};
-use super::headers::{REQUEST_ID, only_id, request_id};
+use super::at_hand::{Look, Spelling, Spelt};
+use super::headers::{only_id, request_id};
 use super::metrics::AnsweredBy;
 use super::refuse::{Failure, response};
 use super::{Proxy, Visit};
@@ -63,34 +63,30 @@ struct Received {
 impl Received {
     /// Answers at once what has its answer at hand: the way of a request (`Proxy::answer`) without a step that
     /// could have to wait. For everything else, which is no verdict, it tells how the request is spelt.
-    fn answer_at_once(
-        &self,
-        request: &mut Request<Incoming>,
-        began: Instant,
-    ) -> Result<Response<Body>, Option<Arc<[u8]>>> {
+    fn answer_at_once(&self, request: &mut Request<Incoming>) -> Result<Response<Body>, Option<Spelt>> {
         let Stack { proxy, in_flight, bound, .. } = &self.stack;
         let mut spelling = Spelling::blank();
         let look = Look::at(request, bound.as_ref(), &mut spelling).ok_or(None)?;
-        let spelt = || Some(Arc::from(look.spelling));
+        let spelt = || Some(Spelt::from_slice(look.spelling));
         let answer = proxy.at_hand(&look, request.headers(), self.peer.address, bound.as_ref()).ok_or_else(spelt)?;
         let permit = in_flight.enter().ok_or(None)?;
         let request_id = only_id(look.request_id);
+        let (operation, status) = (&answer.operation, answer.dressed.status());
         let metrics = &proxy.parties.metrics;
-        metrics.answered(answer.operation.route, AnsweredBy::Replica);
-        let mut response = answer.dressed.response(std::mem::take(request.headers_mut()), request_id);
+        metrics.answered(operation.route, AnsweredBy::Replica);
+        // It takes less than can be told, and to look at the time twice would be a good part of it.
+        metrics.finished(status, Duration::ZERO);
+        tracing::debug!(?request_id, method = %request.method(), operation = operation.route.name(),
+            subject = %operation.subject, status, "read at hand");
+        let mut response = answer.response(std::mem::take(request.headers_mut()), request_id);
         proxy.tell_age(&mut response);
-        let took = began.elapsed();
-        metrics.finished(response.status().as_u16(), took);
-        tracing::debug!(request_id = ?response.headers().get(REQUEST_ID), method = %request.method(),
-            operation = answer.operation.route.name(), subject = %answer.operation.subject,
-            status = response.status().as_u16(), ?took, "read");
         Ok(response.map(|body| body.holding(Held::Alone(permit))))
     }
 
     async fn serve(
         self: Arc<Self>,
         request: Request<Incoming>,
-        spelling: Option<Arc<[u8]>>,
+        spelling: Option<Spelt>,
         began: Instant,
     ) -> Response<Body> {
         let Stack { proxy, in_flight, last_call, bound } = &self.stack;
@@ -182,10 +178,9 @@ impl tower::Service<Request<Incoming>> for Guest {
     }
 
     fn call(&mut self, mut request: Request<Incoming>) -> Passage {
-        let began = Instant::now();
-        match self.0.answer_at_once(&mut request, began) {
+        match self.0.answer_at_once(&mut request) {
             Ok(response) => Passage::Ended(Some(response)),
-            Err(spelling) => Passage::Under(Box::pin(self.0.clone().serve(request, spelling, began))),
+            Err(spelling) => Passage::Under(Box::pin(self.0.clone().serve(request, spelling, Instant::now()))),
         }
     }
 }

@@ -4,12 +4,14 @@
 //! have another. What is not mapped is not visible.
 
 use std::fmt;
+use std::ops::Deref;
 
 use serde::Deserialize;
 
 use super::Addressed;
 use super::rename::Unmapped;
 use crate::admission::Admitted;
+use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
 
 /// One entry of the map as it is written down.
@@ -138,7 +140,11 @@ impl Contexts {
 
     /// Finds out whether the names of a request mean anything to whoever asks, of a listener that may be bound to
     /// one context.
-    pub fn address(&self, admitted: Admitted, bound: Option<&Context>) -> Result<Addressed, Unmapped> {
+    pub fn address<O: Deref<Target = Operation>>(
+        &self,
+        admitted: Admitted<O>,
+        bound: Option<&Context>,
+    ) -> Result<Addressed<O>, Unmapped> {
         self.admit(admitted.operation(), bound)?;
         Ok(Addressed { admitted })
     }

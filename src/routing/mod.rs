@@ -10,6 +10,7 @@ mod primary;
 mod reach;
 mod rename;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::admission::Admitted;
@@ -27,18 +28,18 @@ pub use rename::{Impassable, Unmapped};
 
 /// A request whose names mean something to whoever asks.
 #[derive(Debug)]
-pub struct Addressed {
-    admitted: Admitted,
+pub struct Addressed<O = Arc<Operation>> {
+    admitted: Admitted<O>,
 }
 
-impl Addressed {
+impl<O: Deref<Target = Operation>> Addressed<O> {
     /// What is asked for, under our names.
-    pub fn operation(&self) -> &Arc<Operation> {
+    pub fn operation(&self) -> &O {
         self.admitted.operation()
     }
 
     /// Who asks, and what.
-    pub fn admitted(&self) -> &Admitted {
+    pub fn admitted(&self) -> &Admitted<O> {
         &self.admitted
     }
 }
@@ -56,19 +57,19 @@ pub enum Destination {
 
 /// A request that knows where it goes.
 #[derive(Debug)]
-pub struct Routed {
-    addressed: Addressed,
+pub struct Routed<O = Arc<Operation>> {
+    addressed: Addressed<O>,
     destination: Destination,
 }
 
-impl Routed {
+impl<O> Routed<O> {
     /// Where it goes.
     pub fn destination(&self) -> Destination {
         self.destination
     }
 
     /// The request under both names.
-    pub fn addressed(&self) -> &Addressed {
+    pub fn addressed(&self) -> &Addressed<O> {
         &self.addressed
     }
 }
@@ -96,7 +97,7 @@ impl Default for Modes {
 
 impl Modes {
     /// Sends a request on its way, or says in the registry's words why not.
-    pub fn route(&self, addressed: Addressed) -> Result<Routed, Stop> {
+    pub fn route<O: Deref<Target = Operation>>(&self, addressed: Addressed<O>) -> Result<Routed<O>, Stop> {
         let operation = addressed.operation();
         let destination = match (operation.effect, operation.route) {
             (_, Route::GlobalMode | Route::SubjectMode) => Destination::Here,

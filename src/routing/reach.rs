@@ -75,6 +75,9 @@ impl Contexts {
     /// Whether whoever asks may reach what a request names: what is mapped, and of that only one context where a
     /// listener is bound to it.
     pub(super) fn admit(&self, operation: &Operation, bound: Option<&Context>) -> Result<(), Unmapped> {
+        if bound.is_none() && self.is_identity() {
+            return Ok(());
+        }
         let everything = || Unmapped(Context::named("*"));
         match Reach::of(operation) {
             Reach::Nothing | Reach::Shown => Ok(()),
@@ -84,11 +87,9 @@ impl Contexts {
                 if is_shown && is_bound { Ok(()) } else { Err(Unmapped(context)) }
             }
             Reach::Everything if bound.is_some() => Err(everything()),
-            Reach::Everything => match operation.route {
-                // What a map cannot take apart is not passed through it.
-                Route::UnknownWrite if !self.is_identity() => Err(everything()),
-                _ => Ok(()),
-            },
+            // What a map cannot take apart is not passed through it.
+            Reach::Everything if operation.route == Route::UnknownWrite => Err(everything()),
+            Reach::Everything => Ok(()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! HTTP/2, and none for an answer that nobody reads. So the stream and the service report here
 //! what happens, and the task that drives the connection asks here when to give up.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
@@ -71,7 +72,6 @@ struct State {
     in_flight: usize,
     /// Since when the socket takes nothing, moved on a little by each byte that it does take.
     blocked: Option<Instant>,
-    unflushed: bool,
     /// Answers of HTTP/2 that wait for the client's window, with the time since when.
     waiting: Vec<(u64, Instant)>,
     received: u64,
@@ -79,8 +79,6 @@ struct State {
     bodyless: bool,
     lingers: bool,
     drain_at: Option<Instant>,
-    /// Whether a change must wake the connection's task, because it is not at work itself.
-    is_watched: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +94,13 @@ pub(super) struct Clock {
     protocol: Protocol,
     patience: Patience,
     state: Mutex<State>,
+    // Apart from the state, for they are asked about with every answer: whether a drain has begun, whether the socket
+    // takes nothing, whether something was sent that is not flushed, and whether a change must wake the connection's
+    // task, because it is not at work itself.
+    is_draining: AtomicBool,
+    is_blocked: AtomicBool,
+    is_unflushed: AtomicBool,
+    is_watched: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -111,16 +116,23 @@ impl Clock {
             phase: Phase::Fresh(Instant::now()),
             in_flight: 0,
             blocked: None,
-            unflushed: false,
             waiting: Vec::new(),
             received: 0,
             tail: [0; 3],
             bodyless: false,
             lingers: true,
             drain_at: None,
-            is_watched: false,
         };
-        Self { protocol, patience, state: Mutex::new(state), waker: AtomicWaker::new() }
+        Self {
+            protocol,
+            patience,
+            state: Mutex::new(state),
+            is_draining: AtomicBool::new(false),
+            is_blocked: AtomicBool::new(false),
+            is_unflushed: AtomicBool::new(false),
+            is_watched: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }
     }
 
     pub(super) fn protocol(&self) -> Protocol {
@@ -180,16 +192,14 @@ impl Clock {
         } else {
             Phase::Idle(None)
         };
-        let is_watched = state.is_watched;
         drop(state);
-        if is_watched {
-            self.waker.wake();
-        }
+        self.wake();
     }
 
     /// The socket takes no more for now.
     pub(super) fn blocked(&self) {
         let mut state = self.state();
+        self.is_blocked.store(true, Ordering::Relaxed);
         if state.blocked.is_none() {
             state.blocked = Some(Instant::now());
         }
@@ -197,23 +207,30 @@ impl Clock {
 
     /// The socket took `bytes`; a drip of them does not start the wait anew.
     pub(super) fn took(&self, bytes: usize) {
+        self.is_unflushed.store(true, Ordering::Relaxed);
+        if !self.is_blocked.load(Ordering::Relaxed) {
+            return;
+        }
         let mut state = self.state();
-        state.unflushed = true;
         if let Some(since) = state.blocked {
             let bought = Duration::from_millis((bytes as u64).saturating_mul(1000) / SLOWEST_READER);
             let since = since + bought;
             state.blocked = (since < Instant::now()).then_some(since);
+            self.is_blocked.store(state.blocked.is_some(), Ordering::Relaxed);
         }
     }
 
     /// Everything that was to be sent has been taken.
     pub(super) fn flushed(&self) {
+        let is_unflushed = self.is_unflushed.load(Ordering::Relaxed);
+        if !is_unflushed && !self.is_blocked.load(Ordering::Relaxed) {
+            return;
+        }
         let mut state = self.state();
         state.blocked = None;
-        if std::mem::take(&mut state.unflushed)
-            && self.protocol == Protocol::H1
-            && matches!(state.phase, Phase::Idle(_))
-        {
+        self.is_blocked.store(false, Ordering::Relaxed);
+        self.is_unflushed.store(false, Ordering::Relaxed);
+        if is_unflushed && self.protocol == Protocol::H1 && matches!(state.phase, Phase::Idle(_)) {
             // hyper takes an answer as a whole and lets go of it; the client has it only now.
             state.phase = Phase::Idle(None);
         }
@@ -227,11 +244,8 @@ impl Clock {
             Some((_, since)) => *since = now,
             None => state.waiting.push((answer, now)),
         }
-        let is_watched = state.is_watched;
         drop(state);
-        if is_watched {
-            self.waker.wake();
-        }
+        self.wake();
     }
 
     /// An answer does not wait for the client any more.
@@ -253,19 +267,21 @@ impl Clock {
     /// request may be on its way, and its answer is the only place to tell the client in.
     pub(super) fn drain(&self) -> bool {
         let mut state = self.state();
+        self.is_draining.store(true, Ordering::Relaxed);
         state.drain_at = Some(Instant::now() + DRAIN_GRACE);
         self.protocol == Protocol::H2 || matches!(state.phase, Phase::Busy)
     }
 
     /// Whether a drain has begun.
     pub(super) fn is_draining(&self) -> bool {
-        self.state().drain_at.is_some()
+        self.is_draining.load(Ordering::Relaxed)
     }
 
     /// The connection is closed although nothing went wrong, so that no answer can be lost.
     pub(super) fn retire(&self) {
         let mut state = self.state();
         state.lingers = false;
+        self.is_draining.store(false, Ordering::Relaxed);
         state.drain_at = None;
         state.phase = Phase::Closing(Instant::now());
     }
@@ -281,13 +297,21 @@ impl Clock {
         // Before the state is looked at, so that no change falls between the two.
         self.waker.register(waker);
         let mut state = self.state();
-        state.is_watched = true;
+        self.is_watched.store(true, Ordering::Relaxed);
         state.due(&self.patience, now)
     }
 
     /// Changes made by the connection's own task need not wake it.
     pub(super) fn unwatch(&self) {
-        self.state().is_watched = false;
+        self.is_watched.store(false, Ordering::Relaxed);
+    }
+
+    /// Wakes the connection's task, if it waits. Who changes the state does so under its lock, and so does the task
+    /// that begins to wait.
+    fn wake(&self) {
+        if self.is_watched.load(Ordering::Relaxed) {
+            self.waker.wake();
+        }
     }
 }
 
