@@ -34,7 +34,7 @@ pub enum StartError {
     Primary(#[from] upstream::SetupError),
     /// The contexts cannot be mapped so.
     #[error("the map of contexts cannot be used")]
-    Contexts(#[source] Box<MapError>),
+    Contexts(#[from] Box<MapError>),
     /// The state directory cannot be used.
     #[error("the state cannot be opened")]
     Store(#[from] store::Error),
@@ -72,9 +72,9 @@ impl App {
         let mut metrics = telemetry::Registry::new();
         let primary = upstream::Counters::default();
         primary.register(metrics.room("upstream"));
-        let contexts = Arc::new(Contexts::of(&config.contexts).map_err(|error| StartError::Contexts(Box::new(error)))?);
+        let contexts = Contexts::of(&config.contexts).map_err(Box::new)?;
         let (primary, store, replica) = prepare(config, primary)?;
-        let named = Primary::behind(contexts, primary.clone());
+        let named = Primary::behind(Arc::new(contexts), primary.clone());
         let importer =
             Arc::new(Importer::new(named.clone(), replica.clone(), &config.importer, config.primary.profile));
         importer.counters().register(metrics.room("importer"));
@@ -89,12 +89,11 @@ impl App {
         let sockets = server::Metrics::register(&mut metrics);
         let reloads = count_reloads(&mut metrics);
         let gate = Gate::new("data", &config.limits, &sockets);
-        let listeners: Vec<Listener> =
-            config.listeners.iter().map(|listener| Listener::bind(listener, &gate)).collect::<Result<_, _>>()?;
-        let admin_limits = admin_limits(&config.limits);
-        let admin_gate = Gate::new("admin", &admin_limits, &sockets);
-        let admin_listener =
-            Listener::bind(&ListenerConfig { bind: config.admin.bind, ..ListenerConfig::default() }, &admin_gate)?;
+        let bind = |listener| Listener::bind(listener, &gate);
+        let listeners: Vec<Listener> = config.listeners.iter().map(bind).collect::<Result<_, _>>()?;
+        let admin_gate = Gate::new("admin", &admin_limits(&config.limits), &sockets);
+        let at_admin = ListenerConfig { bind: config.admin.bind, ..ListenerConfig::default() };
+        let admin_listener = Listener::bind(&at_admin, &admin_gate)?;
         let stop = CancellationToken::new();
         let admin = Admin::new(admin::Parties {
             replica,
@@ -118,11 +117,7 @@ impl App {
             drain: config.limits.drain,
         };
         let last_call = CancellationToken::new();
-        let stack = Stack::around(proxy, last_call.clone());
-        for (listener, settings) in listeners.into_iter().zip(&config.listeners) {
-            let stack = stack.clone().bound_to(settings.context.as_deref().map(Context::named));
-            app.serving.push(tokio::spawn(listener.serve(stack, stop.clone())));
-        }
+        app.receive(listeners, &config.listeners, &Stack::around(proxy, last_call.clone()));
         app.upkeep.push(upkeep.spawn(run_importer(importer, stop.clone())));
         // The admin port goes on while the data port drains: a probe must hear that it does.
         let closing = CancellationToken::new();
@@ -132,6 +127,14 @@ impl App {
         // Usually the process has ended before.
         app.upkeep.push(upkeep.spawn(cancel_after(stop, closing, config.limits.drain)));
         Ok(app)
+    }
+
+    /// Begins to serve the data port.
+    fn receive(&mut self, listeners: Vec<Listener>, settings: &[ListenerConfig], stack: &Stack) {
+        for (listener, settings) in listeners.into_iter().zip(settings) {
+            let stack = stack.clone().bound_to(settings.context.as_deref().map(Context::named));
+            self.serving.push(tokio::spawn(listener.serve(stack, self.stop.clone())));
+        }
     }
 
     /// The addresses of the data port, in the order of the configuration.

@@ -32,12 +32,19 @@
 //! 4. [`routing::Contexts::address`] → [`routing::Addressed`]
 //! 5. [`routing::Modes::route`] → [`routing::Routed`]
 //! 6. A read asks [`replica::answer::answer`], and the primary for what that does not know; a write
-//!    goes through [`upstream::Registry::send`], is applied by [`replica::Replica::apply_write`], and
+//!    goes through [`routing::Primary::send`], is applied by [`replica::Replica::apply_write`], and
 //!    is acknowledged then.
 //!
 //! What was answered to the same words before, and of which nothing has changed since, is answered at once: the
 //! [`proxy::Guest`] of a connection finds it by how the request is spelt, with what it was understood as, takes
 //! steps 1, 3, 4 and 5 with that, and needs no future.
+//!
+//! # Two names
+//!
+//! Everything here speaks our names of contexts: requests, replica, importer, log. The primary's are known to
+//! [`routing::Primary`] alone, through which every call to it goes: `routing/way.rs` says how a request is asked there,
+//! `routing/rename.rs` at which places of a body names are exchanged, `routing/gather.rs` puts lists over several
+//! contexts together. A new endpoint with names in its bodies is a line in each of the first two.
 //!
 //! # The way of a change made elsewhere
 //!

@@ -108,7 +108,11 @@ fn data_threads() -> usize {
 
 /// Reads and writes of clients have threads of their own: neither a large import nor a scrape slows them.
 fn runtime(name: &'static str, threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()
+    match threads {
+        // A thread that shares its work with nobody need not ask whether somebody else has some.
+        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        _ => tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build(),
+    }
 }
 
 async fn serve(config: &Config, source: &Source, upkeep: &tokio::runtime::Handle) -> ExitCode {

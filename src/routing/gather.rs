@@ -10,8 +10,9 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::primary::{Primary, pairs, prefix, refused};
+use super::primary::{Primary, pairs, refused};
 use super::rename::target;
+use super::way::prefix;
 use crate::protocol::endpoints::Route;
 use crate::protocol::json::push_array;
 use crate::protocol::operation::Operation;

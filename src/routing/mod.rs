@@ -9,6 +9,7 @@ mod gather;
 mod primary;
 mod reach;
 mod rename;
+mod way;
 
 use std::ops::Deref;
 use std::sync::Arc;

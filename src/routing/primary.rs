@@ -11,13 +11,14 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::contexts::{Contexts, Selection};
 use super::gather;
-use super::rename::{Impassable, Unmapped, target};
+use super::rename::{Impassable, target};
+use super::way::Way;
 use crate::protocol::endpoints::Route;
 use crate::protocol::json::error_body;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::Spliced;
-use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
+use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Snapshot, served_subject};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Reachability, Registry, Sent};
 
@@ -26,26 +27,6 @@ use crate::upstream::{Answer, Call, Failure, FailureKind, Reachability, Registry
 pub struct Primary {
     registry: Arc<Registry>,
     contexts: Arc<Contexts>,
-}
-
-/// How a call is made under the primary's names.
-enum Way {
-    /// As one call.
-    One(String),
-    /// As one call, and if that finds nothing as another.
-    Else(String, String),
-    /// A list that may go over several contexts, put together from all of them.
-    Gathered,
-    /// A schema that counts only if one of our contexts holds it.
-    IfOurs(String),
-    /// What can be done only to a resource of which all is ours.
-    IfAllOurs(String),
-    /// What may only be told if there is no such thing.
-    IfNothing(String),
-    /// As no call at all.
-    Never,
-    /// The configuration of the top level, which is that of a context there.
-    TopLevel(String),
 }
 
 impl Primary {
@@ -158,7 +139,7 @@ impl Primary {
 
     async fn through(&self, operation: &Operation, call: Call) -> Result<Result<Answer, Failure>, Impassable> {
         let method = &operation.method;
-        let way = self.way(operation)?;
+        let way = Way::of(&self.contexts, operation)?;
         let body = self.contexts.body_there(operation, &call.body)?.map_or_else(|| call.body.clone(), Bytes::from);
         let to = |target: String| Call { path_and_query: target, body: body.clone(), ..call.clone() };
         let is_absent = |answer: &Answer| matches!(answer.status.as_u16(), 404 | 500);
@@ -197,7 +178,7 @@ impl Primary {
                 Ok(answer) if answer.status.is_success() => Ok(denied(method)),
                 outcome => outcome,
             },
-            Way::TopLevel(shown) => match self.ask(operation, to(self.top_level(operation)?)).await {
+            Way::TopLevel { own, shown } => match self.ask(operation, to(own)).await {
                 // What was never set is there all the same, at the top level.
                 Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
                     self.ask(operation, Call { method: Method::GET, body: Bytes::new(), ..to(shown) }).await
@@ -263,107 +244,6 @@ impl Primary {
         let ours = self.translated(&operation, answer)?;
         Ok(all.is_ok_and(|all| count(&ours.body).is_ok_and(|ours| ours == all)))
     }
-
-    fn way(&self, operation: &Operation) -> Result<Way, Unmapped> {
-        use Route as R;
-        let contexts = &*self.contexts;
-        let names = &operation.names;
-        let mut query = pairs(operation);
-        let subject = || contexts.subject_there(&operation.subject_text);
-        Ok(match operation.route {
-            R::UnknownWrite => return Err(Unmapped(Context::named("*"))),
-            // Nobody could tell whose names are in it; that there is no such thing everyone may know.
-            R::UnknownRead => Way::IfNothing(operation.target.clone()),
-            R::DeleteAssociations => Way::IfAllOurs(target(operation.path, "", names, &[])),
-            // The registry does not take it, but a context that has another name there would (WIRE.md § 1.15).
-            R::Register if operation.subject.is_bare_context() && operation.subject.context.is_default() => Way::Never,
-            R::Contexts => Way::Gathered,
-            R::AssociationsByResource | R::AssociationsByName => Way::Gathered,
-            R::DekRead if operation.path.ends_with("/deks") || operation.path.ends_with("/keks") => Way::Gathered,
-            R::Subjects | R::Schemas => {
-                let everywhere = if operation.route == R::Subjects { ":*:" } else { "" };
-                match SubjectPrefix::parse(operation.query.get("subjectPrefix").unwrap_or(everywhere)) {
-                    SubjectPrefix::In(context, start) => {
-                        let there = contexts.to_primary(&context).ok_or(Unmapped(context))?;
-                        query.retain(|(name, _)| name != "subjectPrefix");
-                        query.push(("subjectPrefix".to_owned(), prefix(&there, &start)));
-                        Way::One(target(operation.path, "", names, &query))
-                    }
-                    SubjectPrefix::ContextsFrom(_) | SubjectPrefix::Everywhere(_) => Way::Gathered,
-                }
-            }
-            R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById => {
-                let asked = operation.query.get("subject").unwrap_or_default();
-                let named = QualifiedSubject::parse(asked);
-                if named.context.is_default() {
-                    query.retain(|(name, value)| name != "referenceFormat" || value != "qualified");
-                }
-                let there = contexts.to_primary(&named.context).ok_or_else(|| Unmapped(named.context.clone()))?;
-                let at = |subject: String| {
-                    let mut query = query.clone();
-                    query.retain(|(name, _)| name != "subject");
-                    query.push(("subject".to_owned(), subject));
-                    target(operation.path, "", names, &query)
-                };
-                let bare = at(there.prefix());
-                if named.is_bare_context() {
-                    Way::One(bare)
-                } else if named.context.is_default() && !there.is_default() {
-                    // Whatever subject is named, an id of the default context is found in it (WIRE.md § 3.7).
-                    Way::Else(at(contexts.subject_there(asked)?), bare)
-                } else {
-                    Way::One(at(contexts.subject_there(asked)?))
-                }
-            }
-            // Of a guid the registry shows no subject, so that it has to be asked where it lies.
-            R::SchemaByGuid => Way::IfOurs(target(operation.path, "", names, &[])),
-            R::GlobalConfig | R::UpdateGlobalConfig | R::DeleteGlobalConfig => self.top(operation)?,
-            R::SubjectConfig | R::UpdateSubjectConfig | R::DeleteSubjectConfig
-                if operation.subject.is_bare_context() && operation.subject.context.is_default() =>
-            {
-                self.top(operation)?
-            }
-            R::DeleteContext => {
-                let context = operation.named_context();
-                let there = contexts.to_primary(&context).ok_or(Unmapped(context))?;
-                Way::One(target(operation.path, "", &[there.as_str().to_owned()], &query))
-            }
-            R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => {
-                let asked = operation.query.get("context").unwrap_or_default();
-                let context = QualifiedSubject::parse(asked).context;
-                let there = contexts.to_primary(&context).ok_or(Unmapped(context))?;
-                query.retain(|(name, _)| name != "context");
-                query.push(("context".to_owned(), format!(":{there}:")));
-                Way::One(target(operation.path, "", names, &query))
-            }
-            _ if operation.path.contains("{subject}") => {
-                // In the default context the names of references are never shown with their context.
-                if operation.subject.context.is_default() {
-                    query.retain(|(name, value)| name != "referenceFormat" || value != "qualified");
-                }
-                Way::One(target(operation.path, &subject()?, names, &query))
-            }
-            _ => Way::One(target(operation.path, "", names, &query)),
-        })
-    }
-
-    fn top(&self, operation: &Operation) -> Result<Way, Unmapped> {
-        let there = self.contexts.subject_there("")?;
-        if there.is_empty() {
-            return Ok(Way::One(target(operation.path, "", &[], &pairs(operation))));
-        }
-        let inherited = [("defaultToGlobal".to_owned(), "true".to_owned())];
-        Ok(Way::TopLevel(target("/config/{subject}", &there, &[], &inherited)))
-    }
-
-    fn top_level(&self, operation: &Operation) -> Result<String, Unmapped> {
-        Ok(target("/config/{subject}", &self.contexts.subject_there("")?, &[], &pairs(operation)))
-    }
-}
-
-/// What selects the subjects of one context that start with a text.
-pub(super) fn prefix(context: &Context, start: &str) -> String {
-    if context.is_default() { start.to_owned() } else { format!(":{context}:{start}") }
 }
 
 pub(super) fn pairs(operation: &Operation) -> Vec<(String, String)> {

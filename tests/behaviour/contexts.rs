@@ -1,10 +1,15 @@
 //! A site whose contexts have other names at the primary: whoever asks it hears a registry of its own.
 
+use std::net::SocketAddr;
+
+use schema_outpost::app::App;
+use schema_outpost::config::Config;
 use schema_outpost::routing::Pair;
 use serde_json::Value;
+use small_registry::SmallRegistry;
 
 use crate::alike::Answer;
-use crate::house::House;
+use crate::house::{Heard, House, raw, read, registration, send, settings};
 use crate::record::{Scenario, carry_out, is_about_modes, number, replay, scenarios};
 use crate::transcripts::unlike;
 
@@ -143,4 +148,221 @@ async fn a_site_in_contexts_of_its_own_hears_what_a_registry_of_its_own_would_sa
         wrong.extend(differences(&scenario).await);
     }
     crate::transcripts::assert_none(&wrong);
+}
+
+/// A second outpost before the primary of a house.
+struct Neighbour {
+    app: Option<App>,
+    address: SocketAddr,
+}
+
+impl Neighbour {
+    async fn beside(house: &House, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = settings(&house.primary);
+        change(&mut config);
+        let app = App::start(&config, &tokio::runtime::Handle::current()).expect("started");
+        send(app.admin_address(), "POST", "/import", &[], None).await;
+        let address = app.data_addresses()[0];
+        Self { app: Some(app), address }
+    }
+
+    async fn get(&self, target: &str) -> Heard {
+        send(self.address, "GET", target, &[], None).await
+    }
+
+    async fn import(&self) {
+        let admin = self.app.as_ref().expect("running").admin_address();
+        send(admin, "POST", "/import", &[], None).await;
+    }
+}
+
+const EVERYTHING: &[&str] = &[
+    "/subjects",
+    "/subjects?subjectPrefix=",
+    "/subjects?subjectPrefix=:*:",
+    "/subjects?subjectPrefix=:.",
+    "/subjects?subjectPrefix=:.s",
+    "/subjects?deleted=true&limit=1000",
+    "/schemas",
+    "/schemas?subjectPrefix=:*:",
+    "/schemas?subjectPrefix=:.&deleted=true",
+    "/contexts",
+    "/contexts?contextPrefix=.s",
+    "/schemas/ids/1",
+    "/schemas/ids/1?subject=orders",
+    "/schemas/ids/1/subjects",
+    "/schemas/ids/1/versions?deleted=true",
+    "/associations/resources/-/-",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sites_before_one_primary_never_hear_of_each_other() {
+    let one = House::with(SmallRegistry::builder(), |config| config.contexts = site("one")).await;
+    let two = Neighbour::beside(&one, |config| config.contexts = site("two")).await;
+    for (subject, doc) in [("orders", "of-one"), ("%3A.finance%3Aorders", "of-one-finance")] {
+        assert_eq!(one.register(subject, doc).await.status, 200);
+    }
+    for (subject, doc) in [("orders", "of-two"), ("%3A.secret%3Aorders", "of-two-secret")] {
+        let target = format!("/subjects/{subject}/versions");
+        let heard =
+            send(two.address, "POST", &target, &[("Content-Type", "application/json")], Some(&registration(doc))).await;
+        assert_eq!(heard.status, 200, "{heard:?}");
+    }
+    assert_eq!(one.primary.ask("POST", "/subjects/of-nobody/versions", Some(&registration("of-nobody"))).status, 200);
+    one.imported().await;
+    two.import().await;
+    for target in EVERYTHING {
+        // An unknown parameter has the primary asked, where it is there.
+        let asked = format!("{target}{}unknown=1", if target.contains('?') { '&' } else { '?' });
+        for target in [*target, &asked] {
+            let (here, there) = (one.get(target).await, two.get(target).await);
+            for (heard, foreign) in [
+                (&here, ["of-two", "secret", "nobody", ".two", ".one"]),
+                (&there, ["of-one", "finance", "nobody", ".one", ".two"]),
+            ] {
+                assert_eq!(heard.status, 200, "{target}: {heard:?}");
+                for word in foreign {
+                    assert!(!heard.body.contains(word), "{target} tells of {word}: {}", heard.body);
+                }
+            }
+        }
+    }
+    assert_eq!(one.get("/contexts").await.body, r#"[".",".finance"]"#);
+    assert_eq!(two.get("/contexts?unknown=1").await.body, r#"[".",".secret"]"#);
+    assert_eq!(one.get("/subjects").await.body, r#"[":.finance:orders","orders"]"#);
+    assert_eq!(one.get("/subjects?unknown=1").await.body, r#"[":.finance:orders","orders"]"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_site_holds_is_answered_under_its_own_names_while_the_primary_is_away() {
+    let house = House::with(SmallRegistry::builder(), |config| config.contexts = site("site1")).await;
+    for (subject, doc) in
+        [(":.site1:a", "1"), (":.site1:a", "2"), (":.site1.finance:b", "3"), (":.site2:a", "4"), ("a", "5")]
+    {
+        let target = format!("/subjects/{subject}/versions");
+        assert_eq!(house.primary.ask("POST", &target, Some(&registration(doc))).status, 200);
+    }
+    house.imported().await;
+    house.primary.stop().await;
+    assert_eq!(house.get("/subjects").await.body, r#"[":.finance:b","a"]"#);
+    assert_eq!(house.get("/subjects/a/versions").await.body, "[1,2]");
+    let second = house.get("/schemas/ids/2").await.json();
+    assert_eq!((&second["subject"], &second["version"]), (&"a".into(), &2.into()));
+    assert_eq!(house.get("/subjects/:.finance:b/versions/1").await.json()["subject"], ":.finance:b");
+    for foreign in
+        ["/subjects/:.site2:a/versions/1", "/contexts/.site2/subjects/a/versions", "/schemas/ids/1?subject=:.__GLOBAL:"]
+    {
+        let heard = house.get(foreign).await;
+        // Under the map these are contexts of this site that hold nothing, or nobody's.
+        assert!(heard.status == 500 || (heard.status, heard.code()) == (403, 40301), "{foreign}: {heard:?}");
+        assert!(!heard.body.contains("\"4\""), "{foreign}: {heard:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_mapped_is_refused_and_never_reaches_the_primary() {
+    let pairs = vec![Pair { local: ".".into(), primary: ".site1".into() }];
+    let house = House::with(SmallRegistry::builder(), |config| config.contexts = pairs).await;
+    assert_eq!(
+        house.primary.ask("POST", "/subjects/:.site2:secret/versions", Some(&registration("secret"))).status,
+        200
+    );
+    house.primary.forget_requests();
+    let referring = serde_json::json!({
+        "schema": r#"{"type":"record","name":"T","fields":[]}"#,
+        "references": [{ "name": "R", "subject": ":.site2:secret", "version": 1 }],
+    });
+    let utf_16: Vec<u8> = referring.to_string().encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for (method, target, body) in [
+        ("GET", "/subjects/:.site2:secret/versions/1", None),
+        ("GET", "/contexts/.site2/subjects/secret/versions", None),
+        ("GET", "/subjects?subjectPrefix=:.site2:", None),
+        ("GET", "/schemas/ids/1?subject=:.site2:", None),
+        ("GET", "/config/:.site2:", None),
+        ("PUT", "/config/:.__GLOBAL:", Some(br#"{"compatibility":"NONE"}"#.to_vec())),
+        ("DELETE", "/contexts/.site2", None),
+        ("POST", "/unknown/route", Some(b"{}".to_vec())),
+        ("POST", "/subjects/mine/versions", Some(referring.to_string().into_bytes())),
+        ("POST", "/compatibility/subjects/mine/versions/latest", Some(referring.to_string().into_bytes())),
+    ] {
+        let heard = whole(&house, method, target, body.as_deref().unwrap_or_default()).await;
+        assert_eq!((heard.status, heard.code()), (403, 40301), "{method} {target}: {heard:?}");
+    }
+    let heard = whole(&house, "POST", "/subjects/mine/versions", &utf_16).await;
+    assert_eq!(heard.status, 400, "{heard:?}");
+    let asked: Vec<String> =
+        house.primary.requests().iter().map(|seen| format!("{} {}", seen.method, seen.path())).collect();
+    assert!(asked.is_empty(), "{asked:?}");
+}
+
+/// Sends a request with a body of any bytes.
+async fn whole(house: &House, method: &str, target: &str, body: &[u8]) -> Heard {
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    read(&raw(house.address(), &[head.as_bytes(), body].concat()).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_bound_listener_plain_names_mean_its_context_and_there_is_no_other() {
+    let house = House::with(SmallRegistry::builder(), |_| {}).await;
+    let bound = Neighbour::beside(&house, |config| config.listeners[0].context = Some(".site1".to_owned())).await;
+    let post = |target: &'static str, doc: &'static str| {
+        let address = bound.address;
+        async move { send(address, "POST", target, &[("Content-Type", "application/json")], Some(&registration(doc))).await }
+    };
+    assert_eq!(house.register("%3A.other%3Aorders", "other").await.status, 200);
+    assert_eq!(house.register("orders", "plain").await.status, 200);
+    assert_eq!(post("/subjects/orders/versions", "mine").await.status, 200);
+    assert_eq!(house.get("/subjects/:.site1:orders/versions").await.body, "[1]");
+    bound.import().await;
+    // The registry's own way with a context before the path: names come back with it.
+    assert_eq!(bound.get("/subjects").await.body, r#"[":.site1:orders"]"#);
+    assert_eq!(bound.get("/contexts").await.body, r#"[".site1"]"#);
+    assert_eq!(bound.get("/subjects/:.site1:orders/versions").await.body, "[1]");
+    let mine = bound.get("/schemas/ids/1").await;
+    assert!(mine.body.contains("mine"), "{mine:?}");
+    // The same words on the other listener mean another context, at hand or not.
+    assert!(house.get("/schemas/ids/1").await.body.contains("plain"));
+    assert!(bound.get("/schemas/ids/1").await.body.contains("mine"));
+    let others = house.get("/schemas/ids/1?subject=:.other:").await.json();
+    let guid = others["guid"].as_str().expect("a guid").to_owned();
+    assert_eq!(bound.get(&format!("/schemas/guids/{guid}")).await.status, 404);
+    assert_eq!(bound.get(&format!("/schemas/guids/{guid}/ids")).await.body, "[]");
+    let guid = mine.json()["guid"].as_str().expect("a guid").to_owned();
+    assert_eq!(bound.get(&format!("/schemas/guids/{guid}")).await.status, 200);
+    for foreign in [
+        "/subjects/:.other:orders/versions/1",
+        "/subjects/%3A.other%3Aorders/versions/1",
+        "/subjects/:.:orders/versions/1",
+        "/contexts/.other/subjects/orders/versions/1",
+        "/contexts/.site1/contexts/.other/subjects",
+        "/contexts/.other/subjects",
+        "/contexts/%2E/subjects",
+        "/subjects?subjectPrefix=:*:",
+        "/subjects?subjectPrefix=:.",
+        "/schemas?subjectPrefix=:.other:",
+        "/schemas/ids/1?subject=:.other:orders",
+        "/config/:.other:",
+        "/mode/:.other:orders",
+        "/nosuchroute",
+    ] {
+        let heard = bound.get(foreign).await;
+        let is_refused = heard.status == 400 || (heard.status, heard.code()) == (403, 40301);
+        assert!(is_refused, "{foreign}: {heard:?}");
+    }
+    let referring = serde_json::json!({
+        "schema": r#"{"type":"record","name":"T","fields":[]}"#,
+        "references": [{ "name": "R", "subject": ":.other:orders", "version": 1 }],
+    });
+    let heard = send(
+        bound.address,
+        "POST",
+        "/subjects/t/versions",
+        &[("Content-Type", "application/json")],
+        Some(&referring.to_string()),
+    )
+    .await;
+    assert_eq!((heard.status, heard.code()), (403, 40301), "{heard:?}");
 }

@@ -1,0 +1,174 @@
+//! How a request of ours is asked of a primary that knows our contexts by other names.
+
+use super::contexts::Contexts;
+use super::primary::pairs;
+use super::rename::{Unmapped, target};
+use crate::protocol::endpoints::Route;
+use crate::protocol::operation::Operation;
+use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
+
+/// The calls that it takes, by their targets.
+pub(super) enum Way {
+    /// One call.
+    One(String),
+    /// One call, and if that finds nothing another.
+    Else(String, String),
+    /// A list that may go over several contexts, put together from all of them.
+    Gathered,
+    /// A schema that counts only if one of our contexts holds it.
+    IfOurs(String),
+    /// What can be done only to a resource of which all is ours.
+    IfAllOurs(String),
+    /// What may only be told if there is no such thing.
+    IfNothing(String),
+    /// No call at all.
+    Never,
+    /// The configuration of the top level, which is that of a context there.
+    TopLevel {
+        /// The context's own.
+        own: String,
+        /// What is in force there.
+        shown: String,
+    },
+}
+
+impl Way {
+    /// Finds the way. What a request names that is not mapped has none.
+    pub(super) fn of(contexts: &Contexts, operation: &Operation) -> Result<Self, Unmapped> {
+        use Route as R;
+        let asked = Asked { contexts, operation };
+        let is_top = operation.subject.is_bare_context() && operation.subject.context.is_default();
+        match operation.route {
+            R::UnknownWrite => Err(Unmapped(Context::named("*"))),
+            // Nobody could tell whose names are in it; that there is no such thing everyone may know.
+            R::UnknownRead => Ok(Self::IfNothing(operation.target.clone())),
+            R::DeleteAssociations => Ok(Self::IfAllOurs(asked.plain(&[]))),
+            // The registry does not take it, but a context that has another name there would (WIRE.md § 1.15).
+            R::Register if is_top => Ok(Self::Never),
+            R::Contexts | R::AssociationsByResource | R::AssociationsByName => Ok(Self::Gathered),
+            R::DekRead if ["/deks", "/keks"].iter().any(|end| operation.path.ends_with(end)) => Ok(Self::Gathered),
+            R::Subjects => asked.listed(":*:"),
+            R::Schemas => asked.listed(""),
+            R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById => asked.by_id(),
+            // No answer to it says where it lies.
+            R::SchemaByGuid => Ok(Self::IfOurs(asked.plain(&[]))),
+            R::GlobalConfig | R::UpdateGlobalConfig | R::DeleteGlobalConfig => asked.top_config(),
+            R::SubjectConfig | R::UpdateSubjectConfig | R::DeleteSubjectConfig if is_top => asked.top_config(),
+            R::GlobalMode => asked.top_mode(),
+            R::SubjectMode if is_top => asked.top_mode(),
+            R::DeleteContext => asked.context(),
+            R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => asked.within_context(),
+            _ if operation.path.contains("{subject}") => asked.about_subject(),
+            _ => Ok(Self::One(asked.plain(&pairs(operation)))),
+        }
+    }
+}
+
+/// A request, and the map by which its names are found.
+struct Asked<'a> {
+    contexts: &'a Contexts,
+    operation: &'a Operation,
+}
+
+impl Asked<'_> {
+    /// The target with other parameters, and no subject in the path.
+    fn plain(&self, query: &[(String, String)]) -> String {
+        target(self.operation.path, "", &self.operation.names, query)
+    }
+
+    /// The parameters with one of them set.
+    fn with(&self, name: &str, value: String) -> Vec<(String, String)> {
+        let mut query = pairs(self.operation);
+        query.retain(|(own, _)| own != name);
+        query.push((name.to_owned(), value));
+        query
+    }
+
+    fn there(&self, local: &Context) -> Result<Context, Unmapped> {
+        self.contexts.to_primary(local).ok_or_else(|| Unmapped(local.clone()))
+    }
+
+    /// A list by prefix; `all` is what it is when none is given.
+    fn listed(&self, all: &str) -> Result<Way, Unmapped> {
+        match SubjectPrefix::parse(self.operation.query.get("subjectPrefix").unwrap_or(all)) {
+            SubjectPrefix::In(context, start) => {
+                let prefix = prefix(&self.there(&context)?, &start);
+                Ok(Way::One(self.plain(&self.with("subjectPrefix", prefix))))
+            }
+            SubjectPrefix::ContextsFrom(_) | SubjectPrefix::Everywhere(_) => Ok(Way::Gathered),
+        }
+    }
+
+    fn by_id(&self) -> Result<Way, Unmapped> {
+        let asked = self.operation.query.get("subject").unwrap_or_default();
+        let named = QualifiedSubject::parse(asked);
+        let there = self.there(&named.context)?;
+        let at = |subject: String| {
+            let mut query = self.with("subject", subject);
+            forget_qualified(&named.context, &mut query);
+            self.plain(&query)
+        };
+        let bare = at(there.prefix());
+        if named.is_bare_context() {
+            return Ok(Way::One(bare));
+        }
+        let own = at(self.contexts.subject_there(asked)?);
+        // Whatever subject is named, an id of the default context is found in it (WIRE.md § 3.7).
+        let falls_back = named.context.is_default() && !there.is_default();
+        Ok(if falls_back { Way::Else(own, bare) } else { Way::One(own) })
+    }
+
+    fn top_config(&self) -> Result<Way, Unmapped> {
+        let there = self.contexts.subject_there("")?;
+        let own = pairs(self.operation);
+        if there.is_empty() {
+            return Ok(Way::One(self.plain(&own)));
+        }
+        let path = "/config/{subject}";
+        Ok(Way::TopLevel { own: target(path, &there, &[], &own), shown: target(path, &there, &[], &inherited()) })
+    }
+
+    fn top_mode(&self) -> Result<Way, Unmapped> {
+        let there = self.contexts.subject_there("")?;
+        Ok(Way::One(match &*there {
+            "" => self.plain(&pairs(self.operation)),
+            there => target("/mode/{subject}", there, &[], &inherited()),
+        }))
+    }
+
+    fn context(&self) -> Result<Way, Unmapped> {
+        let there = self.there(&self.operation.named_context())?;
+        let names = [there.as_str().to_owned()];
+        Ok(Way::One(target(self.operation.path, "", &names, &pairs(self.operation))))
+    }
+
+    /// Resources whose subjects lie in the context that a parameter names.
+    fn within_context(&self) -> Result<Way, Unmapped> {
+        let asked = self.operation.query.get("context").unwrap_or_default();
+        let there = self.there(&QualifiedSubject::parse(asked).context)?;
+        Ok(Way::One(self.plain(&self.with("context", format!(":{there}:")))))
+    }
+
+    fn about_subject(&self) -> Result<Way, Unmapped> {
+        let Operation { path, names, subject, subject_text, .. } = self.operation;
+        let mut query = pairs(self.operation);
+        forget_qualified(&subject.context, &mut query);
+        Ok(Way::One(target(path, &self.contexts.subject_there(subject_text)?, names, &query)))
+    }
+}
+
+/// In the default context the names of references are never shown with their context (WIRE.md § 1.5).
+fn forget_qualified(context: &Context, query: &mut Vec<(String, String)>) {
+    if context.is_default() {
+        query.retain(|(name, value)| name != "referenceFormat" || value != "qualified");
+    }
+}
+
+fn inherited() -> [(String, String); 1] {
+    [("defaultToGlobal".to_owned(), "true".to_owned())]
+}
+
+/// What selects the subjects of one context that start with a text.
+pub(super) fn prefix(context: &Context, start: &str) -> String {
+    if context.is_default() { start.to_owned() } else { format!(":{context}:{start}") }
+}
