@@ -1,13 +1,14 @@
 //! Reads: from the replica where it is certain, else from the primary, one flight a key.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 
 use super::Proxy;
 use super::apply::is_registrys;
-use super::ask::Ask;
+use super::ask::{Ask, profile_of};
 use super::at_hand::AtHand;
 use super::dress::Dressed;
 use super::metrics::AnsweredBy;
@@ -20,7 +21,7 @@ use crate::protocol::operation::Operation;
 use crate::protocol::shape::Form;
 use crate::protocol::subject::Context;
 use crate::replica::Snapshot;
-use crate::replica::answer::{Verdict, Why, answer, has_unknown_parameters};
+use crate::replica::answer::{Verdict, Why, answer as answer_now, has_unknown_parameters};
 use crate::routing::{Routed, cut_down};
 use crate::upstream::{Answer, Call, Failure as Unanswered, FailureKind, Priority, Sent};
 
@@ -66,12 +67,30 @@ impl Proxy {
                     || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation, &snapshot));
                 if let Some(spelling) = ask.spelling.clone().filter(|_| is_certain && !is_strange) {
                     let operation = Operation::clone(operation);
-                    self.answers.put(AtHand { spelling, operation, generation: snapshot.generation(), dressed });
+                    self.answers.put(AtHand { spelling, operation, generation: snapshot.generation().into(), dressed });
                 }
                 Ok(response)
             }
             Verdict::Refused(refusal) => Err(Failure::refused(refusal, ask)),
             Verdict::Unknown(why) => self.read_through(routed, ask, form, why).await,
+        }
+    }
+
+    /// Whether an answer at hand is what would be answered now, though the replica has changed since. Where something
+    /// is in doubt it takes a longer way to find that out.
+    pub(super) fn is_still_true(&self, answer: &AtHand, takes_unknown: bool) -> bool {
+        let snapshot = self.parties.replica.snapshot();
+        let operation = &answer.operation;
+        if snapshot.doubts().any(|(scope, _)| concerns(scope, operation, &snapshot)) {
+            return false;
+        }
+        let form = profile_of(&snapshot).form(takes_unknown);
+        match answer_now(operation, &snapshot, form, &[]) {
+            Verdict::Known(status, body) if answer.dressed.is_same(status, &body) => {
+                answer.generation.store(snapshot.generation(), Ordering::Relaxed);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -120,7 +139,7 @@ impl Proxy {
         match operation.route {
             R::Lookup => self.look_up(operation, ask, snapshot, false),
             R::RootPost if is_object_of_texts(&ask.body) => Verdict::Known(200, Bytes::from_static(b"{}")),
-            _ => answer(operation, snapshot, form, &ask.body),
+            _ => answer_now(operation, snapshot, form, &ask.body),
         }
     }
 

@@ -107,7 +107,7 @@ impl Ask {
 
 /// Before a pass has found out the profile, a version tells: one without a GUID comes from a
 /// registry of the old shape.
-fn profile_of(snapshot: &Snapshot) -> Profile {
+pub(super) fn profile_of(snapshot: &Snapshot) -> Profile {
     let shown = || {
         let (_, subject) = snapshot.contexts().find_map(|(_, context)| context.subjects().next())?;
         subject.versions.first()?.guid.is_none().then_some(Profile::Confluent7)

@@ -8,6 +8,7 @@ use std::borrow::Borrow;
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use dashmap::DashSet;
@@ -43,6 +44,8 @@ pub(super) struct Look<'a> {
     pub(super) spelling: &'a [u8],
     /// The request's id, if it brought just one.
     pub(super) request_id: Option<&'a HeaderValue>,
+    /// Whether the client takes fields that it may not know.
+    pub(super) takes_unknown: bool,
 }
 
 const IS_HEAD: u8 = 1;
@@ -82,7 +85,8 @@ impl<'a> Look<'a> {
         let bound = bound.map_or(&[][..], |context| context.as_str().as_bytes());
         let parts = [&[traits], bound, target.as_bytes(), b"\0", text(fields.accept), b"\0", text(fields.content_type)];
         let fits = parts.into_iter().all(|part| spelling.push(part));
-        fits.then_some(Self { spelling: spelling.as_bytes(), request_id: fields.request_id })
+        let takes_unknown = traits & TAKES_UNKNOWN != 0;
+        fits.then_some(Self { spelling: spelling.as_bytes(), request_id: fields.request_id, takes_unknown })
     }
 }
 
@@ -173,8 +177,8 @@ pub(super) struct AtHand {
     pub(super) spelling: Spelt,
     /// What it was understood as.
     pub(super) operation: Operation,
-    /// The replica's generation that the answer was made from.
-    pub(super) generation: u64,
+    /// The replica's generation that the answer was made from, or the last one that it was found to be true of.
+    pub(super) generation: AtomicU64,
     /// The answer.
     pub(super) dressed: Dressed,
 }
@@ -350,7 +354,7 @@ mod tests {
             let operation = Operation::classify(&Method::GET, "/schemas/ids/1", "").expect("a route");
             let body = Bytes::from(vec![b'x'; 1_000]);
             let dressed = Dressed::new(200, body, &HeaderValue::from_static("application/json"), manner);
-            room.put(AtHand { spelling, operation, generation: 1, dressed });
+            room.put(AtHand { spelling, operation, generation: AtomicU64::new(1), dressed });
         }
         room.staying.run_pending_tasks();
         assert!(room.bytes() <= 40_000, "{} bytes", room.bytes());

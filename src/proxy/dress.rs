@@ -67,9 +67,10 @@ pub(super) struct Dressed {
     status: StatusCode,
     media: Option<HeaderValue>,
     manner: Manner,
-    is_gzip: bool,
     is_long: bool,
     body: Bytes,
+    /// The body before it was compressed, if it was.
+    plain: Option<Bytes>,
 }
 
 impl Dressed {
@@ -77,11 +78,12 @@ impl Dressed {
     pub(super) fn new(status: u16, body: Bytes, media: &HeaderValue, manner: Manner) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
         let is_long = is_long(body.len());
-        let gzipped = manner.compressed(status, &body);
-        let is_gzip = gzipped.is_some();
-        let body = gzipped.unwrap_or(body);
+        let (body, plain) = match manner.compressed(status, &body) {
+            Some(gzipped) => (gzipped, Some(body)),
+            None => (body, None),
+        };
         let media = (status != StatusCode::NO_CONTENT).then(|| media.clone());
-        Self { status, media, manner, is_gzip, is_long, body }
+        Self { status, media, manner, is_long, body, plain }
     }
 
     /// The same; what takes long is done where nobody waits for its turn.
@@ -97,7 +99,12 @@ impl Dressed {
 
     /// Bytes held.
     pub(super) fn size(&self) -> usize {
-        self.body.len()
+        self.body.len() + self.plain.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Whether it is what another answer would look like.
+    pub(super) fn is_same(&self, status: u16, body: &[u8]) -> bool {
+        self.status.as_u16() == status && **self.plain.as_ref().unwrap_or(&self.body) == *body
     }
 
     /// The status.
@@ -130,7 +137,7 @@ impl Dressed {
         if let Some(media) = &self.media {
             fields.insert(header::CONTENT_TYPE, media.clone());
         }
-        if self.is_gzip {
+        if self.plain.is_some() {
             fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         let body = if self.manner.is_head {

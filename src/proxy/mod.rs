@@ -23,6 +23,7 @@ mod trim;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -126,7 +127,8 @@ impl Proxy {
         let addressed = self.parties.primary.contexts().address(admitted, bound).ok()?;
         let routed = self.modes.route(addressed).ok()?;
         let is_ours = routed.destination() == Destination::Replica;
-        (is_ours && found.generation == self.parties.replica.generation()).then_some(found)
+        let is_current = found.generation.load(Ordering::Relaxed) == self.parties.replica.generation();
+        (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown))).then_some(found)
     }
 
     /// The way of a request, from its head to its answer.
