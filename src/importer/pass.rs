@@ -16,7 +16,7 @@ use super::walk::{self, Care};
 use super::{Begun, Core};
 use crate::protocol::error::Refusal;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Change, IdConflict, NotKept, Remembered, Scope, Urgency};
+use crate::replica::{Change, IdConflict, LeftOut, NotKept, Remembered, Scope, Urgency};
 use crate::telemetry::Chain;
 
 /// Most versions that are kept at once, so that a write never waits long behind the importer.
@@ -248,25 +248,30 @@ impl Core {
             (Some(within), Some(subject)) => QualifiedSubject::parse(subject).context == *within,
             (Some(_), None) => false,
         };
-        self.replace_skipped(is_inside, skipped).await
+        let of = within.map_or(Scope::All, |context| Scope::Context(context.clone()));
+        self.replace_skipped(of, is_inside, skipped).await
     }
 
     /// The same for one subject.
     pub(super) async fn leave_out_of(&self, subject: &QualifiedSubject, skipped: Vec<Skipped>) -> Result<(), NotKept> {
         let own = subject.to_string();
-        self.replace_skipped(|name| name == Some(&own), skipped).await
+        self.replace_skipped(Scope::Subject(subject.clone()), |name| name == Some(&own), skipped).await
     }
 
-    async fn replace_skipped(&self, is_old: impl Fn(Option<&str>) -> bool, new: Vec<Skipped>) -> Result<(), NotKept> {
+    async fn replace_skipped(
+        &self,
+        of: Scope,
+        is_old: impl Fn(Option<&str>) -> bool,
+        new: Vec<Skipped>,
+    ) -> Result<(), NotKept> {
         // Whoever answers from the replica must know what it lacks.
-        let known = self.replica.snapshot().left_out().clone();
-        let mut left_out = known.clone();
-        left_out.subjects.retain(|subject| !is_old(Some(&subject.to_string())));
-        left_out.subjects.extend(new.iter().filter_map(|one| one.subject.as_deref()).map(QualifiedSubject::parse));
-        left_out.is_vague = (left_out.is_vague && !is_old(None)) || new.iter().any(|one| one.subject.is_none());
+        let now = LeftOut {
+            subjects: new.iter().filter_map(|one| one.subject.as_deref()).map(QualifiedSubject::parse).collect(),
+            is_vague: new.iter().any(|one| one.subject.is_none()),
+        };
         self.name_skipped(is_old, new);
-        if left_out != known {
-            self.replica.apply_reading(vec![Change::LeftOut(left_out)], self.replica.ticket()).await?;
+        if !now.is_empty() || !self.replica.snapshot().left_out().is_empty() {
+            self.replica.apply_reading(vec![Change::LeftOut { of, now }], self.replica.ticket()).await?;
         }
         Ok(())
     }

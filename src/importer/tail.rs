@@ -13,7 +13,7 @@
 
 use std::cmp::Ordering;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Core;
 use super::items::{self, Item};
@@ -29,6 +29,9 @@ use crate::replica::{Change, ContextState, Snapshot, Urgency};
 
 /// With more new ids than this the listing is the shorter way.
 const MOST_NEW_IDS: i32 = 32;
+
+/// A pass that took less can be followed by another in time (C4).
+const QUICK: SignedDuration = SignedDuration::from_millis(500);
 
 /// How long the primary's listings should be, and where they should end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +90,10 @@ impl Core {
         let listed = held.listed_contexts().map_or(0, <[Context]>::len);
         let with_ids = held.contexts().filter(|(_, state)| known_id(state).is_some()).count();
         let mut state = self.state();
-        let went_well = state.status.last_pass.as_ref().is_some_and(|pass| pass.ok && pass.changes == 0);
+        // A pass that takes long leaves no time for another before everything has to be seen.
+        let is_quick = |pass: &Report| pass.ended_at.duration_since(pass.started_at) < QUICK;
+        let went_well =
+            state.status.last_pass.as_ref().is_some_and(|pass| pass.ok && pass.changes == 0 && is_quick(pass));
         if state.walks || !went_well || !held.is_sure() || listed == 0 || listed != with_ids {
             return None;
         }

@@ -40,7 +40,7 @@ impl Proxy {
         let form = ask.form(&snapshot);
         let snapshot = match self.settle(operation, ask, snapshot).await {
             Settled::Sure(snapshot) => snapshot,
-            Settled::AskPrimary => match self.ask_primary(routed, ask, false).await {
+            Settled::AskPrimary => match self.ask_primary(routed, ask, ask.bound.is_some()).await {
                 Ok(answer) => {
                     self.promise(operation).await;
                     return self.relayed_part(operation, &answer, ask).await;
@@ -122,10 +122,17 @@ impl Proxy {
         if snapshot.context(context).is_some_and(|state| state.id_of(operation.name()).is_some()) {
             return Ok(true);
         }
+        // What is no GUID in any spelling is held by nobody.
+        if !operation.name().bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            return Ok(false);
+        }
         let places = format!("/schemas/guids/{}/ids", operation.name());
         let call = Call::get(places, Priority::Miss, ask.read_deadline);
         let answer = self.parties.primary.send(call).await;
         let answer = answer.map_err(|failure| Failure::Away(Box::new(failure), ask.media.clone()))?;
+        if answer.status != StatusCode::OK {
+            return Err(Failure::Garbled(ask.media.clone()));
+        }
         #[derive(serde::Deserialize)]
         struct Place {
             context: String,
@@ -176,7 +183,7 @@ impl Proxy {
         let ticket = self.parties.replica.ticket();
         let before = self.parties.replica.snapshot();
         // What is of no use to the replica may come in any encoding that the client takes.
-        let read_here = !matches!(operation.route, Route::UnknownRead | Route::DekRead);
+        let read_here = ask.bound.is_some() || !matches!(operation.route, Route::UnknownRead | Route::DekRead);
         let answer = self.ask_primary(routed, ask, read_here).await?;
         if !is_registrys(operation, &answer) {
             let unreadable = Unanswered::new(FailureKind::Unreadable, Sent::No);

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use dashmap::DashSet;
 use http::{HeaderMap, HeaderValue, Method, Response, Version, header};
 use moka::notification::RemovalCause;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use smallvec::SmallVec;
 
@@ -253,6 +254,8 @@ impl AnswersAtHand {
         let shown = answers.clone();
         let staying = Cache::builder()
             .max_capacity(bytes)
+            // Counting uses instead would keep out all that is new, since most uses are not told of.
+            .eviction_policy(EvictionPolicy::lru())
             .weigher(|_, weight: &u32| *weight)
             .eviction_listener(move |spelling: Arc<Arc<[u8]>>, _, cause| {
                 if cause != RemovalCause::Replaced {

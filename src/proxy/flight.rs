@@ -19,7 +19,7 @@ use crate::upstream::Answer;
 /// time, too short to be believed later.
 pub(super) type Flights = Cache<Flight, Arc<Answer>>;
 
-/// What those who share a call have in common: everything that is passed on, or decides how it is answered.
+/// What those who share a call have in common: what is asked, of which state, and how it is answered.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Flight {
     /// What was asked before a write, or before the replica changed, is no answer after it.

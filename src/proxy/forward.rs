@@ -40,7 +40,11 @@ impl Proxy {
         }
         Call {
             method: ask.method.clone(),
-            path_and_query: self.parties.primary.target(operation, &self.parties.replica.snapshot()),
+            path_and_query: self.parties.primary.target(
+                operation,
+                &self.parties.replica.snapshot(),
+                ask.bound.is_some(),
+            ),
             headers,
             body: ask.body.clone(),
             priority,

@@ -37,8 +37,8 @@ use crate::body::{Body, Permit};
 use crate::protocol::endpoints::Effect;
 use crate::protocol::operation::{Misdirected, Operation};
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Memo, Replica, Reread};
-use crate::routing::{Destination, Modes, Primary, admit_body};
+use crate::replica::{Memo, Replica, Reread, Snapshot, served_subject};
+use crate::routing::{Destination, Modes, Primary, Unmapped, admit_body};
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 
@@ -148,6 +148,7 @@ impl Proxy {
         visit.understood(addressed.operation());
         let ask = Ask::read(head, body, visit, addressed.operation(), &self.limits).await?;
         if let Some(bound) = &visit.bound {
+            stays_within(addressed.operation(), bound, &self.parties.replica.snapshot())?;
             admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask))?;
         }
         let routed = self.modes.route(addressed).map_err(|stop| Failure::stopped(stop, &ask))?;
@@ -160,11 +161,29 @@ impl Proxy {
     }
 }
 
+/// Refuses what an alias would lead out of the context that a listener is bound to (WIRE.md § 3.5).
+fn stays_within(operation: &Operation, bound: &Context, snapshot: &Snapshot) -> Result<(), Unmapped> {
+    let named = operation.query.get("subject").filter(|_| operation.path.starts_with("/schemas/ids/"));
+    let subjects = [Some(operation.subject.clone()), named.map(QualifiedSubject::parse)];
+    for subject in subjects.into_iter().flatten().filter(|subject| !subject.is_bare_context()) {
+        let is_parameter = named.is_some() && subject != operation.subject;
+        let served = served_subject(snapshot, &Operation { subject, is_escaped: is_parameter, ..operation.clone() });
+        if served.context != *bound {
+            return Err(Unmapped(served.context));
+        }
+    }
+    Ok(())
+}
+
 /// What a head asks for, of a listener on which plain names may mean a context.
 fn understood(head: &Parts, bound: Option<&Context>) -> Result<Operation, Misdirected> {
     let (path, query) = (path(&head.uri), head.uri.query().unwrap_or_default());
     match bound {
-        Some(context) => Operation::classify_within(context, &head.method, path, query),
+        Some(context) => {
+            let operation = Operation::classify_within(context, &head.method, path, query)?;
+            // Names go on unescaped from here, so that no alias leads out of the context.
+            Ok(Operation { is_escaped: false, ..operation })
+        }
         None => Operation::classify(&head.method, path, query),
     }
 }

@@ -74,8 +74,7 @@ impl Received {
         let (operation, status) = (&answer.operation, answer.dressed.status());
         let metrics = &proxy.parties.metrics;
         metrics.answered(operation.route, AnsweredBy::Replica);
-        // It takes less than can be told, and to look at the time twice would be a good part of it.
-        metrics.finished(status, Duration::ZERO);
+        metrics.ended(status);
         tracing::debug!(?request_id, method = %request.method(), operation = operation.route.name(),
             subject = %operation.subject, status, "read at hand");
         let mut response = answer.response(std::mem::take(request.headers_mut()), request_id);

@@ -68,7 +68,12 @@ pub enum Change {
     /// The shape of the primary's answers.
     Profile(Profile),
     /// What of the primary's could not be taken over.
-    LeftOut(LeftOut),
+    LeftOut {
+        /// The part that this is all of: everything, a context, or a subject.
+        of: Scope,
+        /// What could not.
+        now: LeftOut,
+    },
     /// When everything was last read from the primary, in epoch seconds.
     ReadAt(u64),
     /// As which text the primary stores a spelling.
@@ -88,7 +93,7 @@ impl Change {
             Self::Associations(_) => Some(Scope::Associations),
             // A reading that began before a doubt came up neither settles it nor passes for an answer to it.
             Self::Doubt(scope, _) => Some(scope.clone()),
-            Self::MaxId(..) | Self::LeftOut(_) | Self::Profile(_) | Self::ReadAt(_) | Self::StoredAs(..) => None,
+            Self::MaxId(..) | Self::LeftOut { .. } | Self::Profile(_) | Self::ReadAt(_) | Self::StoredAs(..) => None,
         }
     }
 }
@@ -165,7 +170,7 @@ impl<'a> Draft<'a> {
             Change::Contexts(contexts) => self.list_contexts(contexts),
             Change::Associations(associations) => self.associate(associations),
             Change::MaxId(context, id) => self.raise_max_id(&context, id),
-            Change::LeftOut(left_out) => self.leave_out(left_out),
+            Change::LeftOut { of, now } => self.leave_out(&of, now),
             Change::Doubt(scope, doubt) => self.doubt(scope, doubt),
             Change::Profile(profile) => self.set_profile(profile),
             Change::StoredAs(spelling, text) => self.store_as(spelling, &text),
@@ -340,7 +345,15 @@ impl<'a> Draft<'a> {
         self.changed = true;
     }
 
-    fn leave_out(&mut self, left_out: LeftOut) {
+    fn leave_out(&mut self, of: &Scope, now: LeftOut) {
+        let mut left_out = (*self.next.left_out).clone();
+        left_out.subjects.retain(|subject| match of {
+            Scope::Context(context) => subject.context != *context,
+            Scope::Subject(own) => subject != own,
+            _ => false,
+        });
+        left_out.subjects.extend(now.subjects);
+        left_out.is_vague = (left_out.is_vague && *of != Scope::All) || now.is_vague;
         if *self.next.left_out == left_out {
             return;
         }

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
 use super::change::{Change, SPELLING};
-use super::snapshot::{Association, LeftOut, Remembered, Snapshot, Spelling};
+use super::snapshot::{Association, LeftOut, Remembered, Scope, Snapshot, Spelling};
 use super::texts::TextKey;
 use crate::protocol::shape::Profile;
 use crate::protocol::subject::{Context, QualifiedSubject};
@@ -85,7 +85,9 @@ pub(super) fn fact(key: &str, text: &str) -> Result<Option<Change>, String> {
     Ok(match key {
         "contexts" => Some(Change::Contexts(text.split('\n').map(Context::named).collect())),
         "associations" => Some(Change::Associations(Some(associations(text).map_err(|error| error.to_string())?))),
-        LEFT_OUT => Some(Change::LeftOut(LeftOut::read(text).map_err(|error| error.to_string())?)),
+        LEFT_OUT => {
+            Some(Change::LeftOut { of: Scope::All, now: LeftOut::read(text).map_err(|error| error.to_string())? })
+        }
         "profile" => Profile::parse(text).map(Change::Profile),
         "read at" => Some(Change::ReadAt(text.parse().map_err(|_| "no number")?)),
         _ => match key.strip_prefix("max id ") {

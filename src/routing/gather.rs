@@ -4,6 +4,7 @@
 //! the page cut out of it here.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -21,7 +22,7 @@ use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Sent};
 
 /// Most items that a registry puts on one page.
-const PAGE: usize = 1000;
+pub(super) const PAGE: usize = 1000;
 
 /// Lists that the registry does not cap.
 const UNCAPPED: usize = i32::MAX as usize;
@@ -102,6 +103,7 @@ async fn read(
     items: &mut Items,
 ) -> Result<Answer, Failure> {
     let mut offset = 0;
+    let mut first = None;
     loop {
         let mark = if target.contains('?') { '&' } else { '?' };
         let mut page = Call { path_and_query: format!("{target}{mark}offset={offset}&limit={PAGE}"), ..call.clone() };
@@ -111,20 +113,23 @@ async fn read(
         if answer.status != StatusCode::OK {
             return primary.translated(operation, answer);
         }
-        let count = serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(&answer.body).map_err(|_| unreadable())?.len();
+        let page: Items = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
+        let (count, head) = (page.len(), page.first().map(|item| item.get().to_owned()));
         let answer = primary.translated(operation, answer)?;
-        let before = items.len();
-        items.extend(serde_json::from_slice::<Items>(&answer.body).map_err(|_| unreadable())?);
         // Where paging is not known, every page is the first one.
-        let is_repeated = offset > 0
-            && items.get(before).is_some_and(|first| items[..before].iter().any(|known| known.get() == first.get()));
-        if is_repeated {
-            items.truncate(before);
-        }
-        if count != PAGE || is_repeated {
+        if offset > 0 && head == first {
             return Ok(answer);
         }
-        offset += PAGE;
+        let page = serde_json::from_slice::<Items>(&answer.body).map_err(|_| unreadable())?;
+        // What moved while it was read comes twice.
+        let known: HashSet<String> = items.iter().map(|item| item.get().to_owned()).collect();
+        items.extend(page.into_iter().filter(|item| !known.contains(item.get())));
+        if count < PAGE {
+            return Ok(answer);
+        }
+        first = first.or(head);
+        // One of the page before, so that one that moved forward is not missed.
+        offset += PAGE - 1;
     }
 }
 

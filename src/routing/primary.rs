@@ -59,9 +59,14 @@ impl Primary {
     ///
     /// The registry follows some aliases into the default context, wherever they stand (WIRE.md § 3.5). Behind a map
     /// those are followed here, for the primary's default context is another one.
-    pub fn target(&self, operation: &Operation, snapshot: &Snapshot) -> String {
-        if self.contexts.is_identity() || operation.path.is_empty() {
+    ///
+    /// On a listener that is bound to a context, what was judged is what is sent, and never the words it was said in.
+    pub fn target(&self, operation: &Operation, snapshot: &Snapshot, is_bound: bool) -> String {
+        if (self.contexts.is_identity() && !is_bound) || operation.path.is_empty() {
             return operation.target.clone();
+        }
+        if is_bound {
+            return plain_target(operation);
         }
         let follow = |subject: QualifiedSubject| {
             served_subject(snapshot, &Operation { subject, is_escaped: true, ..operation.clone() })
@@ -139,7 +144,7 @@ impl Primary {
 
     async fn through(&self, operation: &Operation, call: Call) -> Result<Result<Answer, Failure>, Impassable> {
         let method = &operation.method;
-        let way = Way::of(&self.contexts, operation)?;
+        let way = Way::of(&self.contexts, operation, &call.body)?;
         let body = self.contexts.body_there(operation, &call.body)?.map_or_else(|| call.body.clone(), Bytes::from);
         let to = |target: String| Call { path_and_query: target, body: body.clone(), ..call.clone() };
         let is_absent = |answer: &Answer| matches!(answer.status.as_u16(), 404 | 500);
@@ -150,28 +155,31 @@ impl Primary {
                 outcome => outcome,
             },
             Way::IfOurs(target) => {
-                let holders =
-                    Call { method: Method::GET, path_and_query: format!("{target}/ids"), ..to(String::new()) };
-                match self.is_ours(holders).await {
-                    Ok(true) => {
-                        self.ask(operation, to(self::target(operation.path, "", &operation.names, &pairs(operation))))
-                            .await
+                let places = Call { method: Method::GET, ..to(format!("{target}/ids")) };
+                match self.is_ours(places).await {
+                    Ok(Checked::Yes) => self.ask(operation, to(plain_target(operation))).await,
+                    Ok(Checked::No) => {
+                        let message = format!("Schema {} not found", operation.name());
+                        Ok(refused(method, StatusCode::NOT_FOUND, 40403, &message))
                     }
-                    Ok(false) => Ok(refused(
-                        method,
-                        StatusCode::NOT_FOUND,
-                        40403,
-                        &format!("Schema {} not found", operation.name()),
-                    )),
+                    Ok(Checked::Answered(answer)) => Ok(answer),
                     Err(failure) => Err(failure),
                 }
             }
-            Way::IfAllOurs(target) => {
-                let all = Call { method: Method::GET, body: Bytes::new(), ..to(target) };
-                match self.are_all_ours(all).await {
-                    Ok(true) => self.ask(operation, to(plain_target(operation))).await,
-                    Ok(false) => Ok(denied(method)),
-                    Err(failure) => Err(failure),
+            Way::IfAllOurs { target, resources } => match self.are_all_ours(&call, resources).await {
+                Ok(Checked::Yes) => self.ask(operation, to(target)).await,
+                Ok(Checked::No) => Ok(denied(method)),
+                Ok(Checked::Answered(answer)) => Ok(answer),
+                Err(failure) => Err(failure),
+            },
+            Way::IfShown { shown, target } => {
+                match self.ask(operation_of(&shown).as_ref().unwrap_or(operation), to(shown)).await {
+                    Ok(answer) if answer.status == StatusCode::OK => self.ask(operation, to(target)).await,
+                    // So it is there where a text is asked for by its id (WIRE.md § 1.6).
+                    Ok(answer) if operation.route == Route::SchemaTextById && is_unheld(&answer) => {
+                        Ok(refused(method, StatusCode::INTERNAL_SERVER_ERROR, 500, "Internal Server Error"))
+                    }
+                    outcome => outcome,
                 }
             }
             Way::IfNothing(target) => match self.ask(operation, to(target)).await {
@@ -179,8 +187,8 @@ impl Primary {
                 outcome => outcome,
             },
             Way::TopLevel { own, shown } => match self.ask(operation, to(own)).await {
-                // What was never set is there all the same, at the top level.
-                Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
+                // What was never set is there all the same, at the top level; but nothing is written by reading.
+                Ok(answer) if is_unset(&answer) && *method != Method::PUT => {
                     self.ask(operation, Call { method: Method::GET, body: Bytes::new(), ..to(shown) }).await
                 }
                 outcome => outcome,
@@ -226,24 +234,51 @@ impl Primary {
         Ok(answer)
     }
 
-    async fn is_ours(&self, call: Call) -> Result<bool, Failure> {
+    /// Whether one of our contexts holds a schema. Only a list says so; any other answer is passed on.
+    async fn is_ours(&self, call: Call) -> Result<Checked, Failure> {
         let (path, _) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
-        let Ok(operation) = Operation::classify(&Method::GET, path, "") else { return Ok(false) };
+        let Ok(operation) = Operation::classify(&Method::GET, path, "") else { return Ok(Checked::No) };
         let answer = self.ask(&operation, call).await?;
-        let places: Vec<serde::de::IgnoredAny> = serde_json::from_slice(&answer.body).unwrap_or_default();
-        Ok(!places.is_empty())
+        if answer.status != StatusCode::OK {
+            return Ok(Checked::Answered(answer));
+        }
+        let count = items(&answer.body).ok_or_else(|| Failure::new(FailureKind::Unreadable, Sent::No))?;
+        Ok(if count > 0 { Checked::Yes } else { Checked::No })
     }
 
-    /// Whether every association of a resource is of a subject of ours.
-    async fn are_all_ours(&self, call: Call) -> Result<bool, Failure> {
-        let (path, _) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
-        let Ok(operation) = Operation::classify(&Method::GET, path, "") else { return Ok(false) };
-        let answer = self.registry.send(call).await?;
-        let count = |body: &Bytes| serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(body).map(|items| items.len());
-        let all = count(&answer.body);
-        let ours = self.translated(&operation, answer)?;
-        Ok(all.is_ok_and(|all| count(&ours.body).is_ok_and(|ours| ours == all)))
+    /// Whether every association of some resources is of a subject of ours.
+    async fn are_all_ours(&self, call: &Call, targets: Vec<String>) -> Result<Checked, Failure> {
+        for target in targets {
+            let Ok(operation) = Operation::classify(&Method::GET, &target, "") else { return Ok(Checked::No) };
+            let mut asked = Call { method: Method::GET, body: Bytes::new(), path_and_query: target, ..call.clone() };
+            asked.headers.remove(header::ACCEPT_ENCODING);
+            asked.headers.remove(header::CONTENT_TYPE);
+            let answer = self.registry.send(asked).await?;
+            if answer.status != StatusCode::OK {
+                return self.translated(&operation, answer).map(Checked::Answered);
+            }
+            let all = items(&answer.body);
+            let ours = items(&self.translated(&operation, answer)?.body);
+            // A full page may not be all.
+            if all.is_none_or(|all| all >= gather::PAGE) || all != ours {
+                return Ok(Checked::No);
+            }
+        }
+        Ok(Checked::Yes)
     }
+}
+
+/// What a question in advance found out.
+enum Checked {
+    Yes,
+    No,
+    /// Nothing; the primary had another answer.
+    Answered(Answer),
+}
+
+/// How many items a list has.
+fn items(body: &Bytes) -> Option<usize> {
+    serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(body).ok().map(|items| items.len())
 }
 
 pub(super) fn pairs(operation: &Operation) -> Vec<(String, String)> {
@@ -252,6 +287,21 @@ pub(super) fn pairs(operation: &Operation) -> Vec<(String, String)> {
 
 pub(super) fn plain_target(operation: &Operation) -> String {
     target(operation.path, &operation.subject_text, &operation.names, &pairs(operation))
+}
+
+/// Whether the registry itself says that nothing is set.
+fn is_unset(answer: &Answer) -> bool {
+    answer.status == StatusCode::NOT_FOUND && matches!(answer.error_code(), Some(40401 | 40408))
+}
+
+/// Whether the registry itself says that nobody holds an id.
+fn is_unheld(answer: &Answer) -> bool {
+    answer.status == StatusCode::NOT_FOUND && answer.error_code() == Some(40403)
+}
+
+fn operation_of(target: &str) -> Option<Operation> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    Operation::classify(&Method::GET, path, query).ok()
 }
 
 fn denied(method: &Method) -> Answer {

@@ -49,7 +49,18 @@ impl Reach {
             R::DeleteAssociations | R::UnknownRead | R::UnknownWrite => Self::Everything,
             _ if operation.path.contains("{subject}") => Self::One(operation.subject.context.clone()),
             R::DekRead if operation.path.ends_with("/deks") => Self::Shown,
-            R::DekRead if query.get("subjectPrefix").is_some() => prefixed(""),
+            R::DekRead if query.get("subjectPrefix").is_some() => {
+                let contexts = query.all("subjectPrefix").map(SubjectPrefix::parse).map(|prefix| match prefix {
+                    SubjectPrefix::In(context, _) => Some(context),
+                    SubjectPrefix::ContextsFrom(_) | SubjectPrefix::Everywhere(_) => None,
+                });
+                let mut contexts: Vec<Option<Context>> = contexts.collect();
+                contexts.dedup();
+                match contexts.as_slice() {
+                    [Some(context)] => Self::One(context.clone()),
+                    _ => Self::Everything,
+                }
+            }
             _ => Self::Nothing,
         }
     }
@@ -67,7 +78,8 @@ pub fn cut_down(operation: &Operation, bound: &Context, body: &Bytes) -> Result<
     }
     Ok(match Contexts::only(bound).body_here(operation, true, body)? {
         Spliced::Changed(own) => own.into(),
-        Spliced::Same | Spliced::Gone => body.clone(),
+        Spliced::Same => body.clone(),
+        Spliced::Gone => return Err(Unreadable::Strange),
     })
 }
 

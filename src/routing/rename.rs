@@ -179,6 +179,9 @@ impl Contexts {
             return Ok(local.to_owned());
         }
         let context = Context::named(&format!(".{local}"));
+        if local.contains([':', '*']) {
+            return Err(Unmapped(context));
+        }
         let there = self.to_primary(&context).ok_or(Unmapped(context))?;
         Ok(there.as_str()[1..].to_owned())
     }
@@ -237,6 +240,8 @@ impl Contexts {
             let renamed = match kind(places, place) {
                 Kind::Beside => self.beside_there(text, parent),
                 Kind::Subject => self.subject_there(text),
+                // What stands for every namespace is none that anything could be created in.
+                Kind::Namespace if text == ANY => Err(Unmapped(Context::named(text))),
                 Kind::Namespace => self.namespace_there(text),
                 Kind::Context | Kind::Message => Ok(text.to_owned()),
             };
@@ -492,7 +497,7 @@ mod tests {
             let path = format!("/subjects/{segment}/versions/latest");
             let Ok(operation) = Operation::classify(&Method::GET, &path, "deleted=true&x=%26%3D+") else { return Ok(()) };
             for map in maps() {
-                let Ok(Way::One(sent)) = Way::of(&map, &operation) else { continue };
+                let Ok(Way::One(sent)) = Way::of(&map, &operation, b"") else { continue };
                 let (path, query) = sent.split_once('?').expect("a query");
                 let read = Operation::classify(&Method::GET, path, query);
                 // What the primary's web server would not let in, it refuses there.

@@ -5,6 +5,7 @@ use super::primary::pairs;
 use super::rename::{Unmapped, target};
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
+use crate::protocol::splice::{Fate, splice};
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 
 /// The calls that it takes, by their targets.
@@ -18,7 +19,19 @@ pub(super) enum Way {
     /// A schema that counts only if one of our contexts holds it.
     IfOurs(String),
     /// What can be done only to a resource of which all is ours.
-    IfAllOurs(String),
+    IfAllOurs {
+        /// What is to be done.
+        target: String,
+        /// The resources.
+        resources: Vec<String>,
+    },
+    /// What has no names in it, if what it belongs to is ours.
+    IfShown {
+        /// What shows that.
+        shown: String,
+        /// What is asked for.
+        target: String,
+    },
     /// What may only be told if there is no such thing.
     IfNothing(String),
     /// No call at all.
@@ -34,7 +47,7 @@ pub(super) enum Way {
 
 impl Way {
     /// Finds the way. What a request names that is not mapped has none.
-    pub(super) fn of(contexts: &Contexts, operation: &Operation) -> Result<Self, Unmapped> {
+    pub(super) fn of(contexts: &Contexts, operation: &Operation, body: &[u8]) -> Result<Self, Unmapped> {
         use Route as R;
         let asked = Asked { contexts, operation };
         let is_top = operation.subject.is_bare_context() && operation.subject.context.is_default();
@@ -42,7 +55,9 @@ impl Way {
             R::UnknownWrite => Err(Unmapped(Context::named("*"))),
             // Nobody could tell whose names are in it; that there is no such thing everyone may know.
             R::UnknownRead => Ok(Self::IfNothing(operation.target.clone())),
-            R::DeleteAssociations => Ok(Self::IfAllOurs(asked.plain(&[]))),
+            R::DeleteAssociations => {
+                Ok(Self::IfAllOurs { target: asked.plain(&pairs(operation)), resources: vec![asked.plain(&[])] })
+            }
             // The registry does not take it, but a context that has another name there would (WIRE.md § 1.15).
             R::Register if is_top => Ok(Self::Never),
             R::Contexts | R::AssociationsByResource | R::AssociationsByName => Ok(Self::Gathered),
@@ -57,7 +72,8 @@ impl Way {
             R::GlobalMode => asked.top_mode(),
             R::SubjectMode if is_top => asked.top_mode(),
             R::DeleteContext => asked.context(),
-            R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => asked.within_context(),
+            R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => asked.within_context(body),
+            R::VersionText => asked.version_text(),
             _ if operation.path.contains("{subject}") => asked.about_subject(),
             _ => Ok(Self::One(asked.plain(&pairs(operation)))),
         }
@@ -112,7 +128,18 @@ impl Asked<'_> {
         if named.is_bare_context() {
             return Ok(Way::One(bare));
         }
+        if there.is_default() {
+            return Ok(Way::One(bare));
+        }
         let own = at(self.contexts.subject_there(asked)?);
+        if self.operation.route == Route::SchemaTextById && named.context.is_default() {
+            return Ok(Way::One(bare));
+        }
+        if self.operation.route == Route::SchemaTextById {
+            // An alias would be followed into the primary's default context, and a text does not say whose it is
+            // (WIRE.md § 3.5).
+            return Ok(Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: bare });
+        }
         // Whatever subject is named, an id of the default context is found in it (WIRE.md § 3.7).
         let falls_back = named.context.is_default() && !there.is_default();
         Ok(if falls_back { Way::Else(own, bare) } else { Way::One(own) })
@@ -143,10 +170,24 @@ impl Asked<'_> {
     }
 
     /// Resources whose subjects lie in the context that a parameter names.
-    fn within_context(&self) -> Result<Way, Unmapped> {
+    fn within_context(&self, body: &[u8]) -> Result<Way, Unmapped> {
         let asked = self.operation.query.get("context").unwrap_or_default();
         let there = self.there(&QualifiedSubject::parse(asked).context)?;
-        Ok(Way::One(self.plain(&self.with("context", format!(":{there}:")))))
+        let target = self.plain(&self.with("context", format!(":{there}:")));
+        // An association that is there keeps its subject, whatever is sent.
+        let mut resources = resources(body);
+        resources.extend(self.operation.names.first().cloned());
+        let read = |id: &String| target_of_resource(id);
+        Ok(Way::IfAllOurs { target, resources: resources.iter().map(read).collect() })
+    }
+
+    /// The primary's default context is looked for in all the others too (WIRE.md § 1.12).
+    fn version_text(&self) -> Result<Way, Unmapped> {
+        let Way::One(target) = self.about_subject()? else { return self.about_subject() };
+        let is_safe = self.there(&self.operation.subject.context).is_ok_and(|there| !there.is_default());
+        let shown = target.replacen("/schema?", "?", 1);
+        let shown = shown.strip_suffix("/schema").unwrap_or(&shown).to_owned();
+        Ok(if is_safe { Way::One(target) } else { Way::IfShown { shown, target } })
     }
 
     fn about_subject(&self) -> Result<Way, Unmapped> {
@@ -162,6 +203,23 @@ fn forget_qualified(context: &Context, query: &mut Vec<(String, String)>) {
     if context.is_default() {
         query.retain(|(name, value)| name != "referenceFormat" || value != "qualified");
     }
+}
+
+/// The resources that a body names by their ids.
+fn resources(body: &[u8]) -> Vec<String> {
+    let mut ids = Vec::new();
+    // What cannot be read here is refused before, or by the registry.
+    let _ = splice(body, &["resourceId", "requests[].resourceId"], &mut |_, id| {
+        if !id.is_empty() {
+            ids.push(id.to_owned());
+        }
+        Fate::Kept
+    });
+    ids
+}
+
+fn target_of_resource(id: &str) -> String {
+    target("/associations/resources/{resource}", "", &[id.to_owned()], &[])
 }
 
 fn inherited() -> [(String, String); 1] {

@@ -352,6 +352,36 @@ async fn on_a_bound_listener_plain_names_mean_its_context_and_there_is_no_other(
         let is_refused = heard.status == 400 || (heard.status, heard.code()) == (403, 40301);
         assert!(is_refused, "{foreign}: {heard:?}");
     }
+    // Aliases lead out of a context where they are spelt with escapes or stand in a parameter (WIRE.md § 3.5).
+    for (alias, target) in [("nick", "orders"), ("away", ":.other:orders")] {
+        let body = format!(r#"{{"alias":"{target}"}}"#);
+        let config = format!("/config/{alias}");
+        let fields = [("Content-Type", "application/json")];
+        let heard = send(bound.address, "PUT", &config, &fields, Some(&body)).await;
+        let expected = if target.starts_with(':') { 403 } else { 200 };
+        assert_eq!(heard.status, expected, "{heard:?}");
+    }
+    assert_eq!(house.ask("PUT", "/config/:.site1:away", r#"{"alias":":.other:orders"}"#).await.status, 200);
+    bound.import().await;
+    for spelt in [
+        "/subjects/nick/versions/latest",
+        "/subjects/%3A.site1%3Anick/versions/latest",
+        "/subjects/:%2Esite1:nick/versions/latest",
+        "/subjects;x=y/nick/versions/latest",
+        "/subjects/away/versions/latest",
+        "/subjects/%3A.site1%3Aaway/versions/latest?unknown=1",
+        "/schemas/ids/1?subject=nick",
+        "/schemas/ids/1/schema?subject=away&unknown=1",
+        "/schemas;x/ids/1",
+        "/subjects;x?unknown=1",
+        "/schemas/ids/1?%73ubject=:.other:",
+    ] {
+        let heard = bound.get(spelt).await;
+        assert!(!heard.body.contains("plain") && !heard.body.contains("other"), "{spelt}: {heard:?}");
+    }
+    let heard = send(bound.address, "DELETE", "/subjects/%3A.site1%3Aaway", &[], None).await;
+    assert_eq!((heard.status, heard.code()), (403, 40301), "{heard:?}");
+    assert_eq!(house.get("/subjects/:.other:orders/versions").await.body, "[1]");
     let referring = serde_json::json!({
         "schema": r#"{"type":"record","name":"T","fields":[]}"#,
         "references": [{ "name": "R", "subject": ":.other:orders", "version": 1 }],
