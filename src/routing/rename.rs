@@ -235,11 +235,13 @@ impl Contexts {
             return Ok(None);
         }
         let parent = &operation.subject.context;
+        // Where a parameter names a context, the subjects of the body lie in it (WIRE.md § 1.22).
+        let within = QualifiedSubject::parse(operation.query.get("context").unwrap_or_default()).context;
         let mut unmapped = None;
         let spliced = splice(body, &paths(places), &mut |place, text| {
             let renamed = match kind(places, place) {
                 Kind::Beside => self.beside_there(text, parent),
-                Kind::Subject => self.subject_there(text),
+                Kind::Subject => self.subject_there(&QualifiedSubject::parse_in(text, &within).to_string()),
                 // What stands for every namespace is none that anything could be created in.
                 Kind::Namespace if text == ANY => Err(Unmapped(Context::named(text))),
                 Kind::Namespace => self.namespace_there(text),
@@ -410,6 +412,20 @@ mod tests {
             ("an unfinished :.site1", "an unfinished :.site1"),
         ] {
             assert_eq!(site.message_here(theirs), ours);
+        }
+    }
+
+    #[test]
+    fn subjects_of_associations_lie_in_the_context_that_a_parameter_names() {
+        let site = map(&[(".", ".site1"), (".*", ".site1.*")]);
+        let body = br#"{"resourceName":"t","associations":[{"subject":"s"},{"subject":":.x:s"}]}"#;
+        for (query, first) in [("", ":.site1:s"), ("context=:.finance:", ":.site1.finance:s")] {
+            let operation = Operation::classify(&Method::POST, "/associations", query).expect("a route");
+            let sent = site.body_there(&operation, body).expect("mapped").expect("changed");
+            let expected = format!(
+                r#"{{"resourceName":"t","associations":[{{"subject":"{first}"}},{{"subject":":.site1.x:s"}}]}}"#
+            );
+            assert_eq!(String::from_utf8_lossy(&sent), expected);
         }
     }
 

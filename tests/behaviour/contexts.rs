@@ -379,6 +379,7 @@ async fn on_a_bound_listener_plain_names_mean_its_context_and_there_is_no_other(
         let heard = bound.get(spelt).await;
         assert!(!heard.body.contains("plain") && !heard.body.contains("other"), "{spelt}: {heard:?}");
     }
+    assert_eq!(bound.get("/config/away").await.json()["alias"], ":.other:orders", "it can be seen, and taken back");
     let heard = send(bound.address, "DELETE", "/subjects/%3A.site1%3Aaway", &[], None).await;
     assert_eq!((heard.status, heard.code()), (403, 40301), "{heard:?}");
     assert_eq!(house.get("/subjects/:.other:orders/versions").await.body, "[1]");
