@@ -4,19 +4,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
 use super::status::Counters;
 use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::protocol::target::{CAPPED, QUERY, SEGMENT};
 use crate::replica::{Association, Remembered, associations};
 use crate::routing::{Primary, Selection};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Priority};
 
 /// Most items that a registry puts on one page.
-pub(super) const PAGE: usize = 1000;
+pub(super) const PAGE: usize = CAPPED;
 
 /// Selects the subjects of all contexts.
 const EVERYTHING: &str = ":*:";
@@ -28,9 +29,6 @@ const WAITED_FOR: Duration = Duration::from_secs(10);
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 /// Whoever has been sent away so often is not wanted.
 const MOST_REPEATS: u32 = 50;
-
-/// All but unreserved characters; a colon stays, because some registries do not decode it.
-const SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// Why a question has no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -415,7 +413,6 @@ pub(super) fn segment(name: &str) -> String {
 }
 
 fn query_value(text: &str) -> String {
-    const QUERY: AsciiSet = SEGMENT.remove(b'*');
     utf8_percent_encode(text, &QUERY).to_string()
 }
 

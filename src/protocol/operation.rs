@@ -74,6 +74,12 @@ impl Operation {
         Self::classify(method, &format!("/contexts/{name}{path}"), query)
     }
 
+    /// Understands a method and a target that is in one piece.
+    pub fn of_target(method: &Method, target: &str) -> Result<Self, Misdirected> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Self::classify(method, path, query)
+    }
+
     /// Understands a method and a target.
     pub fn classify(method: &Method, path: &str, query: &str) -> Result<Self, Misdirected> {
         let segments = split(path)?;
@@ -142,6 +148,17 @@ impl Operation {
     /// Whether the schema is to be shown as it is stored, in no other format.
     pub fn shows_schema_as_stored(&self) -> bool {
         self.query.get("format").unwrap_or_default().is_empty()
+    }
+
+    /// Whether an alias in the path is followed: of a subject, and never of its configuration or mode (WIRE.md § 3.5).
+    pub fn follows_aliases(&self) -> bool {
+        ["/subjects/{", "/deks/{"].iter().any(|word| self.path.contains(word))
+    }
+
+    /// The subject that a parameter of an id names, behind which an alias is followed too.
+    pub fn subject_of_id(&self) -> Option<QualifiedSubject> {
+        let is_by_id = self.path.starts_with("/schemas/ids/");
+        self.query.get("subject").filter(|_| is_by_id).map(QualifiedSubject::parse)
     }
 
     /// The parameters that the route reads, in the order of the query.

@@ -143,15 +143,7 @@ impl<'p> Reader<'_, 'p, '_> {
     /// Moves behind a text, and returns it without its escapes.
     fn text(&mut self) -> Result<std::borrow::Cow<'_, str>, Unreadable> {
         let start = self.at;
-        self.at += 1;
-        loop {
-            match self.peek().ok_or(Unreadable::Broken)? {
-                b'"' => break,
-                b'\\' => self.at += 2,
-                _ => self.at += 1,
-            }
-        }
-        self.at += 1;
+        self.pass_text()?;
         let raw = &self.body[start..self.at];
         if !raw.contains(&b'\\') {
             return std::str::from_utf8(&raw[1..raw.len() - 1]).map(Into::into).map_err(|_| Unreadable::Strange);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str};
 
 /// Why a path is refused before any route is looked for (WIRE.md § 0.7, the list of Jetty's refusals).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +39,19 @@ pub enum Ambiguity {
     /// A mark that no path may have, or anything that is not ASCII.
     Illegal,
 }
+
+/// What is escaped in a segment that is put together. A colon stands raw: some registries do not decode it, and behind
+/// an escaped one the registry's aliases lead elsewhere (WIRE.md § 3.5).
+pub const SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+
+/// The same in a query.
+pub const QUERY: AsciiSet = SEGMENT.remove(b'*');
+
+/// Lists that the registry does not cap.
+pub const UNCAPPED: usize = i32::MAX as usize;
+
+/// The cap of `/schemas`, `referencedby` and the associations, and so the most that a page of any list needs.
+pub const CAPPED: usize = 1000;
 
 /// One segment of a path: as it was sent, less its matrix parameters, and decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::at_hand::AtHand;
 use super::dress::Dressed;
 use super::metrics::AnsweredBy;
 use super::refuse::Failure;
-use super::settle::{Settled, concerns, is_for_ever};
+use super::settle::{Settled, is_doubtful, is_for_ever};
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
@@ -63,8 +63,7 @@ impl Proxy {
                 self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
                 let response = self.go_out(&dressed, ask);
                 // What is shown in spite of a doubt is for now: kept, it would be shown to those who can do better.
-                let is_certain = is_for_ever(operation)
-                    || !snapshot.doubts().any(|(scope, _)| concerns(scope, operation, &snapshot));
+                let is_certain = is_for_ever(operation) || !is_doubtful(operation, &snapshot);
                 if let Some(spelling) = ask.spelling.clone().filter(|_| is_certain && !is_strange) {
                     let operation = Operation::clone(operation);
                     self.answers.put(AtHand { spelling, operation, generation: snapshot.generation().into(), dressed });
@@ -81,7 +80,7 @@ impl Proxy {
     pub(super) fn is_still_true(&self, answer: &AtHand, takes_unknown: bool) -> bool {
         let snapshot = self.parties.replica.snapshot();
         let operation = &answer.operation;
-        if snapshot.doubts().any(|(scope, _)| concerns(scope, operation, &snapshot)) {
+        if is_doubtful(operation, &snapshot) {
             return false;
         }
         let form = profile_of(&snapshot).form(takes_unknown);

@@ -163,10 +163,8 @@ impl Proxy {
 
 /// Refuses what an alias would lead out of the context that a listener is bound to (WIRE.md § 3.5).
 fn stays_within(operation: &Operation, bound: &Context, snapshot: &Snapshot) -> Result<(), Unmapped> {
-    let named = operation.query.get("subject").filter(|_| operation.path.starts_with("/schemas/ids/"));
-    // A configuration or a mode is never an alias's.
-    let is_followed = ["/subjects/{", "/deks/{"].iter().any(|word| operation.path.contains(word));
-    let subjects = [is_followed.then(|| operation.subject.clone()), named.map(QualifiedSubject::parse)];
+    let is_followed = operation.follows_aliases();
+    let subjects = [is_followed.then(|| operation.subject.clone()), operation.subject_of_id()];
     for subject in subjects.into_iter().flatten().filter(|subject| !subject.is_bare_context()) {
         let served = served_subject(snapshot, &Operation { subject, is_escaped: !is_followed, ..operation.clone() });
         if served.context != *bound {

@@ -74,8 +74,13 @@ pub(super) fn is_for_ever(operation: &Operation) -> bool {
     matches!(operation.route, Route::SchemaById | Route::SchemaTextById | Route::SchemaByGuid)
 }
 
+/// Whether something that is in doubt can show in the answer.
+pub(super) fn is_doubtful(operation: &Operation, snapshot: &Snapshot) -> bool {
+    snapshot.doubts().any(|(scope, _)| concerns(scope, operation, snapshot))
+}
+
 /// Whether what is in doubt can show in the answer.
-pub(super) fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot) -> bool {
+fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot) -> bool {
     use Route as R;
     let about_one_subject = matches!(
         operation.route,

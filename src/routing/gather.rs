@@ -19,13 +19,8 @@ use crate::protocol::json::push_array;
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
+use crate::protocol::target::{CAPPED, UNCAPPED};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Sent};
-
-/// Most items that a registry puts on one page.
-pub(super) const PAGE: usize = 1000;
-
-/// Lists that the registry does not cap.
-const UNCAPPED: usize = i32::MAX as usize;
 
 /// A list as it is read: the items as they came, under our names.
 type Items = Vec<Box<RawValue>>;
@@ -36,15 +31,22 @@ pub(super) async fn gather(primary: &Primary, operation: &Operation, call: &Call
         return Ok(refused(&call.method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
     };
     let mut items = Items::new();
+    // What moved while it was read comes twice.
+    let mut known = HashSet::new();
     let mut last = None;
     for target in targets(primary, operation) {
-        match read(primary, operation, call, &target, &mut items).await? {
+        let take = |item: Box<RawValue>| {
+            if known.insert(item.get().to_owned()) {
+                items.push(item);
+            }
+        };
+        match read(primary, operation, call, &target, take).await? {
             answer if answer.status == StatusCode::OK => last = Some(answer),
             refusal => return Ok(refusal),
         }
     }
     let most = match operation.route {
-        Route::Schemas | Route::AssociationsByResource | Route::AssociationsByName => PAGE,
+        Route::Schemas | Route::AssociationsByResource | Route::AssociationsByName => CAPPED,
         _ => UNCAPPED,
     };
     let items = arranged(operation, items).ok_or_else(unreadable)?;
@@ -100,13 +102,13 @@ async fn read(
     operation: &Operation,
     call: &Call,
     target: &str,
-    items: &mut Items,
+    mut take: impl FnMut(Box<RawValue>),
 ) -> Result<Answer, Failure> {
     let mut offset = 0;
     let mut first = None;
     loop {
         let mark = if target.contains('?') { '&' } else { '?' };
-        let mut page = Call { path_and_query: format!("{target}{mark}offset={offset}&limit={PAGE}"), ..call.clone() };
+        let mut page = Call { path_and_query: format!("{target}{mark}offset={offset}&limit={CAPPED}"), ..call.clone() };
         page.method = Method::GET;
         page.headers.remove(http::header::ACCEPT_ENCODING);
         let answer = primary.registry().send(page).await?;
@@ -120,16 +122,13 @@ async fn read(
         if offset > 0 && head == first {
             return Ok(answer);
         }
-        let page = serde_json::from_slice::<Items>(&answer.body).map_err(|_| unreadable())?;
-        // What moved while it was read comes twice.
-        let known: HashSet<String> = items.iter().map(|item| item.get().to_owned()).collect();
-        items.extend(page.into_iter().filter(|item| !known.contains(item.get())));
-        if count < PAGE {
+        serde_json::from_slice::<Items>(&answer.body).map_err(|_| unreadable())?.into_iter().for_each(&mut take);
+        if count < CAPPED {
             return Ok(answer);
         }
         first = first.or(head);
         // One of the page before, so that one that moved forward is not missed.
-        offset += PAGE - 1;
+        offset += CAPPED - 1;
     }
 }
 

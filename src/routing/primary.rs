@@ -19,6 +19,7 @@ use crate::protocol::media;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::Spliced;
 use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::protocol::target::CAPPED;
 use crate::replica::{Snapshot, served_subject};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Reachability, Registry, Sent};
 
@@ -72,7 +73,7 @@ impl Primary {
             served_subject(snapshot, &Operation { subject, is_escaped: true, ..operation.clone() })
         };
         let mut query = pairs(operation);
-        if operation.path.starts_with("/schemas/ids/") {
+        if operation.subject_of_id().is_some() {
             for (_, value) in query.iter_mut().filter(|(name, _)| name == "subject") {
                 let named = QualifiedSubject::parse(value);
                 let served = follow(named.clone());
@@ -81,8 +82,7 @@ impl Primary {
                 }
             }
         }
-        let is_followed =
-            operation.is_escaped && ["/subjects/{", "/deks/{"].iter().any(|word| operation.path.contains(word));
+        let is_followed = operation.is_escaped && operation.follows_aliases();
         let served = if is_followed { follow(operation.subject.clone()) } else { operation.subject.clone() };
         let subject = if served == operation.subject { operation.subject_text.clone() } else { served.to_string() };
         target(operation.path, &subject, &operation.names, &query)
@@ -107,8 +107,7 @@ impl Primary {
             return self.registry.send(call).await;
         }
         let method = &call.method.clone();
-        let (path, query) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
-        let Ok(operation) = Operation::classify(&call.method, path, query) else {
+        let Ok(operation) = Operation::of_target(&call.method, &call.path_and_query) else {
             return Ok(refused(method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
         };
         match self.through(&operation, call).await {
@@ -133,8 +132,7 @@ impl Primary {
             return self.registry.send(call).await;
         }
         let method = &call.method.clone();
-        let (path, query) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
-        let Ok(mut operation) = Operation::classify(&call.method, path, query) else {
+        let Ok(mut operation) = Operation::of_target(&call.method, &call.path_and_query) else {
             return Ok(refused(method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
         };
         operation.query.set("subjectPrefix", selection.primary_prefix());
@@ -173,7 +171,8 @@ impl Primary {
                 Err(failure) => Err(failure),
             },
             Way::IfShown { shown, target } => {
-                match self.ask(operation_of(&shown).as_ref().unwrap_or(operation), to(shown)).await {
+                let showing = Operation::of_target(&Method::GET, &shown);
+                match self.ask(showing.as_ref().unwrap_or(operation), to(shown)).await {
                     Ok(answer) if answer.status == StatusCode::OK => self.ask(operation, to(target)).await,
                     // So it is there where a text is asked for by its id (WIRE.md § 1.6).
                     Ok(answer) if operation.route == Route::SchemaTextById && is_unheld(&answer) => {
@@ -236,8 +235,7 @@ impl Primary {
 
     /// Whether one of our contexts holds a schema. Only a list says so; any other answer is passed on.
     async fn is_ours(&self, call: Call) -> Result<Checked, Failure> {
-        let (path, _) = call.path_and_query.split_once('?').unwrap_or((&call.path_and_query, ""));
-        let Ok(operation) = Operation::classify(&Method::GET, path, "") else { return Ok(Checked::No) };
+        let Ok(operation) = Operation::of_target(&Method::GET, &call.path_and_query) else { return Ok(Checked::No) };
         let answer = self.ask(&operation, call).await?;
         if answer.status != StatusCode::OK {
             return Ok(Checked::Answered(answer));
@@ -249,7 +247,7 @@ impl Primary {
     /// Whether every association of some resources is of a subject of ours.
     async fn are_all_ours(&self, call: &Call, targets: Vec<String>) -> Result<Checked, Failure> {
         for target in targets {
-            let Ok(operation) = Operation::classify(&Method::GET, &target, "") else { return Ok(Checked::No) };
+            let Ok(operation) = Operation::of_target(&Method::GET, &target) else { return Ok(Checked::No) };
             let mut asked = Call { method: Method::GET, body: Bytes::new(), path_and_query: target, ..call.clone() };
             asked.headers.remove(header::ACCEPT_ENCODING);
             asked.headers.remove(header::CONTENT_TYPE);
@@ -260,7 +258,7 @@ impl Primary {
             let all = items(&answer.body);
             let ours = items(&self.translated(&operation, answer)?.body);
             // A full page may not be all.
-            if all.is_none_or(|all| all >= gather::PAGE) || all != ours {
+            if all.is_none_or(|all| all >= CAPPED) || all != ours {
                 return Ok(Checked::No);
             }
         }
@@ -297,11 +295,6 @@ fn is_unset(answer: &Answer) -> bool {
 /// Whether the registry itself says that nobody holds an id.
 fn is_unheld(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND && answer.error_code() == Some(40403)
-}
-
-fn operation_of(target: &str) -> Option<Operation> {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Operation::classify(&Method::GET, path, query).ok()
 }
 
 fn denied(method: &Method) -> Answer {

@@ -1,9 +1,9 @@
 //! Which contexts a request reaches, and whether they are there for whoever asks.
 
-use super::contexts::Contexts;
-use super::rename::{Impassable, Unmapped};
 use bytes::Bytes;
 
+use super::contexts::Contexts;
+use super::rename::{Impassable, Unmapped};
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::{Spliced, Unreadable};

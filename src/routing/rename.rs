@@ -2,13 +2,14 @@
 //!
 //! Only names change. What is in no place of the tables below is no name, whatever it looks like.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::contexts::Contexts;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::{Fate, Spliced, Unreadable, splice};
 use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::protocol::target::{QUERY, SEGMENT};
 
 /// What kind of name stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,10 +158,8 @@ impl Contexts {
     fn beside_here(&self, text: &str, parent: &Context) -> String {
         let named = QualifiedSubject::parse(text);
         let Some(here) = self.to_local(parent) else { return text.to_owned() };
-        if !text.starts_with(":.") || (named.context.is_default() && !parent.is_default()) {
-            return text.to_owned();
-        }
-        if named.context.is_default() && here.is_default() {
+        let is_as_written = named.context.is_default() && (!parent.is_default() || here.is_default());
+        if !text.starts_with(":.") || is_as_written {
             return text.to_owned();
         }
         if named.context.is_default() && named.subject.starts_with(":.") {
@@ -314,12 +313,6 @@ fn paths(places: Places) -> Vec<&'static str> {
 fn kind(places: Places, path: &str) -> Kind {
     places.iter().find(|(own, _)| *own == path).map_or(Kind::Message, |(_, kind)| *kind)
 }
-
-/// What stands raw in a segment. A colon has to: behind an escaped one the registry's aliases lead elsewhere
-/// (WIRE.md § 3.5).
-const SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
-
-const QUERY: AsciiSet = SEGMENT.remove(b'*');
 
 /// A target, put together from what it means.
 pub(super) fn target(path: &str, subject: &str, names: &[String], query: &[(String, String)]) -> String {

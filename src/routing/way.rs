@@ -74,7 +74,7 @@ impl Way {
             R::DeleteContext => asked.context(),
             R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => asked.within_context(body),
             R::VersionText => asked.version_text(),
-            _ if operation.path.contains("{subject}") => asked.about_subject(),
+            _ if operation.path.contains("{subject}") => asked.subject_target().map(Self::One),
             _ => Ok(Self::One(asked.plain(&pairs(operation)))),
         }
     }
@@ -125,24 +125,19 @@ impl Asked<'_> {
             self.plain(&query)
         };
         let bare = at(there.prefix());
-        if named.is_bare_context() {
-            return Ok(Way::One(bare));
-        }
-        if there.is_default() {
+        if named.is_bare_context() || there.is_default() {
             return Ok(Way::One(bare));
         }
         let own = at(self.contexts.subject_there(asked)?);
-        if self.operation.route == Route::SchemaTextById && named.context.is_default() {
-            return Ok(Way::One(bare));
-        }
-        if self.operation.route == Route::SchemaTextById {
+        // Whatever subject is named, an id of the default context is found in it (WIRE.md § 3.7).
+        Ok(match (self.operation.route, named.context.is_default()) {
+            (Route::SchemaTextById, true) => Way::One(bare),
             // An alias would be followed into the primary's default context, and a text does not say whose it is
             // (WIRE.md § 3.5).
-            return Ok(Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: bare });
-        }
-        // Whatever subject is named, an id of the default context is found in it (WIRE.md § 3.7).
-        let falls_back = named.context.is_default() && !there.is_default();
-        Ok(if falls_back { Way::Else(own, bare) } else { Way::One(own) })
+            (Route::SchemaTextById, false) => Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: bare },
+            (_, true) => Way::Else(own, bare),
+            (_, false) => Way::One(own),
+        })
     }
 
     fn top_config(&self) -> Result<Way, Unmapped> {
@@ -183,18 +178,18 @@ impl Asked<'_> {
 
     /// The primary's default context is looked for in all the others too (WIRE.md § 1.12).
     fn version_text(&self) -> Result<Way, Unmapped> {
-        let Way::One(target) = self.about_subject()? else { return self.about_subject() };
+        let target = self.subject_target()?;
         let is_safe = self.there(&self.operation.subject.context).is_ok_and(|there| !there.is_default());
         let shown = target.replacen("/schema?", "?", 1);
         let shown = shown.strip_suffix("/schema").unwrap_or(&shown).to_owned();
         Ok(if is_safe { Way::One(target) } else { Way::IfShown { shown, target } })
     }
 
-    fn about_subject(&self) -> Result<Way, Unmapped> {
+    fn subject_target(&self) -> Result<String, Unmapped> {
         let Operation { path, names, subject, subject_text, .. } = self.operation;
         let mut query = pairs(self.operation);
         forget_qualified(&subject.context, &mut query);
-        Ok(Way::One(target(path, &self.contexts.subject_there(subject_text)?, names, &query)))
+        Ok(target(path, &self.contexts.subject_there(subject_text)?, names, &query))
     }
 }
 

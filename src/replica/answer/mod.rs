@@ -27,7 +27,7 @@ use crate::protocol::endpoints::{Route, is_known_parameter};
 use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::Form;
-use crate::protocol::target::{NotANumber, Page};
+use crate::protocol::target::{CAPPED, NotANumber, Page, UNCAPPED};
 use table::Question;
 
 pub use lookup::{Asked, Found, MatchScope, is_config_of};
@@ -128,9 +128,3 @@ pub fn has_unknown_parameters(operation: &Operation) -> bool {
 fn page<T>(items: impl IntoIterator<Item = T>, page: Page, most: usize) -> Result<Vec<T>, Verdict> {
     page.cut(items, most).ok_or_else(|| Refusal::internal().into())
 }
-
-/// Lists that the registry does not cap.
-const UNCAPPED: usize = i32::MAX as usize;
-
-/// The cap of `/schemas`, `referencedby` and the associations.
-const CAPPED: usize = 1000;
