@@ -15,12 +15,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::importer::Importer;
-use crate::protocol::subject::Context;
+use crate::protocol::mode::Mode;
+use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::proxy::{self, Proxy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
-use crate::routing::{Contexts, MapError, Primary};
+use crate::routing::{Contexts, MapError, ModeChange, ModeTable, Modes, Primary};
 use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
 use crate::store::{self, Store};
 use crate::telemetry;
@@ -83,6 +84,7 @@ impl App {
             store: store.clone(),
             primary: named,
             reread: importer.clone(),
+            modes: Modes::of(modes(&store, config)?),
             metrics: proxy::Metrics::register(metrics.room("proxy")),
         };
         let proxy = Proxy::new(parties, &config.limits);
@@ -234,8 +236,8 @@ fn open(config: &store::Config) -> Result<(Store, Arc<Replica>), StartError> {
         tracing::warn!("no state.directory is set: the replica lives in memory only and is lost at exit");
         return Ok((store, Arc::new(Replica::empty(replica::Forgetful))));
     }
-    let (versions, others) =
-        store::Table::ALL.into_iter().partition::<Vec<_>, _>(|table| *table == store::Table::Versions);
+    let tables = store::Table::ALL.into_iter().filter(|table| kept_in(*table).is_some());
+    let (versions, others) = tables.partition::<Vec<_>, _>(|table| *table == store::Table::Versions);
     let rows = thread::scope(|scope| {
         let others = scope.spawn(|| rows_of(&store, &others));
         let versions = rows_of(&store, &versions);
@@ -250,8 +252,10 @@ fn rows_of(store: &Store, tables: &[store::Table]) -> Result<Loading, StartError
     let mut rows = Loading::default();
     let mut first_problem = None;
     store.load(tables, |table, key, value| {
-        if first_problem.is_none() {
-            first_problem = rows.row(kept_in(table), key, value).err();
+        if first_problem.is_none()
+            && let Some(table) = kept_in(table)
+        {
+            first_problem = rows.row(table, key, value).err();
         }
     })?;
     first_problem.map_or(Ok(rows), |problem| Err(problem.into()))
@@ -282,12 +286,31 @@ fn keeps(table: replica::Table) -> store::Table {
     }
 }
 
-fn kept_in(table: store::Table) -> replica::Table {
+/// Which of the replica's tables one of the store's is, if it is the replica's.
+fn kept_in(table: store::Table) -> Option<replica::Table> {
     match table {
-        store::Table::Versions => replica::Table::Versions,
-        store::Table::Texts => replica::Table::Texts,
-        store::Table::Remembered => replica::Table::Remembered,
-        store::Table::Doubts => replica::Table::Doubts,
-        store::Table::Meta => replica::Table::Meta,
+        store::Table::Versions => Some(replica::Table::Versions),
+        store::Table::Texts => Some(replica::Table::Texts),
+        store::Table::Remembered => Some(replica::Table::Remembered),
+        store::Table::Doubts => Some(replica::Table::Doubts),
+        store::Table::Meta => Some(replica::Table::Meta),
+        store::Table::Modes => None,
     }
+}
+
+/// The modes that were set, over the one of the configuration.
+fn modes(store: &Store, config: &Config) -> Result<ModeTable, StartError> {
+    let config::Mode::Forward = config.mode;
+    let mut set = Vec::new();
+    store.load(&[store::Table::Modes], |_, scope, value| {
+        let mode = std::str::from_utf8(value).ok().and_then(Mode::parse).unwrap_or_else(|| {
+            tracing::error!(
+                scope,
+                "the mode that is kept cannot be read; the scope is read-only until it is set again"
+            );
+            Mode::ReadOnly
+        });
+        set.push(ModeChange { scope: QualifiedSubject::parse(scope), mode: Some(mode) });
+    })?;
+    Ok(ModeTable::of(Mode::Forward).with(&set))
 }

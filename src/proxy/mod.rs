@@ -8,6 +8,7 @@ mod answer;
 mod apply;
 mod ask;
 mod at_hand;
+mod control;
 mod dress;
 mod flight;
 mod forward;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Response, Uri, header};
 use hyper::body::Incoming;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -60,6 +62,8 @@ pub struct Parties {
     pub primary: Primary,
     /// Whoever can read parts of the primary again.
     pub reread: Arc<dyn Reread>,
+    /// The modes in force.
+    pub modes: Modes,
     /// The counters.
     pub metrics: Metrics,
 }
@@ -68,7 +72,8 @@ pub struct Parties {
 pub struct Proxy {
     parties: Parties,
     admission: Admission,
-    modes: Modes,
+    /// Whoever changes a mode has the turn.
+    changing_modes: Mutex<()>,
     limits: Limits,
     answers: AnswersAtHand,
     flights: flight::Flights,
@@ -80,12 +85,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy in FORWARD mode for every context.
+    /// A proxy.
     pub fn new(parties: Parties, limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             parties,
             admission: Admission,
-            modes: Modes::default(),
+            changing_modes: Mutex::default(),
             answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
             memo: Memo::with_room(limits.answers.as_u64() / 4),
             flights: flight::flights(),
@@ -98,7 +103,7 @@ impl Proxy {
 
     /// The modes in force.
     pub fn modes(&self) -> &Modes {
-        &self.modes
+        &self.parties.modes
     }
 
     /// Waits until the writes that are on their way have ended.
@@ -119,8 +124,8 @@ impl Proxy {
         let found = self.answers.get(look.spelling)?;
         let admitted = self.admission.authorize(caller, &found.operation).ok()?;
         let addressed = self.parties.primary.contexts().address(admitted, bound).ok()?;
-        let routed = self.modes.route(addressed).ok()?;
-        let is_ours = routed.destination() == Destination::Replica;
+        let routed = self.parties.modes.route(addressed, &[]).ok()?;
+        let is_ours = *routed.destination() == Destination::Replica;
         let is_current = found.generation.load(Ordering::Relaxed) == self.parties.replica.generation();
         (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown))).then_some(found)
     }
@@ -146,11 +151,15 @@ impl Proxy {
             stays_within(addressed.operation(), bound, &self.parties.replica.snapshot())?;
             admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask))?;
         }
-        let routed = self.modes.route(addressed).map_err(|stop| Failure::stopped(stop, &ask))?;
-        let operation = routed.addressed().operation();
+        let routed = self.parties.modes.route(addressed, &ask.body);
+        let routed = routed.map_err(|stop| self.stopped(stop, visit, &ask))?;
         match routed.destination() {
-            Destination::Here => self.show_mode(operation, &ask),
+            Destination::Here => self.control(routed.addressed().operation(), &ask).await,
             Destination::Replica => self.read(&routed, &ask).await,
+            Destination::Known(refusal) => {
+                let refusal = refusal.clone();
+                Box::pin(self.only_known(routed, ask, refusal, visit)).await
+            }
             Destination::Primary => Box::pin(self.write(routed, ask)).await,
         }
     }

@@ -7,7 +7,6 @@ use super::Proxy;
 use super::ask::Ask;
 use super::dress::{Dressed, framed, is_long};
 use super::headers::{REQUEST_ID, from_primary};
-use super::refuse::Failure;
 use super::trim::trimmed;
 use crate::body::Body;
 use crate::protocol::json::error_body;
@@ -65,12 +64,6 @@ impl Proxy {
             Some(body) => relay(&Answer { body, ..answer.clone() }, ask),
             None => relay(answer, ask),
         }
-    }
-
-    /// The answer to `GET /mode…`, from our own table.
-    pub(super) fn show_mode(&self, operation: &Operation, ask: &Ask) -> Result<Response<Body>, Failure> {
-        let body = self.modes.show(operation).map_err(|refusal| Failure::refused(refusal, ask))?;
-        Ok(self.own(200, body.into(), ask))
     }
 }
 

@@ -234,8 +234,7 @@ impl Contexts {
             return Ok(None);
         }
         let parent = &operation.subject.context;
-        // Where a parameter names a context, the subjects of the body lie in it (WIRE.md § 1.22).
-        let within = QualifiedSubject::parse(operation.query.get("context").unwrap_or_default()).context;
+        let within = context_of_body(operation);
         let mut unmapped = None;
         let spliced = splice(body, &paths(places), &mut |place, text| {
             let renamed = match kind(places, place) {
@@ -294,6 +293,25 @@ impl Contexts {
             Kind::Message => exchanged(text, self.message_here(text)),
         })
     }
+}
+
+/// The subjects that a body names as what it is about.
+pub(super) fn subjects_sent(operation: &Operation, body: &[u8]) -> Result<Vec<QualifiedSubject>, Unreadable> {
+    let places = sent(operation.route);
+    let within = context_of_body(operation);
+    let mut subjects = Vec::new();
+    splice(body, &paths(places), &mut |place, text| {
+        if kind(places, place) == Kind::Subject {
+            subjects.push(QualifiedSubject::parse_in(text, &within));
+        }
+        Fate::Kept
+    })?;
+    Ok(subjects)
+}
+
+/// The context that a parameter names, in which the subjects of a body lie (WIRE.md § 1.22).
+fn context_of_body(operation: &Operation) -> Context {
+    QualifiedSubject::parse(operation.query.get("context").unwrap_or_default()).context
 }
 
 /// A subject as it is written in a path or a body, so that it is read as just this one.

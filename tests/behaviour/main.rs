@@ -15,6 +15,7 @@ mod grounds;
 mod house;
 mod linear;
 mod memo;
+mod modes;
 mod offline;
 mod parameters;
 mod process;
