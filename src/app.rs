@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::importer::Importer;
 use crate::protocol::mode::Mode;
 use crate::protocol::subject::{Context, QualifiedSubject};
@@ -91,8 +91,7 @@ impl App {
         let sockets = server::Metrics::register(&mut metrics);
         let reloads = count_reloads(&mut metrics);
         let gate = Gate::new("data", &config.limits, &sockets);
-        let bind = |listener| Listener::bind(listener, &gate);
-        let listeners: Vec<Listener> = config.listeners.iter().map(bind).collect::<Result<_, _>>()?;
+        let listeners = bind_all(&config.listeners, &gate)?;
         let admin_gate = Gate::new("admin", &admin_limits(&config.limits), &sockets);
         let at_admin = ListenerConfig { bind: config.admin.bind, ..ListenerConfig::default() };
         let admin_listener = Listener::bind(&at_admin, &admin_gate)?;
@@ -190,6 +189,10 @@ pub fn upkeep() -> std::io::Result<Runtime> {
         }
     };
     Builder::new_multi_thread().worker_threads(1).thread_name("upkeep").on_thread_start(yields).enable_all().build()
+}
+
+fn bind_all(listeners: &[ListenerConfig], gate: &Gate) -> Result<Vec<Listener>, BindError> {
+    listeners.iter().map(|listener| Listener::bind(listener, gate)).collect()
 }
 
 fn count_reloads(metrics: &mut telemetry::Registry) -> Family<Reload, Counter> {
@@ -300,7 +303,6 @@ fn kept_in(table: store::Table) -> Option<replica::Table> {
 
 /// The modes that were set, over the one of the configuration.
 fn modes(store: &Store, config: &Config) -> Result<ModeTable, StartError> {
-    let config::Mode::Forward = config.mode;
     let mut set = Vec::new();
     store.load(&[store::Table::Modes], |_, scope, value| {
         let mode = std::str::from_utf8(value).ok().and_then(Mode::parse).unwrap_or_else(|| {
@@ -312,5 +314,5 @@ fn modes(store: &Store, config: &Config) -> Result<ModeTable, StartError> {
         });
         set.push(ModeChange { scope: QualifiedSubject::parse(scope), mode: Some(mode) });
     })?;
-    Ok(ModeTable::of(Mode::Forward).with(&set))
+    Ok(ModeTable::of(config.mode.into()).with(&set))
 }

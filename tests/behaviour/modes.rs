@@ -1,6 +1,7 @@
 //! The modes as law: what is set counts, outlives the process, and lets nothing through that it forbids
 //! (CONSISTENCY.md, Modes).
 
+use schema_outpost::config::Mode;
 use schema_outpost::protocol::endpoints::{ENDPOINTS, Effect, Endpoint, Route};
 use serde_json::json;
 use small_registry::{Seen, SmallRegistry};
@@ -145,6 +146,16 @@ async fn a_mode_outlives_the_process_and_is_told_of_in_the_status() {
     assert_eq!(gone.body, r#"{"mode":"FORWARD"}"#);
     house.restart().await;
     assert_eq!(house.get("/mode/:.c:s").await.code(), 40409);
+}
+
+#[tokio::test]
+async fn an_outpost_can_be_read_only_from_its_start() {
+    let house = House::with(SmallRegistry::builder(), |config| config.mode = Mode::ReadOnly).await;
+    assert_eq!(house.get("/mode").await.body, r#"{"mode":"READONLY"}"#);
+    assert_eq!(house.register("s", "1").await.code(), 42205);
+    assert_eq!(set(&house, "/mode/:.c:", "FORWARD").await.status, 200);
+    assert_eq!(house.register(":.c:s", "1").await.status, 200);
+    assert_eq!(house.get("/subjects").await.body, r#"[":.c:s"]"#);
 }
 
 #[tokio::test]
