@@ -4,6 +4,7 @@
 
 mod alike;
 mod attack;
+mod bound;
 mod consistency;
 mod contexts;
 mod crash;
@@ -23,6 +24,7 @@ mod promises;
 mod recognised;
 mod record;
 mod shapes;
+mod sites;
 mod sweep;
 mod transcripts;
 mod wire;

@@ -1,0 +1,1 @@
+//! Sites before one primary, as they live: side by side, started again, mapped anew.
