@@ -132,6 +132,13 @@ impl Contexts {
         self.entries.is_empty() && self.bound.is_none()
     }
 
+    /// The map as it is written down beside what was read through it: the same text for the same map.
+    pub fn printed(&self) -> String {
+        let mut lines: Vec<String> = self.entries.iter().map(|entry| entry.pair.to_string()).collect();
+        lines.sort();
+        lines.join("\n")
+    }
+
     /// The part of the map that there is for whoever is bound to one context of ours: nothing else is mapped.
     #[must_use]
     pub fn within(&self, bound: &Context) -> Self {
