@@ -8,12 +8,15 @@ mod batch;
 mod contexts;
 mod gather;
 mod guid;
+mod holders;
 mod keys;
 mod primary;
+mod printed;
 mod reach;
 mod referrers;
 mod rename;
 mod search;
+mod top;
 mod way;
 
 use std::ops::Deref;

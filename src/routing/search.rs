@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
 
+use super::holders;
 use super::primary::{Primary, denied, pairs, refused, showing};
 use super::rename::target;
 use crate::protocol::endpoints::Route;
@@ -127,6 +128,9 @@ fn said(method: &Method, refusal: &Refusal) -> Answer {
 pub(super) async fn by_id(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
     let written = operation.query.get("subject").unwrap_or_default();
     let asked = QualifiedSubject::parse(written);
+    if asked.is_bare_context() {
+        return holders::first(primary, operation, call, &asked.context).await;
+    }
     let mut places = Vec::new();
     // So spelled it never equals the name that is held.
     if !(asked.context.is_default() && written.starts_with(":.")) {
@@ -142,9 +146,12 @@ pub(super) async fn by_id(primary: &Primary, operation: &Operation, call: &Call)
     if let Some(outcome) = first(primary, operation, call, homes).await? {
         return Ok(outcome);
     }
-    match primary.contexts().to_primary(&asked.context) {
-        Some(there) => primary.ask(operation, at(operation, call, operation.path, there.prefix())).await,
-        None => Ok(denied(&call.method)),
+    match operation.route {
+        Route::SubjectsById | Route::VersionsById => match primary.contexts().to_primary(&asked.context) {
+            Some(there) => holders::list(primary, operation, call, &there.prefix()).await,
+            None => Ok(denied(&call.method)),
+        },
+        _ => holders::first(primary, operation, call, &asked.context).await,
     }
 }
 
@@ -200,7 +207,7 @@ async fn holds(
 }
 
 /// The call under the primary's name of a subject.
-fn at(operation: &Operation, call: &Call, path: &str, there: String) -> Call {
+pub(super) fn at(operation: &Operation, call: &Call, path: &str, there: String) -> Call {
     let is_whole = path == operation.path;
     let mut query = pairs(operation);
     query.retain(|(name, value)| {

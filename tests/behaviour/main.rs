@@ -15,6 +15,7 @@ mod fresh;
 mod grounds;
 mod house;
 mod linear;
+mod lists;
 mod memo;
 mod offline;
 mod parameters;
