@@ -35,9 +35,11 @@
 //!    goes through [`routing::Primary::send`], is applied by [`replica::Replica::apply_write`], and
 //!    is acknowledged then.
 //!
-//! What was answered to the same words before, and of which nothing has changed since, is answered at once: the
-//! [`proxy::Guest`] of a connection finds it by how the request is spelt, with what it was understood as, takes
-//! steps 1, 3, 4 and 5 with that, and needs no future.
+//! What was answered to the same words before, and of which nothing has changed since, is answered at once: it is
+//! found by how the request is spelt, with what it was understood as, and takes steps 1, 3, 4 and 5 with that. Over
+//! HTTP/1.1 that happens before hyper: the server reads the head alone and asks [`server::AtOnce`], which the service
+//! of a connection is as well; the answer was rendered when it was kept. Everything else hyper is given, byte for
+//! byte, and [`proxy::Guest`] tries the same once more for what only hyper could read.
 //!
 //! # Two names
 //!
