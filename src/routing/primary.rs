@@ -127,6 +127,7 @@ impl Primary {
         let Ok(operation) = Operation::of_target(&call.method, &call.path_and_query) else {
             return Ok(refused(method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
         };
+        let media = media::negotiate(&call.headers).ok();
         match self.through(&operation, call).await {
             Ok(outcome) => outcome,
             Err(Impassable::Unmapped(_)) => Ok(denied(method)),
@@ -138,6 +139,10 @@ impl Primary {
             // Another method may have been used in its stead.
             if !matches!(operation.method, Method::GET | Method::POST) {
                 answer.headers.remove(header::VARY);
+            }
+            // What was said in the primary's stead is in the type that it would have chosen.
+            if let Some(own) = answer.headers.get_mut(header::CONTENT_TYPE).filter(|own| **own == media::DEFAULT) {
+                *own = media.unwrap_or(media::DEFAULT);
             }
             answer
         })

@@ -181,7 +181,8 @@ impl Contexts {
         if local.contains([':', '*']) {
             return Err(Unmapped(context));
         }
-        let there = self.to_primary(&context).ok_or(Unmapped(context))?;
+        // No namespace is called as the default context is.
+        let there = self.to_primary(&context).filter(|there| !there.is_default()).ok_or(Unmapped(context))?;
         Ok(there.as_str()[1..].to_owned())
     }
 
@@ -326,6 +327,8 @@ pub(super) fn target(path: &str, subject: &str, names: &[String], query: &[(Stri
     for word in path.split('/').filter(|word| !word.is_empty()) {
         target.push('/');
         match word {
+            // Left out, it would make another route of this one.
+            "{subject}" if subject.is_empty() => target.push_str(":.:"),
             "{subject}" => target.extend(utf8_percent_encode(subject, &SEGMENT)),
             name if name.starts_with('{') => {
                 target.extend(utf8_percent_encode(names.next().map_or("", String::as_str), &SEGMENT));

@@ -26,6 +26,7 @@ mod recognised;
 mod record;
 mod shapes;
 mod sites;
+mod strangers;
 mod sweep;
 mod transcripts;
 mod wire;

@@ -6,7 +6,7 @@ use small_registry::SmallRegistry;
 
 use crate::bound::referring;
 use crate::contexts::Neighbour;
-use crate::house::{Heard, House, registration};
+use crate::house::{Heard, House, registration, send};
 
 fn pairs(map: &[(&str, &str)]) -> Vec<Pair> {
     map.iter().map(|(local, primary)| Pair { local: (*local).into(), primary: (*primary).into() }).collect()
@@ -310,6 +310,9 @@ async fn a_guid_shows_the_record_of_the_site_and_not_that_of_another_one() {
         assert_eq!(held.header("content-type"), told.header("content-type"));
     }
     assert_eq!(asked(&house, &format!("/schemas/guids/{guid}/ids")).await.body, r#"[{"context":".fin","id":1}]"#);
-    let unknown = "00000000-0000-0000-0000-000000000000";
-    assert_eq!(asked(&house, &format!("/schemas/guids/{unknown}")).await.code(), 40403);
+    let unknown = "/schemas/guids/00000000-0000-0000-0000-000000000000";
+    assert_eq!(asked(&house, unknown).await.code(), 40403);
+    // What is said in the primary's stead is in the type that the client takes.
+    let heard = send(house.address(), "GET", unknown, &[("Accept", "application/json")], None).await;
+    assert_eq!((heard.code(), heard.header("content-type")), (40403, Some("application/json")), "{heard:?}");
 }
