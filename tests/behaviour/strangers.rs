@@ -213,3 +213,104 @@ async fn a_site_that_has_the_primarys_default_context_hears_no_word_of_others_wh
     let pair = |local: &str, primary: &str| Pair { local: local.into(), primary: primary.into() };
     before("", |config| config.contexts = vec![pair(".", "."), pair(".fin", ".z")]).await;
 }
+
+/// What others have, as the primary shows it.
+fn others(house: &House, ours: &str) -> Vec<String> {
+    let listed = house.primary.ask("GET", "/schemas?subjectPrefix=:*:&deleted=true", None).body;
+    let listed: Vec<Value> = serde_json::from_str(&listed).expect("a list");
+    let is_ours = |name: &Value| {
+        let name = name.as_str().expect("a name");
+        if ours.is_empty() { !name.starts_with(":.") } else { name.starts_with(":.site1") }
+    };
+    let mut state: Vec<String> =
+        listed.iter().filter(|one| !is_ours(&one["subject"])).map(ToString::to_string).collect();
+    for context in ["", ":.aa:", ":.other:"].into_iter().filter(|context| *context != ours) {
+        for target in [format!("/config/{context}nick"), format!("/config/{context}"), format!("/config/{context}s")] {
+            state.push(house.primary.ask("GET", target.trim_end_matches('/'), None).body);
+        }
+        for subject in ["s", "secret-subject"] {
+            let target = format!("/associations/subjects/{context}{subject}");
+            state.push(house.primary.ask("GET", &target, None).body);
+            let target = format!("/dek-registry/v1/keks/k/deks/{context}{subject}?deleted=true");
+            state.push(house.primary.ask("GET", &target, None).body);
+        }
+    }
+    state.push(house.primary.ask("GET", "/config/:.__GLOBAL:", None).body);
+    state
+}
+
+async fn cannot_change(ours: &str, change: impl FnOnce(&mut Config)) {
+    let house = House::with(SmallRegistry::builder().dek_registry(), |_| {}).await;
+    fill(&house, ours);
+    let guest = Neighbour::beside(&house, change).await;
+    let before = others(&house, ours);
+    let schema = registration("written by a stranger");
+    let config = r#"{"compatibility":"NONE","alias":":.other:s"}"#.to_owned();
+    let dek = |subject: &str| json!({ "subject": subject, "version": 7, "encryptedKeyMaterial": "x" }).to_string();
+    let association = |id: &str, subject: &str| {
+        let link = json!({ "subject": subject, "associationType": "key", "lifecycle": "STRONG" });
+        json!({ "resourceName": "secret-topic", "resourceNamespace": "other", "resourceId": id, "associations": [link] }).to_string()
+    };
+    let names = [
+        ":.other:s",
+        "%3A.other%3As",
+        ":.aa:nick",
+        ":.other:",
+        ":.:s",
+        ":.",
+        ":.:",
+        ":.__GLOBAL:",
+        ":*:s",
+        "nick",
+        "only-theirs",
+    ];
+    let mut writes: Vec<(&str, String, String)> = Vec::new();
+    for prefix in ["", "/contexts/.other", "/contexts/aa", "/contexts/%2E", "/contexts/:.other:"] {
+        for name in names.into_iter().chain(["s"].into_iter().filter(|_| !prefix.is_empty())) {
+            for (method, path, body) in [
+                ("POST", "/subjects/{}/versions", &schema),
+                ("POST", "/subjects/{}/versions/1/tags", &"{}".to_owned()),
+                ("PUT", "/config/{}", &config),
+                ("DELETE", "/config/{}", &String::new()),
+                ("DELETE", "/subjects/{}/versions/1", &String::new()),
+                ("DELETE", "/subjects/{}", &String::new()),
+                ("DELETE", "/subjects/{}?permanent=true", &String::new()),
+                ("POST", "/dek-registry/v1/keks/k/deks/{}", &dek(":.other:s")),
+                ("POST", "/dek-registry/v1/keks/k/deks", &dek(name)),
+                ("DELETE", "/dek-registry/v1/keks/k/deks/{}", &String::new()),
+                ("DELETE", "/dek-registry/v1/keks/k/deks/{}/versions/1", &String::new()),
+                ("POST", "/associations?context=:.other:", &association("new", "s")),
+                ("POST", "/associations", &association("new", name)),
+                ("PUT", "/associations/resources/id:.other:", &association("id:.other:", name)),
+                ("DELETE", "/associations/resources/id:.other:?cascadeLifecycle=true", &String::new()),
+                ("DELETE", "/associations/resources/id?cascadeLifecycle=true", &String::new()),
+            ] {
+                writes.push((method, format!("{prefix}{}", path.replace("{}", name)), body.clone()));
+            }
+        }
+        writes.push(("DELETE", prefix.to_owned(), String::new()));
+        writes.push(("PUT", format!("{prefix}/config"), config.clone()));
+    }
+    let mut telling = Vec::new();
+    for (method, target, body) in writes.iter().filter(|(_, target, _)| !target.is_empty()) {
+        // What is ours may be changed, and is not looked at.
+        let heard = guest.ask(method, target, body).await;
+        let said = format!("{:?} {}", heard.headers, heard.body.replace("secret-topic", ""));
+        if said.contains(MARK) {
+            telling.push(format!("{method} {target} {body}: {} {}", heard.status, heard.body));
+        }
+        let now = others(&house, ours);
+        let changed: Vec<_> = now.iter().zip(&before).filter(|(now, before)| now != before).collect();
+        assert!(now == before, "{method} {target} {body}: {heard:?}: {changed:?}");
+    }
+    assert_eq!(telling, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_a_site_or_a_bound_listener_writes_changes_what_others_have() {
+    let pair = |local: &str, primary: &str| Pair { local: local.into(), primary: primary.into() };
+    cannot_change(":.site1:", |config| config.contexts = vec![pair(".", ".site1"), pair(".*", ".site1.*")]).await;
+    cannot_change(":.site1:", |config| config.listeners[0].context = Some(".site1".into())).await;
+    cannot_change("", |config| config.listeners[0].context = Some(".".into())).await;
+    cannot_change("", |config| config.contexts = vec![pair(".", "."), pair(".fin", ".z")]).await;
+}
