@@ -182,6 +182,28 @@ async fn asked_everything(address: std::net::SocketAddr, guids: &[String]) -> Ve
     telling
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_route_leads_to_here_is_no_way_to_find_out_what_others_have() {
+    let pair = |local: &str, primary: &str| Pair { local: local.into(), primary: primary.into() };
+    let house = House::with(SmallRegistry::builder(), |config| config.contexts = vec![pair(".", ".site1")]).await;
+    register(&house, ":.other:s", &registration("secret"));
+    for (there, not_there) in [
+        ("/subjects;a=b/:.other:s/versions/99", "/subjects;a=b/:.other:t/versions/99"),
+        ("/subjects;a=b/:.other:s/versions/1", "/subjects;a=b/:.other:t/versions/1"),
+        ("/subjects;a=b/%3A.other%3As/versions", "/subjects;a=b/%3A.other%3At/versions"),
+        ("/schemas;x/ids/1?subject=:.other:", "/schemas;x/ids/9?subject=:.other:"),
+        ("/schemas/ids;x/1/schema?subject=:.other:", "/schemas/ids;x/9/schema?subject=:.other:"),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let (one, other) = (house.ask(method, there, "").await, house.ask(method, not_there, "").await);
+            assert_eq!((one.status, &one.body), (other.status, &other.body), "{method} {there}");
+            assert!(!one.body.contains(MARK), "{there}: {one:?}");
+        }
+    }
+    assert_eq!(house.get("/nosuchroute").await.status, 404);
+    assert_eq!(house.ask("HEAD", "/nosuchroute", "").await.status, 404);
+}
+
 async fn before(ours: &str, change: impl FnOnce(&mut Config)) {
     let house = House::with(SmallRegistry::builder().dek_registry(), |_| {}).await;
     let guids = fill(&house, ours);
