@@ -3,7 +3,7 @@
 use schema_outpost::config::Config;
 use schema_outpost::routing::Pair;
 use serde_json::{Value, json};
-use small_registry::SmallRegistry;
+use small_registry::{Fault, Seen, SmallRegistry};
 
 use crate::bound::referring;
 use crate::contexts::Neighbour;
@@ -183,25 +183,28 @@ async fn asked_everything(address: std::net::SocketAddr, guids: &[String]) -> Ve
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_route_leads_to_here_is_no_way_to_find_out_what_others_have() {
+async fn of_a_route_that_the_primary_alone_has_a_site_hears_no_more_than_that_it_may_not_ask() {
     let pair = |local: &str, primary: &str| Pair { local: local.into(), primary: primary.into() };
     let house = House::with(SmallRegistry::builder(), |config| config.contexts = vec![pair(".", ".site1")]).await;
-    register(&house, ":.other:s", &registration("secret"));
-    for (there, not_there) in [
-        ("/subjects;a=b/:.other:s/versions/99", "/subjects;a=b/:.other:t/versions/99"),
-        ("/subjects;a=b/:.other:s/versions/1", "/subjects;a=b/:.other:t/versions/1"),
-        ("/subjects;a=b/%3A.other%3As/versions", "/subjects;a=b/%3A.other%3At/versions"),
-        ("/schemas;x/ids/1?subject=:.other:", "/schemas;x/ids/9?subject=:.other:"),
-        ("/schemas/ids;x/1/schema?subject=:.other:", "/schemas/ids;x/9/schema?subject=:.other:"),
+    let target = "/catalog/v1/entity/name/:.other:s";
+    let is_asked = |seen: &Seen| seen.target.starts_with("/catalog");
+    for (status, code, message) in [
+        (200, 0, "the secret one"),
+        (404, 40401, "Subject ':.other:s' not found, but a secret one."),
+        (404, 4_046_009, "secret"),
+        (422, 42201, "secret"),
+        (500, 500, "Internal Server Error"),
     ] {
+        house.primary.fault_where(is_asked, Some(2), Fault::error(status, code, message));
         for method in ["GET", "HEAD"] {
-            let (one, other) = (house.ask(method, there, "").await, house.ask(method, not_there, "").await);
-            assert_eq!((one.status, &one.body), (other.status, &other.body), "{method} {there}");
-            assert!(!one.body.contains(MARK), "{there}: {one:?}");
+            let heard = house.ask(method, target, "").await;
+            assert_eq!(heard.status, 403, "{method} {status}/{code}: {heard:?}");
+            assert!(!heard.body.contains(MARK), "{heard:?}");
         }
     }
-    assert_eq!(house.get("/nosuchroute").await.status, 404);
-    assert_eq!(house.ask("HEAD", "/nosuchroute", "").await.status, 404);
+    for method in ["GET", "HEAD"] {
+        assert_eq!(house.ask(method, target, "").await.status, 404, "there is none");
+    }
 }
 
 async fn before(ours: &str, change: impl FnOnce(&mut Config)) {
