@@ -40,11 +40,7 @@ impl Proxy {
         }
         Call {
             method: ask.method.clone(),
-            path_and_query: self.parties.primary.target(
-                operation,
-                &self.parties.replica.snapshot(),
-                ask.bound.is_some(),
-            ),
+            path_and_query: self.primary(ask.bound.as_ref()).target(operation, &self.parties.replica.snapshot()),
             headers,
             body: ask.body.clone(),
             priority,
@@ -81,8 +77,8 @@ impl Proxy {
         }
         self.parties.metrics.answered(operation.route, AnsweredBy::Primary);
         let effects = Effects::of(operation, &ask.body, &self.parties.replica);
-        let before = self.parties.replica.snapshot();
-        match self.parties.primary.send(call).await {
+        let before = self.view_of_now(ask.bound.as_ref());
+        match self.primary(ask.bound.as_ref()).send(call).await {
             Ok(answer) if is_write && answer.status.is_success() => {
                 if !is_whole(operation.route, &answer) {
                     tracing::error!(route = ?operation.route, status = %answer.status, "the primary's answer to a write cannot be understood");
@@ -156,7 +152,7 @@ impl Proxy {
             priority: Priority::Write,
             deadline: ask.write_deadline,
         };
-        Some(self.parties.primary.send(lookup).await)
+        Some(self.primary(ask.bound.as_ref()).send(lookup).await)
     }
 
     /// The answer to a registration of what was found.

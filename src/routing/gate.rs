@@ -36,12 +36,12 @@ enum Reached {
 }
 
 impl Reached {
-    fn by(operation: &Operation, body: &[u8]) -> Self {
+    fn by(operation: &Operation, body: &[u8], bound: Option<&Context>) -> Self {
         use Route as R;
         let subject = &operation.subject;
         match operation.route {
             R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => {
-                match subjects_sent(operation, body) {
+                match subjects_sent(operation, body, bound) {
                     Ok(subjects) if !subjects.is_empty() => Self::Scopes(subjects),
                     // What names no subject the registry refuses, or it is about one that is there already.
                     Ok(_) | Err(Unreadable::Broken | Unreadable::Strange) => Self::Anything,
@@ -50,7 +50,7 @@ impl Reached {
             R::DeleteContext => Self::Scopes(vec![whole(&operation.named_context())]),
             R::DeleteAssociations | R::UnknownWrite => Self::Anything,
             R::DekWrite if operation.path.contains("{subject}") => Self::Scopes(vec![subject.clone()]),
-            R::DekWrite => match subjects_sent(operation, body) {
+            R::DekWrite => match subjects_sent(operation, body, bound) {
                 Ok(subjects) if !subjects.is_empty() => Self::Scopes(subjects),
                 Ok(_) => Self::Registry,
                 Err(Unreadable::Broken | Unreadable::Strange) => Self::Anything,
@@ -76,9 +76,14 @@ impl Modes {
         self.table.store(Arc::new(next));
     }
 
-    /// Sends a request on its way, or says in the registry's words why not. What is sent along is read only of
-    /// writes.
-    pub fn route<O: Deref<Target = Operation>>(&self, addressed: Addressed<O>, body: &[u8]) -> Result<Routed<O>, Stop> {
+    /// Sends a request on its way, or says in the registry's words why not. What is sent along, of a listener that may
+    /// be bound to a context, is read only of writes.
+    pub fn route<O: Deref<Target = Operation>>(
+        &self,
+        addressed: Addressed<O>,
+        body: &[u8],
+        bound: Option<&Context>,
+    ) -> Result<Routed<O>, Stop> {
         let operation = addressed.operation();
         let destination = match (operation.effect, operation.route) {
             (_, Route::GlobalMode | Route::SubjectMode) => Destination::Here,
@@ -86,11 +91,11 @@ impl Modes {
             (Effect::Control, _) => Destination::Here,
             (Effect::Read, _) => Destination::Replica,
             (Effect::Judgement, _) => Destination::Primary,
-            (Effect::Write, Route::Register) => match self.refusal(operation, body) {
+            (Effect::Write, Route::Register) => match self.refusal(operation, body, bound) {
                 Some(refusal) => Destination::Known(refusal),
                 None => Destination::Primary,
             },
-            (Effect::Write, _) => match self.refusal(operation, body) {
+            (Effect::Write, _) => match self.refusal(operation, body, bound) {
                 Some(refusal) => return Err(Stop::NotPermitted(refusal)),
                 None => Destination::Primary,
             },
@@ -99,9 +104,9 @@ impl Modes {
     }
 
     /// Why a write is not let through.
-    fn refusal(&self, operation: &Operation, body: &[u8]) -> Option<Refusal> {
+    fn refusal(&self, operation: &Operation, body: &[u8], bound: Option<&Context>) -> Option<Refusal> {
         let table = self.table.load();
-        let (scope, mode) = match Reached::by(operation, body) {
+        let (scope, mode) = match Reached::by(operation, body, bound) {
             Reached::Scopes(scopes) => {
                 let mut modes = scopes.into_iter().map(|scope| (table.in_scope(&scope), scope));
                 modes.find(|(mode, _)| forbids_writes(*mode)).map(|(mode, scope)| (scope, mode))

@@ -181,7 +181,8 @@ impl Contexts {
         if local.contains([':', '*']) {
             return Err(Unmapped(context));
         }
-        let there = self.to_primary(&context).ok_or(Unmapped(context))?;
+        // No namespace is called as the default context is.
+        let there = self.to_primary(&context).filter(|there| !there.is_default()).ok_or(Unmapped(context))?;
         Ok(there.as_str()[1..].to_owned())
     }
 
@@ -234,7 +235,7 @@ impl Contexts {
             return Ok(None);
         }
         let parent = &operation.subject.context;
-        let within = context_of_body(operation);
+        let within = context_of_body(operation, self.bound());
         let mut unmapped = None;
         let spliced = splice(body, &paths(places), &mut |place, text| {
             let renamed = match kind(places, place) {
@@ -276,7 +277,8 @@ impl Contexts {
         if places.is_empty() {
             return Ok(Spliced::Same);
         }
-        let own = self.to_primary(&operation.subject.context).unwrap_or_else(Context::default_context);
+        let asked = operation.subject_of_id().unwrap_or_else(|| operation.subject.clone());
+        let own = self.to_primary(&asked.context).unwrap_or_else(Context::default_context);
         // A version's references lie beside it: in a list each beside its own, which is named before them.
         let mut parent = own;
         splice(body, &paths(places), &mut |place, text| match kind(places, place) {
@@ -295,10 +297,14 @@ impl Contexts {
     }
 }
 
-/// The subjects that a body names as what it is about.
-pub(super) fn subjects_sent(operation: &Operation, body: &[u8]) -> Result<Vec<QualifiedSubject>, Unreadable> {
+/// The subjects that a body names as what it is about, of a listener that may be bound to a context.
+pub(super) fn subjects_sent(
+    operation: &Operation,
+    body: &[u8],
+    bound: Option<&Context>,
+) -> Result<Vec<QualifiedSubject>, Unreadable> {
     let places = sent(operation.route);
-    let within = context_of_body(operation);
+    let within = context_of_body(operation, bound);
     let mut subjects = Vec::new();
     splice(body, &paths(places), &mut |place, text| {
         if kind(places, place) == Kind::Subject {
@@ -309,9 +315,14 @@ pub(super) fn subjects_sent(operation: &Operation, body: &[u8]) -> Result<Vec<Qu
     Ok(subjects)
 }
 
-/// The context that a parameter names, in which the subjects of a body lie (WIRE.md § 1.22).
-fn context_of_body(operation: &Operation) -> Context {
-    QualifiedSubject::parse(operation.query.get("context").unwrap_or_default()).context
+/// The context that the subjects of a body lie in: the one that a parameter names (WIRE.md § 1.22), or that a listener
+/// is bound to.
+fn context_of_body(operation: &Operation, bound: Option<&Context>) -> Context {
+    let named = operation.query.get("context").filter(|context| !context.is_empty());
+    match (named, bound) {
+        (None, Some(bound)) => bound.clone(),
+        (named, _) => QualifiedSubject::parse(named.unwrap_or_default()).context,
+    }
 }
 
 /// A subject as it is written in a path or a body, so that it is read as just this one.
@@ -339,6 +350,8 @@ pub(super) fn target(path: &str, subject: &str, names: &[String], query: &[(Stri
     for word in path.split('/').filter(|word| !word.is_empty()) {
         target.push('/');
         match word {
+            // Left out, it would make another route of this one.
+            "{subject}" if subject.is_empty() => target.push_str(":.:"),
             "{subject}" => target.extend(utf8_percent_encode(subject, &SEGMENT)),
             name if name.starts_with('{') => {
                 target.extend(utf8_percent_encode(names.next().map_or("", String::as_str), &SEGMENT));

@@ -3,6 +3,7 @@
 
 use schema_outpost::config::Mode;
 use schema_outpost::protocol::endpoints::{ENDPOINTS, Effect, Endpoint, Route};
+use schema_outpost::routing::Pair;
 use serde_json::json;
 use small_registry::{Seen, SmallRegistry};
 
@@ -148,6 +149,18 @@ async fn a_mode_outlives_the_process_and_is_told_of_in_the_status() {
     assert_eq!(house.get("/mode/:.c:s").await.code(), 40409);
 }
 
+/// What was read through another map is forgotten; what was decided here is not.
+#[tokio::test]
+async fn a_mode_outlives_a_change_of_the_map() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::kept_in(folder.path()).await;
+    assert_eq!(set(&house, "/mode/:.c:", "READONLY").await.status, 200);
+    house.config.contexts = vec![Pair { local: ".c".into(), primary: ".site1".into() }];
+    house.restart().await;
+    assert_eq!(house.get("/mode/:.c:").await.body, r#"{"mode":"READONLY"}"#);
+    assert_eq!(house.register(":.c:s", "1").await.code(), 42205);
+}
+
 #[tokio::test]
 async fn an_outpost_can_be_read_only_from_its_start() {
     let house = House::with(SmallRegistry::builder(), |config| config.mode = Mode::ReadOnly).await;
@@ -180,6 +193,10 @@ async fn a_bound_listener_changes_the_modes_of_its_own_context_alone() {
     let house = House::with(SmallRegistry::builder(), |config| config.listeners[0].context = Some(".c".into())).await;
     assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
     assert_eq!(house.status().await["modes"], json!([{"scope": ":.c:", "mode": "READONLY"}]));
+    let association = json!({"resourceName": "r", "resourceNamespace": "c", "resourceId": "r", "resourceType": "topic",
+        "associations": [{"subject": "s", "associationType": "value", "lifecycle": "WEAK"}]});
+    let held = house.ask("POST", "/associations", &association.to_string()).await;
+    assert_eq!(held.body, r#"{"error_code":42205,"message":"Subject s in context .c is in read-only mode"}"#);
     for scope in ["/mode/:.d:", "/mode/:.d:s", "/mode/:.__GLOBAL:", "/contexts/.d/mode"] {
         let refused = set(&house, scope, "READONLY").await;
         assert_eq!((refused.status, refused.code()), (403, 40301), "{scope}: {}", refused.body);
