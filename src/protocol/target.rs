@@ -17,6 +17,9 @@ pub enum Malformed {
     /// `.` or `..` hidden behind an encoded slash.
     #[error("Ambiguous URI path separator")]
     HiddenDots,
+    /// A context with parameters in it.
+    #[error("Ambiguous URI path parameter")]
+    Parameter,
     /// A `%` that starts no escape, or an escape that is no UTF-8.
     #[error("Bad URI encoding")]
     Escape,

@@ -66,7 +66,7 @@ fn unreadable() -> Failure {
 }
 
 /// What is asked of the primary, one target a list, without the page.
-fn targets(primary: &Primary, operation: &Operation) -> Vec<String> {
+pub(super) fn targets(primary: &Primary, operation: &Operation) -> Vec<String> {
     let mut names = operation.names.clone();
     if let (Route::AssociationsByName, Some(namespace)) = (operation.route, names.first_mut())
         && let Ok(there) = primary.contexts().namespace_there(namespace)

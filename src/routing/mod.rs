@@ -9,6 +9,8 @@ mod gather;
 mod primary;
 mod reach;
 mod rename;
+#[cfg(test)]
+mod tests;
 mod way;
 
 use std::ops::Deref;

@@ -181,8 +181,11 @@ impl Contexts {
         if local.contains([':', '*']) {
             return Err(Unmapped(context));
         }
-        let there = self.to_primary(&context).ok_or(Unmapped(context))?;
-        Ok(there.as_str()[1..].to_owned())
+        match self.to_primary(&context) {
+            // No namespace is called after the default context, and none of dots alone can be asked for.
+            Some(there) if !matches!(there.as_str(), "." | ".." | "...") => Ok(there.as_str()[1..].to_owned()),
+            _ => Err(Unmapped(context)),
+        }
     }
 
     fn namespace_here(&self, primary: &str) -> String {
@@ -296,8 +299,8 @@ impl Contexts {
     }
 }
 
-/// A subject as it is written in a path or a body, so that it is read as just this one.
-fn written(context: &Context, subject: &str) -> String {
+/// A subject as it is written in a path or a body, so that it is read as just this one; the beginning of one too.
+pub(super) fn written(context: &Context, subject: &str) -> String {
     let is_misread = context.is_default() && (subject.starts_with(":.") || subject.starts_with(":*:"));
     if is_misread { format!(":.:{subject}") } else { format!("{}{subject}", context.prefix()) }
 }
@@ -321,7 +324,13 @@ pub(super) fn target(path: &str, subject: &str, names: &[String], query: &[(Stri
     for word in path.split('/').filter(|word| !word.is_empty()) {
         target.push('/');
         match word {
-            "{subject}" => target.extend(utf8_percent_encode(subject, &SEGMENT)),
+            "{subject}" => {
+                // An empty segment or one that begins with dots alone means something else to whatever stands on the way.
+                if subject.is_empty() || matches!(subject.split('/').next(), Some("." | "..")) {
+                    target.push_str(":.:");
+                }
+                target.extend(utf8_percent_encode(subject, &SEGMENT));
+            }
             name if name.starts_with('{') => {
                 target.extend(utf8_percent_encode(names.next().map_or("", String::as_str), &SEGMENT));
             }

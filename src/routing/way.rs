@@ -2,7 +2,7 @@
 
 use super::contexts::Contexts;
 use super::primary::pairs;
-use super::rename::{Unmapped, target};
+use super::rename::{Unmapped, target, written};
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::{Fate, splice};
@@ -159,8 +159,14 @@ impl Asked<'_> {
     }
 
     fn context(&self) -> Result<Way, Unmapped> {
-        let there = self.there(&self.operation.named_context())?;
-        let names = [there.as_str().to_owned()];
+        let local = self.operation.named_context();
+        let there = self.there(&local)?;
+        if there.is_default() {
+            // No registry forgets it, and there is no way to say that it should.
+            return Err(Unmapped(local));
+        }
+        // Dots alone mean something else to whatever stands on the way.
+        let names = [if there.as_str() == ".." { format!(":{there}:") } else { there.as_str().to_owned() }];
         Ok(Way::One(target(self.operation.path, "", &names, &pairs(self.operation))))
     }
 
@@ -223,5 +229,5 @@ fn inherited() -> [(String, String); 1] {
 
 /// What selects the subjects of one context that start with a text.
 pub(super) fn prefix(context: &Context, start: &str) -> String {
-    if context.is_default() { start.to_owned() } else { format!(":{context}:{start}") }
+    written(context, start)
 }

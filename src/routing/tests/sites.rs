@@ -1,0 +1,114 @@
+//! Maps, each with what it means said a second time, without looking at its entries.
+
+use std::sync::Arc;
+
+use crate::protocol::subject::Context;
+use crate::routing::{Contexts, Pair, Primary};
+use crate::upstream::{Config, Registry};
+
+/// A map, and what it must come to.
+pub(super) struct Site {
+    pub(super) primary: Primary,
+    /// The primary's name of a context of ours.
+    pub(super) there: fn(&str) -> Option<String>,
+    /// Our name of a context of the primary's.
+    pub(super) here: fn(&str) -> Option<String>,
+    /// Beginnings of names of the primary's of which everything is ours.
+    pub(super) begin: &'static [&'static str],
+    /// Contexts that are worth a try, ours and foreign ones, under our names or the primary's.
+    pub(super) contexts: &'static [&'static str],
+}
+
+impl Site {
+    pub(super) fn map(&self) -> &Contexts {
+        self.primary.contexts()
+    }
+
+    /// The primary's context beside whose subjects names lie; where none is named, that is the default one.
+    pub(super) fn parent(&self, local: &Context) -> Context {
+        (self.there)(local.as_str()).map_or_else(Context::default_context, |there| Context::named(&there))
+    }
+
+    fn of(
+        pairs: &[(&str, &str)],
+        there: fn(&str) -> Option<String>,
+        here: fn(&str) -> Option<String>,
+        begin: &'static [&'static str],
+        contexts: &'static [&'static str],
+    ) -> Self {
+        let pairs: Vec<Pair> =
+            pairs.iter().map(|(local, primary)| Pair { local: (*local).into(), primary: (*primary).into() }).collect();
+        let config = Config { urls: vec!["http://localhost:1".to_owned()], ..Config::default() };
+        let registry = Arc::new(Registry::new(&config, "primary").expect("a registry"));
+        let contexts_of = Arc::new(Contexts::of(&pairs).expect("a map"));
+        Self { primary: Primary::behind(contexts_of, registry), there, here, begin, contexts }
+    }
+}
+
+fn begun(name: &str, from: &str, to: &str) -> Option<String> {
+    name.strip_prefix(from).filter(|rest| !rest.is_empty() && name != ".__GLOBAL").map(|rest| format!("{to}{rest}"))
+}
+
+/// The maps, the one of nothing first.
+pub(super) fn sites() -> Vec<Site> {
+    vec![
+        Site::of(
+            &[],
+            |local| Some(local.to_owned()),
+            |primary| Some(primary.to_owned()),
+            &[""],
+            &[".", ".x", ".site1", "..", ".__GLOBAL", "*", ".a b", ".%2F"],
+        ),
+        Site::of(
+            &[(".", ".site1"), (".*", ".site1.*")],
+            |local| if local == "." { Some(".site1".to_owned()) } else { begun(local, ".", ".site1.") },
+            |primary| if primary == ".site1" { Some(".".to_owned()) } else { begun(primary, ".site1.", ".") },
+            &[".site1."],
+            &[".", ".x", ".site1", ".site1.x", ".site2", ".site2.x", "..", "...", ".__GLOBAL", ".site1.", "*", ".a/b%"],
+        ),
+        Site::of(
+            &[(".", ".a b"), (".x", "."), (".y*", ".z*")],
+            |local| match local {
+                "." => Some(".a b".to_owned()),
+                ".x" => Some(".".to_owned()),
+                other => begun(other, ".y", ".z"),
+            },
+            |primary| match primary {
+                ".a b" => Some(".".to_owned()),
+                "." => Some(".x".to_owned()),
+                other => begun(other, ".z", ".y"),
+            },
+            &[".z"],
+            &[".", ".x", ".y", ".y1", ".yy", ".z", ".z1", ".a b", "..", ".__GLOBAL", "*", ".xy"],
+        ),
+        Site::of(
+            &[(".", "."), (".x", ".y")],
+            |local| match local {
+                "." => Some(".".to_owned()),
+                ".x" => Some(".y".to_owned()),
+                _ => None,
+            },
+            |primary| match primary {
+                "." => Some(".".to_owned()),
+                ".y" => Some(".x".to_owned()),
+                _ => None,
+            },
+            &[],
+            &[".", ".x", ".y", ".yy", "..", ".__GLOBAL", "*"],
+        ),
+        Site::of(
+            &[(".", ".s"), (".*", ".t*")],
+            |local| if local == "." { Some(".s".to_owned()) } else { begun(local, ".", ".t") },
+            |primary| if primary == ".s" { Some(".".to_owned()) } else { begun(primary, ".t", ".") },
+            &[".t"],
+            &[".", ".x", ".s", ".t", ".tx", "..", ".t.", ".__GLOBAL", "*"],
+        ),
+        Site::of(
+            &[(".*", ".*")],
+            |local| begun(local, ".", "."),
+            |primary| begun(primary, ".", "."),
+            &["."],
+            &[".", ".x", "..", "...", ".__GLOBAL", "*", ".a b"],
+        ),
+    ]
+}
