@@ -66,7 +66,7 @@ impl Proxy {
                 let is_certain = is_for_ever(operation) || !is_doubtful(operation, &snapshot);
                 if let Some(spelling) = ask.spelling.clone().filter(|_| is_certain && !is_strange) {
                     let operation = Operation::clone(operation);
-                    self.answers.put(AtHand { spelling, operation, generation: snapshot.generation().into(), dressed });
+                    self.answers.put(AtHand::new(spelling, operation, snapshot.generation(), dressed));
                 }
                 Ok(response)
             }

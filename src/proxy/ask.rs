@@ -85,7 +85,7 @@ impl Ask {
 
     /// Whether the client takes fields that it may not know (WIRE.md § 8.4).
     pub(super) fn accepts_unknown(&self) -> bool {
-        self.headers.get(UNKNOWN_PROPERTIES).is_some_and(takes_unknown)
+        self.headers.get(UNKNOWN_PROPERTIES).is_some_and(|value| takes_unknown(value.as_bytes()))
     }
 
     /// The text of a header, if there is one and it is text.

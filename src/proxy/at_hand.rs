@@ -12,18 +12,16 @@ use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use dashmap::DashSet;
-use http::{HeaderMap, HeaderValue, Method, Response, Version, header};
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use smallvec::SmallVec;
 
 use super::dress::{Dressed, takes_gzip};
-use super::headers::{REQUEST_ID, UNKNOWN_PROPERTIES, takes_unknown};
-use crate::body::Body;
+use super::headers::{ID, UNKNOWN_PROPERTIES, takes_unknown};
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
-use crate::server::is_host;
+use crate::server::{Outbox, Ready, is_host};
 
 /// Longest spelling that is worth remembering.
 const LONGEST: usize = 384;
@@ -40,11 +38,22 @@ pub(super) struct Spelling {
 /// A spelling that is kept.
 pub(super) type Spelt = SmallVec<[u8; 64]>;
 
+/// A request without a body, as far as it is looked at here.
+pub(super) struct Head<'a, F> {
+    pub(super) is_head: bool,
+    /// The target, which names neither scheme nor host.
+    pub(super) target: &'a str,
+    /// The fields, names in any case.
+    pub(super) fields: F,
+}
+
 /// What one look at a request shows, if it is as usual as nearly all of them.
 pub(super) struct Look<'a> {
     pub(super) spelling: &'a [u8],
     /// The request's id, if it brought just one.
-    pub(super) request_id: Option<&'a HeaderValue>,
+    pub(super) request_id: Option<&'a [u8]>,
+    /// What it says of who asks.
+    pub(super) authorization: Option<&'a [u8]>,
     /// Whether the client takes fields that it may not know.
     pub(super) takes_unknown: bool,
 }
@@ -54,45 +63,34 @@ const TAKES_GZIP: u8 = 2;
 const TAKES_UNKNOWN: u8 = 4;
 
 impl<'a> Look<'a> {
-    /// Looks at the head of a request without a body, and writes down how it is spelt. `None` for one that has
-    /// to be looked at closely, which is no verdict.
-    pub(super) fn at<B>(
-        request: &'a http::Request<B>,
-        bound: Option<&Context>,
-        spelling: &'a mut Spelling,
-    ) -> Option<Self> {
-        let mut traits = match *request.method() {
-            Method::GET => 0,
-            Method::HEAD => IS_HEAD,
-            _ => return None,
-        };
-        let uri = request.uri();
-        if uri.scheme().is_some() || uri.authority().is_some() || request.version() == Version::HTTP_2 {
-            return None;
-        }
-        let target = uri.path_and_query()?.as_str();
+    /// Looks at the head of a request, and writes down how it is spelt. `None` for one that has to be looked at
+    /// closely, which is no verdict.
+    pub(super) fn at<F>(head: Head<'a, F>, bound: Option<&Context>, spelling: &'a mut Spelling) -> Option<Self>
+    where
+        F: Iterator<Item = (&'a str, &'a [u8])>,
+    {
+        let target = head.target;
         if !target.starts_with('/') {
             return None;
         }
-        let fields = Fields::of(request.headers())?;
-        if fields.takes_gzip && traits == 0 {
+        let fields = Fields::of(head.fields)?;
+        let takes_unknown = fields.unknown_properties.is_some_and(takes_unknown);
+        let mut traits = if head.is_head { IS_HEAD } else { 0 };
+        if fields.takes_gzip && !head.is_head {
             traits |= TAKES_GZIP;
         }
-        if fields.unknown_properties.is_some_and(takes_unknown) {
+        if takes_unknown {
             traits |= TAKES_UNKNOWN;
         }
         spelling.length = 0;
         // What the same words mean depends on where they are said. A context's name ends where the target begins.
         let bound = bound.map_or(&[][..], |context| context.as_str().as_bytes());
+        let text = |value: Option<&'a [u8]>| value.unwrap_or_default();
         let parts = [&[traits], bound, target.as_bytes(), b"\0", text(fields.accept), b"\0", text(fields.content_type)];
         let fits = parts.into_iter().all(|part| spelling.push(part));
-        let takes_unknown = traits & TAKES_UNKNOWN != 0;
-        fits.then_some(Self { spelling: spelling.as_bytes(), request_id: fields.request_id, takes_unknown })
+        let Fields { request_id, authorization, .. } = fields;
+        fits.then_some(Self { spelling: spelling.as_bytes(), request_id, authorization, takes_unknown })
     }
-}
-
-fn text(value: Option<&HeaderValue>) -> &[u8] {
-    value.map_or(&[], HeaderValue::as_bytes)
 }
 
 impl Spelling {
@@ -117,49 +115,46 @@ impl Spelling {
 /// The fields that matter to a read.
 #[derive(Default)]
 struct Fields<'a> {
-    host: Option<&'a HeaderValue>,
-    accept: Option<&'a HeaderValue>,
-    content_type: Option<&'a HeaderValue>,
-    request_id: Option<&'a HeaderValue>,
-    unknown_properties: Option<&'a HeaderValue>,
+    host: Option<&'a [u8]>,
+    accept: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+    request_id: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
+    unknown_properties: Option<&'a [u8]>,
     takes_gzip: bool,
 }
 
 impl<'a> Fields<'a> {
     /// One pass. What is here twice, frames a body, or tells of a proxy before us has to be looked at closely.
-    fn of(headers: &'a HeaderMap) -> Option<Self> {
-        if headers.len() > MOST_FIELDS {
-            return None;
-        }
-        let mut fields = Self::default();
-        for (name, value) in headers {
-            let place = if *name == header::HOST {
-                &mut fields.host
-            } else if *name == header::ACCEPT {
-                &mut fields.accept
-            } else if *name == header::CONTENT_TYPE {
-                // An empty one is refused, and its spelling is that of none.
-                if value.is_empty() {
-                    return None;
-                }
-                &mut fields.content_type
-            } else if *name == header::ACCEPT_ENCODING {
-                fields.takes_gzip |= takes_gzip(value);
-                continue;
-            } else if *name == REQUEST_ID {
-                &mut fields.request_id
-            } else if *name == UNKNOWN_PROPERTIES {
-                &mut fields.unknown_properties
-            } else if CLOSELY.contains(name) {
+    fn of(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Option<Self> {
+        let mut found = Self::default();
+        for (number, (name, value)) in fields.enumerate() {
+            if number == MOST_FIELDS {
                 return None;
-            } else {
-                continue;
+            }
+            let is = |other: &str| name.eq_ignore_ascii_case(other);
+            // By their lengths first, which tell nearly all others from these.
+            let place = match name.len() {
+                4 if is("host") => &mut found.host,
+                6 if is("accept") => &mut found.accept,
+                // An empty one is refused, and its spelling is that of none.
+                12 if is("content-type") && value.is_empty() => return None,
+                12 if is("content-type") => &mut found.content_type,
+                12 if is(ID) => &mut found.request_id,
+                13 if is("authorization") => &mut found.authorization,
+                15 if is("accept-encoding") => {
+                    found.takes_gzip |= takes_gzip(value);
+                    continue;
+                }
+                35 if is(UNKNOWN_PROPERTIES) => &mut found.unknown_properties,
+                3 | 6 | 14 | 17 if CLOSELY.into_iter().any(is) => return None,
+                _ => continue,
             };
             if place.replace(value).is_some() {
                 return None;
             }
         }
-        fields.host.is_some_and(|host| is_host(host.as_bytes())).then_some(fields)
+        found.host.is_some_and(is_host).then_some(found)
     }
 }
 
@@ -167,8 +162,7 @@ impl<'a> Fields<'a> {
 const MOST_FIELDS: usize = 32;
 
 /// Fields that change what becomes of a request before it is understood.
-const CLOSELY: [header::HeaderName; 4] =
-    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::EXPECT, header::VIA];
+const CLOSELY: [&str; 4] = ["content-length", "transfer-encoding", "expect", "via"];
 
 /// An answer at hand. All that a request needs of it lies in one piece: most of what it takes to answer is to
 /// wait for memory.
@@ -182,14 +176,28 @@ pub(super) struct AtHand {
     pub(super) generation: AtomicU64,
     /// The answer.
     pub(super) dressed: Dressed,
+    /// The same rendered.
+    ready: Option<Ready>,
 }
 
 impl AtHand {
-    /// The answer as it goes out, which lives as long as its body is sent.
-    pub(super) fn response(self: Arc<Self>, fields: HeaderMap, request_id: HeaderValue) -> Response<Body> {
+    /// The answer that was made from a generation of the replica.
+    pub(super) fn new(spelling: Spelt, operation: Operation, generation: u64, dressed: Dressed) -> Self {
+        let ready = dressed.ready();
+        Self { spelling, operation, generation: generation.into(), dressed, ready }
+    }
+
+    /// Sends the answer with the fields that differ each time, if it is one of those that can be sent like that.
+    pub(super) fn send(self: &Arc<Self>, fields: &[(&str, &[u8])], outbox: &mut Outbox) -> bool {
+        let Some(ready) = &self.ready else { return false };
         // The count of the answer is taken already, that of its body would have to be fetched.
-        let lent = || Bytes::from_owner(Lent(Arc::clone(&self)));
-        self.dressed.response_of(lent, fields, request_id)
+        outbox.put(ready, fields, self.dressed.body(), || Bytes::from_owner(Lent(Arc::clone(self))));
+        true
+    }
+
+    /// Bytes held, of what depends on the answer.
+    fn size(&self) -> usize {
+        self.dressed.size() + self.ready.as_ref().map_or(0, Ready::size)
     }
 }
 
@@ -282,7 +290,7 @@ impl AnswersAtHand {
         // What both structures hold for an entry, and what was understood, roughly.
         const OVERHEAD: usize = 900;
         let spelling: Arc<[u8]> = Arc::from(&*answer.spelling);
-        let weight = u32::try_from(2 * spelling.len() + answer.dressed.size() + OVERHEAD).unwrap_or(u32::MAX);
+        let weight = u32::try_from(2 * spelling.len() + answer.size() + OVERHEAD).unwrap_or(u32::MAX);
         // A set keeps what it has, so the answer of another generation has to go first. Then in this order: what
         // moka lets go of is always taken out of the set.
         self.answers.remove(&*spelling);
@@ -298,19 +306,16 @@ impl AnswersAtHand {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{HeaderValue, Method};
 
     use crate::proxy::dress::Manner;
 
     use super::*;
 
     fn spelt(target: &str, fields: &[(&str, &str)]) -> Option<Vec<u8>> {
-        let mut request = Request::get(target).header("host", "a");
-        for (name, value) in fields {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(()).expect("a request");
-        Look::at(&request, None, &mut Spelling::blank()).map(|look| look.spelling.to_vec())
+        let fields = [("host", "a")].iter().chain(fields).map(|(name, value)| (*name, value.as_bytes()));
+        let head = Head { is_head: false, target, fields };
+        Look::at(head, None, &mut Spelling::blank()).map(|look| look.spelling.to_vec())
     }
 
     #[test]
@@ -336,16 +341,16 @@ mod tests {
         for field in ["host", "content-length", "transfer-encoding", "expect", "via"] {
             assert_eq!(spelt("/subjects", &[(field, "1")]), None, "{field}");
         }
-        for twice in ["accept", "content-type", "x-request-id", "confluent-accept-unknown-properties"] {
-            assert_eq!(spelt("/subjects", &[(twice, "1"), (twice, "1")]), None, "{twice}");
+        for twice in ["accept", "authorization", "content-type", "x-request-id", "confluent-accept-unknown-properties"]
+        {
+            let shouted = twice.to_ascii_uppercase();
+            assert_eq!(spelt("/subjects", &[(twice, "1"), (&*shouted, "1")]), None, "{twice}");
         }
         assert_eq!(spelt("/subjects", &[("content-type", "")]), None);
         assert_eq!(spelt("http://a/subjects", &[]), None);
         assert_eq!(spelt(&format!("/{}", "x".repeat(LONGEST)), &[]), None);
-        for request in [Request::post("/").header("host", "a"), Request::get("/")] {
-            let request = request.body(()).expect("a request");
-            assert!(Look::at(&request, None, &mut Spelling::blank()).is_none(), "{request:?}");
-        }
+        let nowhere = Head { is_head: false, target: "/", fields: [].into_iter() };
+        assert!(Look::at(nowhere, None, &mut Spelling::blank()).is_none());
     }
 
     #[test]
@@ -357,7 +362,7 @@ mod tests {
             let operation = Operation::classify(&Method::GET, "/schemas/ids/1", "").expect("a route");
             let body = Bytes::from(vec![b'x'; 1_000]);
             let dressed = Dressed::new(200, body, &HeaderValue::from_static("application/json"), manner);
-            room.put(AtHand { spelling, operation, generation: AtomicU64::new(1), dressed });
+            room.put(AtHand::new(spelling, operation, 1, dressed));
         }
         room.staying.run_pending_tasks();
         assert!(room.bytes() <= 40_000, "{} bytes", room.bytes());

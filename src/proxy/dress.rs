@@ -5,10 +5,11 @@ use std::io::Write as _;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::headers::REQUEST_ID;
 use crate::body::Body;
+use crate::server::{Framing, Ready};
 
 /// The largest body that the registry sends with its length; what is longer comes in chunks.
 const BUFFER: usize = 8192;
@@ -36,7 +37,8 @@ impl Manner {
         Self {
             is_head: method == Method::HEAD,
             varies,
-            takes_gzip: varies && headers.get_all(header::ACCEPT_ENCODING).iter().any(takes_gzip),
+            takes_gzip: varies
+                && headers.get_all(header::ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes).any(takes_gzip),
         }
     }
 
@@ -49,8 +51,8 @@ impl Manner {
 }
 
 /// `gzip` in any case and with any weight but none; neither a wildcard nor `x-gzip`.
-pub(super) fn takes_gzip(value: &HeaderValue) -> bool {
-    value.as_bytes().split(|byte| *byte == b',').any(|element| {
+pub(super) fn takes_gzip(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|element| {
         let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"gzip")) && !parts.any(is_refusal)
     })
@@ -117,39 +119,44 @@ impl Dressed {
         &self.body
     }
 
-    /// The answer. The map for its fields may have been used before: what is in it is thrown away.
-    pub(super) fn response(&self, fields: HeaderMap, request_id: HeaderValue) -> Response<Body> {
-        self.response_of(|| self.body.clone(), fields, request_id)
-    }
-
-    /// The same with the body from elsewhere, for who can have it at less cost.
-    pub(super) fn response_of(
-        &self,
-        body: impl FnOnce() -> Bytes,
-        mut fields: HeaderMap,
-        request_id: HeaderValue,
-    ) -> Response<Body> {
-        fields.clear();
-        if self.manner.varies {
-            fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        }
+    /// The answer.
+    pub(super) fn response(&self, request_id: HeaderValue) -> Response<Body> {
+        let mut fields = HeaderMap::with_capacity(8);
+        fields.extend(self.fields().map(|(name, value)| (name, value.clone())));
         fields.insert(REQUEST_ID, request_id);
-        if let Some(media) = &self.media {
-            fields.insert(header::CONTENT_TYPE, media.clone());
-        }
-        if self.plain.is_some() {
-            fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
         let body = if self.manner.is_head {
             fields.insert(header::CONTENT_LENGTH, announced(self.body.len()));
             Body::empty()
         } else {
-            framed(body(), self.is_long)
+            framed(self.body.clone(), self.is_long)
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         *response.headers_mut() = fields;
         response
+    }
+
+    /// The same rendered, request id and age aside, if it is one that HTTP/1.1 frames like most.
+    pub(super) fn ready(&self) -> Option<Ready> {
+        let length = self.body.len();
+        let framing = match self.manner.is_head {
+            true if self.is_long => Framing::Announced(0),
+            true => Framing::Announced(length),
+            false if length == 0 => return None,
+            false if self.is_long => Framing::Chunk(length),
+            false => Framing::Length(length),
+        };
+        Some(Ready::new(self.status, self.fields(), framing))
+    }
+
+    /// The fields that are the same each time.
+    fn fields(&self) -> impl Iterator<Item = (HeaderName, &HeaderValue)> {
+        static VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+        static GZIP: HeaderValue = HeaderValue::from_static("gzip");
+        let vary = self.manner.varies.then_some((header::VARY, &VARY));
+        let media = self.media.as_ref().map(|media| (header::CONTENT_TYPE, media));
+        let coding = self.plain.is_some().then_some((header::CONTENT_ENCODING, &GZIP));
+        vary.into_iter().chain(media).chain(coding)
     }
 }
 
@@ -195,19 +202,7 @@ mod tests {
             ("deflate, br", false),
             ("", false),
         ] {
-            assert_eq!(takes_gzip(&HeaderValue::from_static(offered)), taken, "{offered}");
+            assert_eq!(takes_gzip(offered.as_bytes()), taken, "{offered}");
         }
-    }
-
-    #[test]
-    fn the_map_of_a_request_can_carry_the_fields_of_its_answer() {
-        let manner = Manner { is_head: false, varies: true, takes_gzip: false };
-        let dressed =
-            Dressed::new(200, Bytes::from_static(b"{}"), &HeaderValue::from_static("application/json"), manner);
-        let mut used = HeaderMap::new();
-        used.append(header::AUTHORIZATION, HeaderValue::from_static("Basic c2VjcmV0"));
-        let answer = dressed.response(used, HeaderValue::from_static("1"));
-        let names: Vec<&str> = answer.headers().keys().map(header::HeaderName::as_str).collect();
-        assert_eq!(names, ["vary", "x-request-id", "content-type"]);
     }
 }

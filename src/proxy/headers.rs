@@ -41,14 +41,15 @@ const KEPT_BACK: [HeaderName; 16] = [
 ];
 
 /// The header by which one request is followed through all logs.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(ID);
+pub(super) const ID: &str = "x-request-id";
 
 /// The header by which a client says that it takes fields that it may not know (WIRE.md § 8.4).
-pub(super) const UNKNOWN_PROPERTIES: HeaderName = HeaderName::from_static("confluent-accept-unknown-properties");
+pub(super) const UNKNOWN_PROPERTIES: &str = "confluent-accept-unknown-properties";
 
 /// Whether it does.
-pub(super) fn takes_unknown(value: &HeaderValue) -> bool {
-    value.as_bytes().eq_ignore_ascii_case(b"true")
+pub(super) fn takes_unknown(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"true")
 }
 
 /// The name by which this process knows itself in `Via`.
@@ -74,7 +75,7 @@ pub(super) fn to_primary(ask: &Ask, pseudonym: &Pseudonym, read_here: bool) -> H
     let mut headers = HeaderMap::new();
     for (name, value) in &ask.headers {
         // What a client may know is our business: the primary is always asked for everything.
-        let passes = PASSED.contains(name) || (name.as_str().starts_with("confluent-") && *name != UNKNOWN_PROPERTIES);
+        let passes = PASSED.contains(name) || (name.as_str().starts_with("confluent-") && name != UNKNOWN_PROPERTIES);
         // What we read ourselves must come as it is.
         let unwanted = read_here && *name == header::ACCEPT_ENCODING;
         if passes && !unwanted && !named.contains(name.as_str()) {
@@ -138,18 +139,36 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// The same, of a request that has not more than one.
-pub(super) fn only_id(brought: Option<&HeaderValue>) -> HeaderValue {
+fn only_id(brought: Option<&HeaderValue>) -> HeaderValue {
     match brought {
-        Some(only) if !only.as_bytes().iter().all(u8::is_ascii_whitespace) => only.clone(),
-        _ => fresh_id(),
+        Some(only) if !is_blank(only.as_bytes()) => only.clone(),
+        _ => {
+            let fresh = HeaderValue::from_bytes(fresh_id(&mut FreshId::default()));
+            fresh.expect("BUG: hexadecimal digits and hyphens can stand in a header")
+        }
     }
 }
 
-/// A fresh id. To make several in one piece of memory was tried, and costs more than it saves.
-fn fresh_id() -> HeaderValue {
-    let mut text = uuid::Uuid::encode_buffer();
-    let text = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut text);
-    HeaderValue::from_str(text).expect("BUG: hexadecimal digits and hyphens can stand in a header")
+/// The same of one whose id is given in bytes; `room` is for a fresh one.
+pub(super) fn echoed_id<'a>(brought: Option<&'a [u8]>, room: &'a mut FreshId) -> &'a [u8] {
+    brought.filter(|only| !is_blank(only)).unwrap_or_else(|| fresh_id(room))
+}
+
+fn is_blank(id: &[u8]) -> bool {
+    id.iter().all(u8::is_ascii_whitespace)
+}
+
+/// Room for a fresh id.
+pub(super) struct FreshId([u8; uuid::fmt::Hyphenated::LENGTH]);
+
+impl Default for FreshId {
+    fn default() -> Self {
+        Self([0; _])
+    }
+}
+
+fn fresh_id(FreshId(room): &mut FreshId) -> &[u8] {
+    uuid::Uuid::new_v4().hyphenated().encode_lower(room).as_bytes()
 }
 
 #[cfg(test)]
@@ -170,7 +189,7 @@ mod tests {
 
     #[test]
     fn no_two_requests_are_given_the_same_id() {
-        let ids: HashSet<HeaderValue> = (0..100).map(|_| fresh_id()).collect();
+        let ids: HashSet<HeaderValue> = (0..100).map(|_| only_id(None)).collect();
         assert_eq!(ids.len(), 100);
         let is_random = |id: &HeaderValue| {
             let id = uuid::Uuid::try_parse_ascii(id.as_bytes()).expect("a UUID");

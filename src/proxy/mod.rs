@@ -27,7 +27,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, Response, Uri};
+use http::{HeaderValue, Response, Uri, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -114,14 +114,8 @@ impl Proxy {
 
     /// The answer to a request that was answered before, if nothing it was made of has changed since. The same
     /// steps as in `answer`, except that the head is known to be good and understood by how it is spelt.
-    fn at_hand(
-        &self,
-        look: &Look<'_>,
-        headers: &HeaderMap,
-        peer: SocketAddr,
-        bound: Option<&Context>,
-    ) -> Option<Arc<AtHand>> {
-        let caller = self.admission.authenticate(headers, peer).ok()?;
+    fn at_hand(&self, look: &Look<'_>, peer: SocketAddr, bound: Option<&Context>) -> Option<Arc<AtHand>> {
+        let caller = self.admission.authenticate(look.authorization, peer).ok()?;
         let found = self.answers.get(look.spelling)?;
         let admitted = self.admission.authorize(caller, &found.operation).ok()?;
         let addressed = self.parties.primary.contexts().address(admitted, bound).ok()?;
@@ -140,7 +134,8 @@ impl Proxy {
     ) -> Result<Response<Body>, Failure> {
         examine(head)?;
         self.pseudonym.refuse_loop(&head.headers)?;
-        let caller = self.admission.authenticate(&head.headers, visit.peer.address)?;
+        let authorization = head.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        let caller = self.admission.authenticate(authorization, visit.peer.address)?;
         let operation =
             understood(head, visit.bound.as_ref()).map_err(|why| Failure::misdirected(why, head, visit.peer.tls))?;
         let admitted = self.admission.authorize(caller, Arc::new(operation))?;
@@ -197,7 +192,7 @@ fn path(uri: &Uri) -> &str {
 
 /// One request's passage: what is known of it before it is understood.
 struct Visit {
-    request_id: http::HeaderValue,
+    request_id: HeaderValue,
     peer: Arc<Peer>,
     began: Instant,
     permit: Arc<Permit>,

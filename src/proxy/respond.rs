@@ -1,7 +1,7 @@
 //! Answers on their way out: ours, with the registry's headers, and the primary's, relayed.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use super::Proxy;
 use super::ask::Ask;
@@ -24,7 +24,7 @@ impl Proxy {
 
     /// The same of one that was dressed already.
     pub(super) fn go_out(&self, dressed: &Dressed, ask: &Ask) -> Response<Body> {
-        let mut response = dressed.response(HeaderMap::with_capacity(8), ask.request_id.clone());
+        let mut response = dressed.response(ask.request_id.clone());
         self.tell_age(&mut response);
         response
     }
@@ -36,14 +36,18 @@ impl Proxy {
 
     /// While the primary is away, an answer says how old what it is made of may be.
     pub(super) fn tell_age(&self, response: &mut Response<Body>) {
-        if self.parties.primary.is_away() {
-            let reachability = self.parties.primary.reachability();
-            let age = match reachability.last_answer {
-                Some(last) => last.elapsed().as_secs(),
-                None => self.age_before_start(),
-            };
+        if let Some(age) = self.age() {
             response.headers_mut().insert(header::AGE, HeaderValue::from(age));
         }
+    }
+
+    /// How many seconds old it may be, while the primary is away.
+    pub(super) fn age(&self) -> Option<u64> {
+        if !self.parties.primary.is_away() {
+            return None;
+        }
+        let last = self.parties.primary.reachability().last_answer;
+        Some(last.map_or_else(|| self.age_before_start(), |last| last.elapsed().as_secs()))
     }
 
     /// How old the replica is if the primary has not answered since the start.

@@ -7,19 +7,19 @@ use std::sync::{Arc, OnceLock};
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::at_hand::{Look, Spelling, Spelt};
-use super::headers::{only_id, request_id};
+use super::at_hand::{AtHand, Head, Look, Spelling, Spelt};
+use super::headers::{FreshId, ID, echoed_id, request_id};
 use super::metrics::AnsweredBy;
 use super::refuse::{Failure, response};
 use super::{Proxy, Visit};
-use crate::body::{Body, Held, InFlight};
+use crate::body::{Body, Held, InFlight, Permit};
 use crate::protocol::subject::Context;
-use crate::server::{Peer, Reception};
+use crate::server::{AtOnce, Outbox, Peer, Reception, Words};
 
 /// The proxy behind what any HTTP service needs: the reception of the data port.
 #[derive(Clone)]
@@ -49,6 +49,10 @@ impl Reception for Stack {
     fn receive(&self, peer: Peer) -> Guest {
         Guest(Arc::new(Received { stack: self.clone(), peer: Arc::new(peer) }))
     }
+
+    fn at_once(&self, guest: &Guest) -> Option<Arc<dyn AtOnce>> {
+        Some(guest.0.clone())
+    }
 }
 
 /// The service of one connection. It cannot fail.
@@ -61,24 +65,36 @@ struct Received {
 }
 
 impl Received {
-    /// Answers at once what has its answer at hand: the way of a request (`Proxy::answer`) without a step that
-    /// could have to wait. For everything else, which is no verdict, it tells how the request is spelt.
-    fn answer_at_once(&self, request: &mut Request<Incoming>) -> Result<Response<Body>, Option<Spelt>> {
+    /// The answer to a request of which one look shows all that there is to know, if it is at hand: the way of a
+    /// request (`Proxy::answer`) without a step that could have to wait.
+    fn at_hand(&self, look: &Look<'_>) -> Option<(Arc<AtHand>, Permit)> {
         let Stack { proxy, in_flight, bound, .. } = &self.stack;
-        let mut spelling = Spelling::blank();
-        let look = Look::at(request, bound.as_ref(), &mut spelling).ok_or(None)?;
-        let spelt = || Some(Spelt::from_slice(look.spelling));
-        let answer = proxy.at_hand(&look, request.headers(), self.peer.address, bound.as_ref()).ok_or_else(spelt)?;
-        let permit = in_flight.enter().ok_or(None)?;
-        let request_id = only_id(look.request_id);
+        let answer = proxy.at_hand(look, self.peer.address, bound.as_ref())?;
+        let permit = in_flight.enter()?;
+        Some((answer, permit))
+    }
+
+    /// Counts an answer that was at hand, and writes it down.
+    fn answered(&self, answer: &AtHand, method: &Method, request_id: &[u8]) {
         let (operation, status) = (&answer.operation, answer.dressed.status());
-        let metrics = &proxy.parties.metrics;
+        let metrics = &self.stack.proxy.parties.metrics;
         metrics.answered(operation.route, AnsweredBy::Replica);
         metrics.ended(status);
-        tracing::debug!(?request_id, method = %request.method(), operation = operation.route.name(),
+        tracing::debug!(request_id = %format_args!("\"{}\"", request_id.escape_ascii()), %method, operation = operation.route.name(),
             subject = %operation.subject, status, "read at hand");
-        let mut response = answer.response(std::mem::take(request.headers_mut()), request_id);
-        proxy.tell_age(&mut response);
+    }
+
+    /// Answers at once what has its answer at hand. For everything else, which is no verdict, it tells how the
+    /// request is spelt.
+    fn answer_at_once(&self, request: &Request<Incoming>) -> Result<Response<Body>, Option<Spelt>> {
+        let mut spelling = Spelling::blank();
+        let bound = self.stack.bound.as_ref();
+        let look = head(request).and_then(|head| Look::at(head, bound, &mut spelling)).ok_or(None)?;
+        let (answer, permit) = self.at_hand(&look).ok_or_else(|| Some(Spelt::from_slice(look.spelling)))?;
+        let request_id = request_id(request.headers());
+        self.answered(&answer, request.method(), request_id.as_bytes());
+        let mut response = answer.dressed.response(request_id);
+        self.stack.proxy.tell_age(&mut response);
         Ok(response.map(|body| body.holding(Held::Alone(permit))))
     }
 
@@ -125,6 +141,42 @@ impl Received {
         metrics.finished(answer.status().as_u16(), took);
         log(&answer, &visit, &method, took);
         answer.map(|body| body.holding(Held::Shared(permit)))
+    }
+}
+
+/// The head of a request as it is looked at, if nothing about it asks for more than a look.
+fn head(request: &Request<Incoming>) -> Option<Head<'_, impl Iterator<Item = (&str, &[u8])>>> {
+    let is_head = match *request.method() {
+        Method::GET => false,
+        Method::HEAD => true,
+        _ => return None,
+    };
+    let uri = request.uri();
+    let names_host = uri.scheme().is_some() || uri.authority().is_some();
+    if names_host != (request.version() == Version::HTTP_2) {
+        return None;
+    }
+    let host = uri.authority().map(|host| ("host", host.as_str().as_bytes()));
+    let fields = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Some(Head { is_head, target: uri.path_and_query()?.as_str(), fields: host.into_iter().chain(fields) })
+}
+
+impl AtOnce for Received {
+    fn answer(&self, words: &Words<'_>, outbox: &mut Outbox) -> bool {
+        let head = Head { is_head: words.is_head, target: words.target, fields: words.fields() };
+        let mut spelling = Spelling::blank();
+        let Some(look) = Look::at(head, self.stack.bound.as_ref(), &mut spelling) else { return false };
+        let Some((answer, _permit)) = self.at_hand(&look) else { return false };
+        let mut room = FreshId::default();
+        let request_id = echoed_id(look.request_id, &mut room);
+        let age = self.stack.proxy.age().map(|age| age.to_string());
+        let fields = [(ID, request_id), ("age", age.as_deref().unwrap_or_default().as_bytes())];
+        let fields = if age.is_some() { &fields[..] } else { &fields[..1] };
+        if !answer.send(fields, outbox) {
+            return false;
+        }
+        self.answered(&answer, if words.is_head { &Method::HEAD } else { &Method::GET }, request_id);
+        true
     }
 }
 
@@ -176,8 +228,8 @@ impl tower::Service<Request<Incoming>> for Guest {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> Passage {
-        match self.0.answer_at_once(&mut request) {
+    fn call(&mut self, request: Request<Incoming>) -> Passage {
+        match self.0.answer_at_once(&request) {
             Ok(response) => Passage::Ended(Some(response)),
             Err(spelling) => Passage::Under(Box::pin(self.0.clone().serve(request, spelling, Instant::now()))),
         }

@@ -70,6 +70,8 @@ enum Phase {
 struct State {
     phase: Phase,
     in_flight: usize,
+    /// How many turns of hyper's have ended.
+    turns: u64,
     /// Since when the socket takes nothing, moved on a little by each byte that it does take.
     blocked: Option<Instant>,
     /// Answers of HTTP/2 that wait for the client's window, with the time since when.
@@ -115,6 +117,7 @@ impl Clock {
         let state = State {
             phase: Phase::Fresh(Instant::now()),
             in_flight: 0,
+            turns: 0,
             blocked: None,
             waiting: Vec::new(),
             received: 0,
@@ -183,6 +186,7 @@ impl Clock {
     pub(super) fn end(&self) {
         let mut state = self.state();
         state.in_flight = state.in_flight.saturating_sub(1);
+        state.turns += 1;
         if state.in_flight > 0 || matches!(state.phase, Phase::Closing(_)) {
             return;
         }
@@ -194,6 +198,26 @@ impl Clock {
         };
         drop(state);
         self.wake();
+    }
+
+    /// How many answers hyper was handed to their last byte, or gave up.
+    pub(super) fn turns(&self) -> u64 {
+        self.state().turns
+    }
+
+    /// A request was answered without a turn.
+    pub(super) fn answered(&self) {
+        let mut state = self.state();
+        state.lingers = false;
+        state.phase = Phase::Idle(None);
+    }
+
+    /// What came is the beginning of a head.
+    pub(super) fn begun(&self) {
+        let mut state = self.state();
+        if let Phase::Idle(_) = state.phase {
+            state.phase = Phase::Head(None);
+        }
     }
 
     /// The socket takes no more for now.

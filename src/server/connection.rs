@@ -22,6 +22,7 @@ use tower::Service;
 
 use super::Limits;
 use super::clock::{Clock, Overdue, Protocol};
+use super::front::{AtOnce, Front};
 use super::gate::Place;
 use super::signal::Signal;
 use super::stream::Watched;
@@ -58,6 +59,11 @@ pub trait Reception: Clone + Send + 'static {
 
     /// Makes the service of a connection that was just opened.
     fn receive(&self, peer: Peer) -> Self::Guest;
+
+    /// Who answers for a service what it has ready, before a request is taken apart.
+    fn at_once(&self, _guest: &Self::Guest) -> Option<Arc<dyn AtOnce>> {
+        None
+    }
 }
 
 /// A tower service that answers requests and cannot fail.
@@ -168,15 +174,19 @@ where
 {
     let Visit { reception, place, ending } = visit;
     let clock = Arc::new(Clock::new(protocol, place.limits()));
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&clock)));
+    let stream = Watched::new(stream, Arc::clone(&clock));
     let address = peer.address;
-    let service = Turns::new(reception.receive(peer), Arc::clone(&clock));
+    let guest = reception.receive(peer);
+    let at_once = reception.at_once(&guest);
+    let service = Turns::new(guest, Arc::clone(&clock));
     let outcome = match protocol {
         Protocol::H1 => {
+            let io = TokioIo::new(Front::new(stream, Arc::clone(&clock), at_once));
             let connection = http1(place.limits()).serve_connection(io, service);
             drive(Box::pin(connection), &clock, &ending).await
         }
         Protocol::H2 => {
+            let io = TokioIo::new(stream);
             let connection = http2(place.limits(), ending.clone()).serve_connection(io, service);
             drive(Box::pin(connection), &clock, &ending).await
         }

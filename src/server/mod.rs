@@ -6,15 +6,18 @@
 
 mod clock;
 mod connection;
+mod front;
 mod gate;
 mod head;
 mod intake;
 mod listener;
 mod outgoing;
+mod ready;
 mod signal;
 mod stream;
 mod tls;
 mod turns;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,11 +27,14 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 pub use connection::{Guest, Peer, Reception};
+pub use front::AtOnce;
 pub use gate::{Gate, Metrics};
 pub use head::{HeadError, examine, is_host};
 pub use intake::{IntakeError, read_whole};
 pub use listener::{BindError, Listener};
+pub use ready::{Framing, Outbox, Ready};
 pub use tls::{Certificate, TlsError};
+pub use words::Words;
 
 /// One listener of the data port.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,0 +1,168 @@
+//! An answer that is ready: rendered for HTTP/1.1, but for what differs each time it is sent.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+use tokio::io::AsyncWrite;
+
+/// Bodies up to this length are copied behind their head, which costs less than to send two pieces.
+const COPIED: usize = 4096;
+
+/// The end of a body in chunks.
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+
+/// How the end of a body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none, only the length that it would have: the answer to HEAD.
+    Announced(usize),
+    /// By its length.
+    Length(usize),
+    /// By the end of its one chunk, which has this length.
+    Chunk(usize),
+}
+
+/// The head of an answer, without `Date` and without the fields that are given each time.
+#[derive(Debug)]
+pub struct Ready {
+    start: Box<[u8]>,
+    end: Box<[u8]>,
+    framing: Framing,
+}
+
+impl Ready {
+    /// Renders a head as hyper would: names in lower case, the framing last but for `Date`.
+    pub fn new<'a>(
+        status: StatusCode,
+        fields: impl Iterator<Item = (HeaderName, &'a HeaderValue)>,
+        framing: Framing,
+    ) -> Self {
+        let mut start =
+            format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("<none>")).into_bytes();
+        for (name, value) in fields {
+            put(&mut start, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+        let end = match framing {
+            Framing::Announced(length) | Framing::Length(length) => format!("content-length: {length}\r\ndate: "),
+            Framing::Chunk(_) => "transfer-encoding: chunked\r\ndate: ".to_owned(),
+        };
+        Self { start: start.into(), end: end.into_bytes().into(), framing }
+    }
+
+    /// Bytes held.
+    pub fn size(&self) -> usize {
+        self.start.len() + self.end.len()
+    }
+}
+
+/// What waits to be sent on one connection: at most one answer.
+#[derive(Default)]
+pub struct Outbox {
+    /// The head, and a short body.
+    bytes: Vec<u8>,
+    /// A long body.
+    body: Bytes,
+    tail: &'static [u8],
+    /// How much of all that is sent.
+    sent: usize,
+}
+
+impl Outbox {
+    /// Puts an answer in: its head, the fields that differ each time, its body. A long body is lent, so that an
+    /// answer which nobody takes is not held twice; the loan is asked for only then.
+    pub fn put(&mut self, ready: &Ready, fields: &[(&str, &[u8])], body: &[u8], lent: impl FnOnce() -> Bytes) {
+        self.bytes.extend_from_slice(&ready.start);
+        for (name, value) in fields {
+            put(&mut self.bytes, &[name.as_bytes(), b": ", value, b"\r\n"]);
+        }
+        self.bytes.extend_from_slice(&ready.end);
+        DATE.with_borrow_mut(|date| self.bytes.extend_from_slice(date.now()));
+        self.bytes.extend_from_slice(b"\r\n\r\n");
+        let tail: &'static [u8] = match ready.framing {
+            Framing::Announced(_) => return,
+            Framing::Length(_) => b"",
+            Framing::Chunk(length) => {
+                put(&mut self.bytes, &[format!("{length:X}\r\n").as_bytes()]);
+                LAST_CHUNK
+            }
+        };
+        if body.len() <= COPIED {
+            put(&mut self.bytes, &[body, tail]);
+        } else {
+            self.body = lent();
+            self.tail = tail;
+        }
+    }
+
+    /// Sends what waits.
+    pub(super) fn poll_send(
+        &mut self,
+        to: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let whole = self.bytes.len() + self.body.len() + self.tail.len();
+        while self.sent < whole {
+            let mut to = Pin::new(&mut *to);
+            let taken = if self.body.is_empty() {
+                ready!(to.poll_write(cx, &self.bytes[self.sent..]))?
+            } else {
+                let mut before = self.sent;
+                let mut rest = |part| {
+                    let part: &[u8] = part;
+                    let skipped = before.min(part.len());
+                    before -= skipped;
+                    &part[skipped..]
+                };
+                let parts = [rest(&self.bytes), rest(&self.body), rest(self.tail)];
+                ready!(to.as_mut().poll_write_vectored(cx, &parts.map(IoSlice::new)))?
+            };
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += taken;
+        }
+        ready!(Pin::new(to).poll_flush(cx))?;
+        self.bytes.clear();
+        self.body = Bytes::new();
+        self.tail = b"";
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn put(to: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        to.extend_from_slice(part);
+    }
+}
+
+thread_local! {
+    static DATE: RefCell<Date> = const { RefCell::new(Date { text: String::new(), until: UNIX_EPOCH }) };
+}
+
+/// The time as `Date` tells it (RFC 9110 § 5.6.7), written anew each second.
+struct Date {
+    text: String,
+    until: SystemTime,
+}
+
+impl Date {
+    fn now(&mut self) -> &[u8] {
+        let now = SystemTime::now();
+        // Earlier than the text's own second it is only after the clock was set back.
+        if now >= self.until || now + Duration::from_secs(1) < self.until {
+            let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.until = UNIX_EPOCH + Duration::from_secs(since.as_secs() + 1);
+            self.text.clear();
+            let written = write!(self.text, "{}", httpdate::HttpDate::from(now));
+            written.expect("BUG: a string takes whatever is written to it");
+        }
+        self.text.as_bytes()
+    }
+}
