@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use http::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::endpoints::{CONTROL_ROOTS, ENDPOINTS, Effect, Endpoint, Route};
 use super::subject::{Context, QualifiedSubject};
@@ -124,7 +124,7 @@ impl Operation {
                 "{subject}" => {
                     operation.subject = QualifiedSubject::parse(&segment.decoded);
                     operation.subject_text = segment.decoded.clone().into_owned();
-                    operation.is_escaped = segment.raw.starts_with('%') && segment.decoded.starts_with(":.");
+                    operation.is_escaped = is_escaped(segment.raw);
                 }
                 name if name.starts_with('{') => operation.names.push(segment.decoded.clone().into_owned()),
                 _ => {}
@@ -184,6 +184,12 @@ impl Operation {
     pub fn name(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
+}
+
+/// Whether a subject is qualified, and not to those who look before they decode. A context that came with the path
+/// stands before it, and was never escaped.
+fn is_escaped(raw: &str) -> bool {
+    !raw.starts_with(":.") && percent_decode_str(raw).take(2).eq(*b":.")
 }
 
 fn words(path: &'static str) -> impl Iterator<Item = &'static str> {
@@ -463,6 +469,20 @@ mod tests {
             |target| understood(Method::GET, target).expect("a route").query.get("subject").map(str::to_owned);
         assert_eq!(subject("/schemas/ids/1?subject=a+b%20c").as_deref(), Some("a+b c"));
         assert_eq!(subject("/subjects?subject=a+b").as_deref(), Some("a b"));
+    }
+
+    #[test]
+    fn only_a_subject_that_is_qualified_by_itself_is_escaped() {
+        for (path, is_escaped) in [
+            ("/subjects/%3A.c%3As/versions", true),
+            ("/subjects/:%2Ec:s/versions", true),
+            ("/subjects/:.c%3As/versions", false),
+            ("/subjects/%73/versions", false),
+            ("/contexts/.c/subjects/%73/versions", false),
+            ("/contexts/.c/subjects/%3A.d:s/versions", true),
+        ] {
+            assert_eq!(understood(Method::GET, path).expect("a route").is_escaped, is_escaped, "{path}");
+        }
     }
 
     #[test]

@@ -120,7 +120,10 @@ pub enum Impassable {
 impl Contexts {
     /// The primary's name of a subject of ours, as it is written in a path or a body.
     pub(super) fn subject_there(&self, local: &str) -> Result<String, Unmapped> {
-        let local = QualifiedSubject::parse(local);
+        self.named_there(QualifiedSubject::parse(local))
+    }
+
+    fn named_there(&self, local: QualifiedSubject) -> Result<String, Unmapped> {
         let context = self.to_primary(&local.context).ok_or(Unmapped(local.context))?;
         Ok(written(&context, &local.subject))
     }
@@ -243,7 +246,7 @@ impl Contexts {
         let spliced = splice(body, &paths(places), &mut |place, text| {
             let renamed = match kind(places, place) {
                 Kind::Beside => self.beside_there(text, parent),
-                Kind::Subject => self.subject_there(&QualifiedSubject::parse_in(text, &within).to_string()),
+                Kind::Subject => self.named_there(QualifiedSubject::parse_in(text, &within)),
                 // What stands for every namespace is none that anything could be created in.
                 Kind::Namespace if text == ANY => Err(Unmapped(Context::named(text))),
                 Kind::Namespace => self.namespace_there(text),

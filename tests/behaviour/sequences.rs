@@ -180,7 +180,10 @@ impl<'a> Clients<'a> {
                 _ => 15,
             };
             if self.chance.is(is_asked) {
-                let value = self.value(parameter);
+                // Subjects of keys are compared as texts, whatever the grammar of prefixes says (WIRE.md § 1.23).
+                let is_of_keys = row.route == Route::DekRead && *parameter == "subjectPrefix";
+                let value =
+                    if is_of_keys { self.chance.one(&["s", "o", ":.c:"]).to_owned() } else { self.value(parameter) };
                 pairs.push(format!("{parameter}={}", self.escaped(&value, true)));
             }
         }

@@ -245,10 +245,7 @@ fn body_is_ours(
     for piece in &written.0 {
         let Some((role, old, new)) = reader.pass(piece)? else { continue };
         let (meant, found) = match role {
-            Role::Subject => {
-                let meant = QualifiedSubject::parse(&QualifiedSubject::parse_in(old, &within).to_string());
-                (meant, QualifiedSubject::parse(&new))
-            }
+            Role::Subject => (QualifiedSubject::parse_in(old, &within), QualifiedSubject::parse(&new)),
             Role::Beside if lies_beside => {
                 (QualifiedSubject::parse_in(old, parent), QualifiedSubject::parse_in(&new, &parent_there))
             }
