@@ -22,6 +22,8 @@ mod program;
 mod promises;
 mod recognised;
 mod record;
+mod round_trip;
+mod sequences;
 mod shapes;
 mod sweep;
 mod transcripts;

@@ -66,6 +66,9 @@ impl<'a> Clients<'a> {
         let mut subjects = Vec::new();
         for name in ["s", odd[0], odd[1]] {
             for context in [".", chance.one(contexts)] {
+                // What looks qualified is told from what is, by those who print it, only where it has another context.
+                let is_misread = name.starts_with(":.") || name.starts_with(":*:");
+                let context = if context == "." && is_misread { contexts[1] } else { context };
                 subjects.push((context.to_owned(), name.to_owned()));
             }
         }
@@ -138,7 +141,6 @@ impl<'a> Clients<'a> {
         let (context, name) = self.subjects[at].clone();
         match (&*context, self.chance.below(8)) {
             (".", 0) => format!(":.:{name}"),
-            (".", _) if name.starts_with(":.") || name.starts_with(":*:") => format!(":.:{name}"),
             (".", _) => name,
             (context, 0) => format!(":{context}:"),
             (context, _) => format!(":{context}:{name}"),
