@@ -20,6 +20,7 @@ mod respond;
 mod settle;
 mod stack;
 mod trim;
+mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub struct Proxy {
     answers: AnswersAtHand,
     flights: flight::Flights,
     memo: Memo,
+    views: view::Views,
     pseudonym: Pseudonym,
     started: Instant,
     /// Writes on their way, which outlive the connections that they came on.
@@ -89,6 +91,7 @@ impl Proxy {
             answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
             memo: Memo::with_room(limits.answers.as_u64() / 4),
             flights: flight::flights(),
+            views: view::Views::new(),
             pseudonym: Pseudonym::random(),
             started: Instant::now(),
             carrying: TaskTracker::new(),
@@ -122,7 +125,7 @@ impl Proxy {
         let routed = self.modes.route(addressed).ok()?;
         let is_ours = routed.destination() == Destination::Replica;
         let is_current = found.generation.load(Ordering::Relaxed) == self.parties.replica.generation();
-        (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown))).then_some(found)
+        (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown, bound))).then_some(found)
     }
 
     /// The way of a request, from its head to its answer.

@@ -241,7 +241,11 @@ impl Contexts {
         }
         let parent = &operation.subject.context;
         // Where a parameter names a context, the subjects of the body lie in it (WIRE.md § 1.22).
-        let within = QualifiedSubject::parse(operation.query.get("context").unwrap_or_default()).context;
+        let named = operation.query.get("context").filter(|context| !context.is_empty());
+        let within = match (named, self.bound()) {
+            (None, Some(bound)) => bound.clone(),
+            (named, _) => QualifiedSubject::parse(named.unwrap_or_default()).context,
+        };
         let mut unmapped = None;
         let spliced = splice(body, &paths(places), &mut |place, text| {
             let renamed = match kind(places, place) {
@@ -283,7 +287,8 @@ impl Contexts {
         if places.is_empty() {
             return Ok(Spliced::Same);
         }
-        let own = self.to_primary(&operation.subject.context).unwrap_or_else(Context::default_context);
+        let asked = operation.subject_of_id().unwrap_or_else(|| operation.subject.clone());
+        let own = self.to_primary(&asked.context).unwrap_or_else(Context::default_context);
         // A version's references lie beside it: in a list each beside its own, which is named before them.
         let mut parent = own;
         splice(body, &paths(places), &mut |place, text| match kind(places, place) {

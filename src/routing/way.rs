@@ -12,12 +12,20 @@ use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 pub(super) enum Way {
     /// One call.
     One(String),
-    /// One call, and if that finds nothing another.
-    Else(String, String),
+    /// One call about a subject that no other context may answer for, though the primary would look there.
+    Strictly(String),
+    /// A schema by its id and a subject, looked for in several places.
+    ById,
+    /// The referrers of a version, as far as they are ours.
+    Referrers(String),
     /// A list that may go over several contexts, put together from all of them.
     Gathered,
-    /// A schema that counts only if one of our contexts holds it.
-    IfOurs(String),
+    /// A schema by its GUID, of which no answer says whose record it is.
+    ByGuid,
+    /// The KEKs of subjects that begin in some way.
+    Keks,
+    /// Several questions about resources, which may be those of others.
+    Batch,
     /// What can be done only to a resource of which all is ours.
     IfAllOurs {
         /// What is to be done.
@@ -61,12 +69,16 @@ impl Way {
             // The registry does not take it, but a context that has another name there would (WIRE.md § 1.15).
             R::Register if is_top => Ok(Self::Never),
             R::Contexts | R::AssociationsByResource | R::AssociationsByName => Ok(Self::Gathered),
-            R::DekRead if ["/deks", "/keks"].iter().any(|end| operation.path.ends_with(end)) => Ok(Self::Gathered),
+            R::AssociationsBySubject => asked.subject_target().map(|_| Self::Gathered),
+            R::DekRead if operation.path.ends_with("/deks") => Ok(Self::Gathered),
+            R::DekRead if operation.path.ends_with("/keks") && operation.query.get("subjectPrefix").is_some() => {
+                Ok(Self::Keks)
+            }
             R::Subjects => asked.listed(":*:"),
             R::Schemas => asked.listed(""),
             R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById => asked.by_id(),
-            // No answer to it says where it lies.
-            R::SchemaByGuid => Ok(Self::IfOurs(asked.plain(&[]))),
+            R::SchemaByGuid => Ok(Self::ByGuid),
+            R::BatchGetAssociations => Ok(Self::Batch),
             R::GlobalConfig | R::UpdateGlobalConfig | R::DeleteGlobalConfig => asked.top_config(),
             R::SubjectConfig | R::UpdateSubjectConfig | R::DeleteSubjectConfig if is_top => asked.top_config(),
             R::GlobalMode => asked.top_mode(),
@@ -74,6 +86,8 @@ impl Way {
             R::DeleteContext => asked.context(),
             R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => asked.within_context(body),
             R::VersionText => asked.version_text(),
+            R::ReferencedBy => asked.referrers(),
+            R::Version | R::Lookup if asked.is_there_default() => asked.subject_target().map(Self::Strictly),
             _ if operation.path.contains("{subject}") => asked.subject_target().map(Self::One),
             _ => Ok(Self::One(asked.plain(&pairs(operation)))),
         }
@@ -125,19 +139,31 @@ impl Asked<'_> {
             self.plain(&query)
         };
         let bare = at(there.prefix());
-        if named.is_bare_context() || there.is_default() {
+        if named.is_bare_context() {
             return Ok(Way::One(bare));
         }
+        if named.context.is_default() || there.is_default() {
+            return Ok(Way::ById);
+        }
         let own = at(self.contexts.subject_there(asked)?);
-        // Whatever subject is named, an id of the default context is found in it (WIRE.md § 3.7).
-        Ok(match (self.operation.route, named.context.is_default()) {
-            (Route::SchemaTextById, true) => Way::One(bare),
+        Ok(match self.operation.route {
             // An alias would be followed into the primary's default context, and a text does not say whose it is
             // (WIRE.md § 3.5).
-            (Route::SchemaTextById, false) => Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: bare },
-            (_, true) => Way::Else(own, bare),
-            (_, false) => Way::One(own),
+            Route::SchemaTextById => Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: bare },
+            _ => Way::One(own),
         })
+    }
+
+    /// Whether the subject lies in the primary's default context, from which the primary goes on to all others.
+    fn is_there_default(&self) -> bool {
+        self.there(&self.operation.subject.context).is_ok_and(|there| there.is_default())
+    }
+
+    fn referrers(&self) -> Result<Way, Unmapped> {
+        let Operation { path, names, subject_text, .. } = self.operation;
+        let mut query = pairs(self.operation);
+        query.retain(|(name, _)| !matches!(name.as_str(), "offset" | "limit"));
+        Ok(Way::Referrers(target(path, &self.contexts.subject_there(subject_text)?, names, &query)))
     }
 
     fn top_config(&self) -> Result<Way, Unmapped> {
@@ -185,10 +211,9 @@ impl Asked<'_> {
     /// The primary's default context is looked for in all the others too (WIRE.md § 1.12).
     fn version_text(&self) -> Result<Way, Unmapped> {
         let target = self.subject_target()?;
-        let is_safe = self.there(&self.operation.subject.context).is_ok_and(|there| !there.is_default());
         let shown = target.replacen("/schema?", "?", 1);
         let shown = shown.strip_suffix("/schema").unwrap_or(&shown).to_owned();
-        Ok(if is_safe { Way::One(target) } else { Way::IfShown { shown, target } })
+        Ok(if self.is_there_default() { Way::IfShown { shown, target } } else { Way::One(target) })
     }
 
     fn subject_target(&self) -> Result<String, Unmapped> {
@@ -228,6 +253,6 @@ fn inherited() -> [(String, String); 1] {
 }
 
 /// What selects the subjects of one context that start with a text.
-pub(super) fn prefix(context: &Context, start: &str) -> String {
+fn prefix(context: &Context, start: &str) -> String {
     written(context, start)
 }

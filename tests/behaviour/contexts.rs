@@ -151,13 +151,13 @@ async fn a_site_in_contexts_of_its_own_hears_what_a_registry_of_its_own_would_sa
 }
 
 /// A second outpost before the primary of a house.
-struct Neighbour {
+pub struct Neighbour {
     app: Option<App>,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Neighbour {
-    async fn beside(house: &House, change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn beside(house: &House, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = settings(&house.primary);
         change(&mut config);
         let app = App::start(&config, &tokio::runtime::Handle::current()).expect("started");
@@ -166,11 +166,15 @@ impl Neighbour {
         Self { app: Some(app), address }
     }
 
-    async fn get(&self, target: &str) -> Heard {
+    pub async fn get(&self, target: &str) -> Heard {
         send(self.address, "GET", target, &[], None).await
     }
 
-    async fn import(&self) {
+    pub async fn ask(&self, method: &str, target: &str, body: &str) -> Heard {
+        send(self.address, method, target, &[("Content-Type", "application/json")], Some(body)).await
+    }
+
+    pub async fn import(&self) {
         let admin = self.app.as_ref().expect("running").admin_address();
         send(admin, "POST", "/import", &[], None).await;
     }

@@ -4,6 +4,7 @@
 
 mod alike;
 mod attack;
+mod bound;
 mod consistency;
 mod contexts;
 mod crash;
@@ -25,6 +26,7 @@ mod record;
 mod round_trip;
 mod sequences;
 mod shapes;
+mod sites;
 mod sweep;
 mod transcripts;
 mod wire;

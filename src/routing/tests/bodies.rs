@@ -272,7 +272,7 @@ impl<'a> Writer<'a> {
                 let context = QualifiedSubject::parse(&written).context;
                 // From a named context nothing leads into the default one, and is never sent as if it did.
                 let is_misread = context.is_default() && written.starts_with(":.");
-                let is_ours = context.is_default() || (site.here)(context.as_str()).is_some_and(|here| here != ".");
+                let is_ours = context.is_default() || site.here(context.as_str()).is_some_and(|here| here != ".");
                 if is_ours && !is_misread { written } else { "s".to_owned() }
             }
             Role::Subject | Role::Beside => subject(chance, site),

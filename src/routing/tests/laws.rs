@@ -14,9 +14,9 @@ use crate::protocol::operation::{Misdirected, Operation};
 use crate::protocol::splice::Spliced;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::Snapshot;
+use crate::routing::admit_body;
 use crate::routing::gather;
 use crate::routing::way::Way;
-use crate::routing::{admit_body, cut_down};
 
 /// How far a case came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +34,7 @@ pub(super) enum Came {
 /// Makes up a request with its answer and follows both; says which row it was made of and how far it came.
 pub(super) fn follow(chance: &mut Chance, sites: &[Site]) -> Result<(&'static str, Came), String> {
     let site = &sites[chance.below(sites.len())];
-    let ours: Vec<&str> = site.contexts.iter().copied().filter(|context| (site.there)(context).is_some()).collect();
+    let ours: Vec<&str> = site.contexts.iter().copied().filter(|context| site.there(context).is_some()).collect();
     let bound = chance.is(30).then(|| Context::named(chance.one(&ours)));
     let request = Request::of(chance, site);
     let came = followed(chance, site, bound.as_ref(), &request);
@@ -56,7 +56,9 @@ fn followed(chance: &mut Chance, site: &Site, bound: Option<&Context>, request: 
     if bound.is_some_and(|bound| admit_body(&operation, bound, &bytes).is_err()) {
         return Ok(Came::Denied);
     }
-    let target = site.primary.target(&operation, &Snapshot::default(), bound.is_some());
+    let narrowed = bound.map(|bound| site.within(bound));
+    let site = narrowed.as_ref().unwrap_or(site);
+    let target = site.primary.target(&operation, &Snapshot::default());
     is_clean(&target)?;
     let read = match Operation::of_target(&operation.method, &target) {
         Ok(read) => read,
@@ -65,9 +67,6 @@ fn followed(chance: &mut Chance, site: &Site, bound: Option<&Context>, request: 
         Err(why) => return Err(format!("what was understood is sent as {target}, which is none: {why}")),
     };
     means_the_same(&operation, &read).map_err(|what| format!("{what}: {operation:?} is sent as {read:?}"))?;
-    if let Some(bound) = bound {
-        stays_bound(chance, site, bound, &read)?;
-    }
     if site.map().is_identity() {
         return Ok(Came::Through);
     }
@@ -110,52 +109,13 @@ fn means_the_same(judged: &Operation, sent: &Operation) -> Result<(), &'static s
     }
 }
 
-/// On a bound listener nothing is named and nothing is shown but what lies in its context.
-fn stays_bound(chance: &mut Chance, site: &Site, bound: &Context, operation: &Operation) -> Result<(), String> {
-    let model = answered(operation);
-    for named in contexts_of(operation) {
-        let is_shown_in_part = matches!(operation.route, Route::Contexts | Route::AssociationsByName);
-        if !named.is_just(bound) && !is_shown_in_part && !is_about_this_process(operation) {
-            return Err(format!("{named:?} is asked for outside of {bound}"));
-        }
-    }
-    let answer = Writer::write(chance, site, true, &model);
-    let Ok(shown) = cut_down(operation, bound, &answer.bytes().into()) else { return Ok(()) };
-    let is_list = matches!(
-        operation.route,
-        Route::Contexts | Route::IdsByGuid | Route::AssociationsByResource | Route::AssociationsByName
-    );
-    for (role, text) in texts(&model, &shown).into_iter().filter(|_| is_list) {
-        let context = match role {
-            Role::Subject => QualifiedSubject::parse(&text).context,
-            Role::Context => Context::named(&text),
-            Role::Beside | Role::Namespace | Role::Message => continue,
-        };
-        if context != *bound {
-            return Err(format!("{text} is shown, bound to {bound}: {}", String::from_utf8_lossy(&shown)));
-        }
-    }
-    Ok(())
-}
-
-fn is_about_this_process(operation: &Operation) -> bool {
-    use Route as R;
-    matches!(
-        operation.route,
-        R::GlobalMode
-            | R::UpdateGlobalMode
-            | R::DeleteGlobalMode
-            | R::SubjectMode
-            | R::UpdateSubjectMode
-            | R::DeleteSubjectMode
-    )
-}
-
 /// The targets of a way, and whether what is asked for is the same.
 fn targets(site: &Site, operation: &Operation, way: &Way) -> Vec<(String, bool)> {
     match way {
-        Way::One(target) | Way::IfOurs(target) | Way::IfNothing(target) => vec![(target.clone(), true)],
-        Way::Else(first, second) => vec![(first.clone(), true), (second.clone(), true)],
+        Way::One(target) | Way::Strictly(target) | Way::IfNothing(target) => {
+            vec![(target.clone(), true)]
+        }
+        Way::Referrers(target) => vec![(target.clone(), false)],
         Way::IfAllOurs { target, resources } => {
             // Of what cannot be asked for it is not known whose it is.
             let is_asked = |resource: &&String| Operation::of_target(&Method::GET, resource).is_ok();
@@ -165,7 +125,8 @@ fn targets(site: &Site, operation: &Operation, way: &Way) -> Vec<(String, bool)>
         Way::IfShown { shown, target } => vec![(shown.clone(), false), (target.clone(), true)],
         Way::TopLevel { own, shown } => vec![(own.clone(), true), (shown.clone(), false)],
         Way::Gathered => gather::targets(&site.primary, operation).into_iter().map(|target| (target, false)).collect(),
-        Way::Never => Vec::new(),
+        // Each call of these depends on the answer to the one before it; they are followed over sockets.
+        Way::ById | Way::ByGuid | Way::Keks | Way::Batch | Way::Never => Vec::new(),
     }
 }
 
@@ -193,7 +154,7 @@ fn asks_for_ours(site: &Site, operation: &Operation, target: &str, is_main: bool
         return Err(format!("another route: {}", there.route.name()));
     }
     if operation.path.contains("{subject}") && !is_top {
-        let expected = (site.there)(operation.subject.context.as_str()).map(|context| Context::named(&context));
+        let expected = site.there(operation.subject.context.as_str()).map(|context| Context::named(&context));
         if Some(&there.subject.context) != expected.as_ref() || there.subject.subject != operation.subject.subject {
             return Err(format!("another subject: {:?} for {:?}", there.subject, operation.subject));
         }
@@ -235,12 +196,14 @@ fn body_is_ours(
             Role::Namespace => Context::named(&format!(".{text}")),
             Role::Context | Role::Message => continue,
         };
-        if (site.here)(context.as_str()).is_none() {
+        if site.here(context.as_str()).is_none() {
             return Err(format!("{text} passed: {}", String::from_utf8_lossy(there)));
         }
     }
     let Some(written) = written else { return Ok(()) };
-    let within = QualifiedSubject::parse(operation.query.get("context").unwrap_or_default()).context;
+    let named = operation.query.get("context").filter(|named| !named.is_empty());
+    let within = named.map(|named| QualifiedSubject::parse(named).context);
+    let within = within.unwrap_or_else(|| site.meant());
     let mut reader = Reader::of(there);
     for piece in &written.0 {
         let Some((role, old, new)) = reader.pass(piece)? else { continue };
@@ -255,7 +218,7 @@ fn body_is_ours(
             }
             _ => continue,
         };
-        let context = (site.there)(meant.context.as_str()).map(|context| Context::named(&context));
+        let context = site.there(meant.context.as_str()).map(|context| Context::named(&context));
         if context.as_ref() != Some(&found.context) || meant.subject != found.subject {
             return Err(format!("{old} became {new}"));
         }

@@ -20,14 +20,10 @@ pub(super) enum Named {
 impl Named {
     pub(super) fn is_ours(&self, site: &Site) -> bool {
         match self {
-            Self::One(context) => (site.here)(context.as_str()).is_some(),
+            Self::One(context) => site.here(context.as_str()).is_some(),
             Self::Begin(start) => site.begin.iter().any(|own| start.starts_with(own)),
             Self::All => false,
         }
-    }
-
-    pub(super) fn is_just(&self, context: &Context) -> bool {
-        matches!(self, Self::One(own) if own == context)
     }
 }
 
@@ -171,23 +167,23 @@ pub(super) fn in_the_primarys(site: &Site, role: Role, text: &str, parent: &Cont
     match role {
         Role::Subject => {
             let named = QualifiedSubject::parse(text);
-            let context = (site.here)(named.context.as_str())?;
+            let context = site.here(named.context.as_str())?;
             Some(QualifiedSubject { context: Context::named(&context), ..named }.to_string())
         }
-        Role::Context => (site.here)(text),
+        Role::Context => site.here(text),
         Role::Namespace => {
-            let here = (site.here)(&format!(".{text}"));
+            let here = site.here(&format!(".{text}"));
             Some(here.map_or_else(|| text.to_owned(), |context| context[1..].to_owned()))
         }
         Role::Beside => {
             let named = QualifiedSubject::parse_in(text, parent);
-            let context = (site.here)(named.context.as_str());
+            let context = site.here(named.context.as_str());
             Some(context.map_or_else(|| "foreign".to_owned(), |context| format!("{context} {}", named.subject)))
         }
         Role::Message => {
             let (start, end) = (text.find('\'')? + 1, text.rfind('\'')?);
             let named = QualifiedSubject::parse(&text[start..end]);
-            let context = (site.here)(named.context.as_str()).filter(|_| text[start..].starts_with(":."));
+            let context = site.here(named.context.as_str()).filter(|_| text[start..].starts_with(":."));
             let own = context.map(|context| QualifiedSubject { context: Context::named(&context), ..named });
             Some(own.map_or_else(|| text.to_owned(), |own| format!("{}{own}{}", &text[..start], &text[end..])))
         }

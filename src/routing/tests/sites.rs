@@ -9,30 +9,52 @@ use crate::upstream::{Config, Registry};
 /// A map, and what it must come to.
 pub(super) struct Site {
     pub(super) primary: Primary,
-    /// The primary's name of a context of ours.
-    pub(super) there: fn(&str) -> Option<String>,
-    /// Our name of a context of the primary's.
-    pub(super) here: fn(&str) -> Option<String>,
+    to_primary: fn(&str) -> Option<String>,
+    to_local: fn(&str) -> Option<String>,
     /// Beginnings of names of the primary's of which everything is ours.
     pub(super) begin: &'static [&'static str],
     /// Contexts that are worth a try, ours and foreign ones, under our names or the primary's.
     pub(super) contexts: &'static [&'static str],
+    /// The only context that there is, on a listener that is bound to it.
+    bound: Option<Context>,
 }
 
 impl Site {
+    /// As it is seen on a listener that is bound to a context.
+    pub(super) fn within(&self, bound: &Context) -> Self {
+        Self { primary: self.primary.within(bound), bound: Some(bound.clone()), begin: &[], ..*self }
+    }
+
+    /// The primary's name of a context of ours.
+    pub(super) fn there(&self, local: &str) -> Option<String> {
+        let is_shown = self.bound.as_ref().is_none_or(|bound| bound.as_str() == local);
+        (self.to_primary)(local).filter(|_| is_shown)
+    }
+
+    /// Our name of a context of the primary's.
+    pub(super) fn here(&self, primary: &str) -> Option<String> {
+        let is_shown = |local: &String| self.bound.as_ref().is_none_or(|bound| bound.as_str() == local);
+        (self.to_local)(primary).filter(is_shown)
+    }
+
+    /// The context that is meant where none is named.
+    pub(super) fn meant(&self) -> Context {
+        self.bound.clone().unwrap_or_else(Context::default_context)
+    }
+
     pub(super) fn map(&self) -> &Contexts {
         self.primary.contexts()
     }
 
     /// The primary's context beside whose subjects names lie; where none is named, that is the default one.
     pub(super) fn parent(&self, local: &Context) -> Context {
-        (self.there)(local.as_str()).map_or_else(Context::default_context, |there| Context::named(&there))
+        self.there(local.as_str()).map_or_else(Context::default_context, |there| Context::named(&there))
     }
 
     fn of(
         pairs: &[(&str, &str)],
-        there: fn(&str) -> Option<String>,
-        here: fn(&str) -> Option<String>,
+        to_primary: fn(&str) -> Option<String>,
+        to_local: fn(&str) -> Option<String>,
         begin: &'static [&'static str],
         contexts: &'static [&'static str],
     ) -> Self {
@@ -41,7 +63,7 @@ impl Site {
         let config = Config { urls: vec!["http://localhost:1".to_owned()], ..Config::default() };
         let registry = Arc::new(Registry::new(&config, "primary").expect("a registry"));
         let contexts_of = Arc::new(Contexts::of(&pairs).expect("a map"));
-        Self { primary: Primary::behind(contexts_of, registry), there, here, begin, contexts }
+        Self { primary: Primary::behind(contexts_of, registry), to_primary, to_local, begin, contexts, bound: None }
     }
 }
 
