@@ -19,7 +19,7 @@ use crate::protocol::json::push_array;
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
-use crate::protocol::target::{CAPPED, UNCAPPED};
+use crate::protocol::target::{CAPPED, Page, UNCAPPED};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Sent};
 
 /// A list as it is read: the items as they came, under our names.
@@ -27,7 +27,10 @@ type Items = Vec<Box<RawValue>>;
 
 /// Makes the calls that a list takes, and of their answers one.
 pub(super) async fn gather(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
-    let Ok(window) = operation.query.page() else {
+    // What is there of a GUID comes in one piece, whatever is asked for.
+    let is_whole = operation.route == Route::IdsByGuid;
+    let page = if is_whole { Ok(Page { offset: 0, limit: -1 }) } else { operation.query.page() };
+    let Ok(window) = page else {
         return Ok(refused_page(call, 404));
     };
     let mut items = Items::new();
@@ -149,6 +152,10 @@ fn arranged(primary: &Primary, operation: &Operation, items: Items) -> Option<It
             let listed: Listed = serde_json::from_str(item).ok()?;
             Some((listed.subject, listed.version))
         }),
+        Route::IdsByGuid => by_key(items, |item| {
+            let Place { context } = serde_json::from_str(item).ok()?;
+            Some([context])
+        }),
         Route::Contexts => contexts(operation, items, primary.contexts().bound().is_none()),
         Route::AssociationsByResource | Route::AssociationsByName | Route::AssociationsBySubject => {
             by_key(items, |item| {
@@ -162,6 +169,12 @@ fn arranged(primary: &Primary, operation: &Operation, items: Items) -> Option<It
         }
         _ => Some(items),
     }
+}
+
+/// Where a GUID is found.
+#[derive(Deserialize)]
+struct Place {
+    context: String,
 }
 
 /// What the order of associations goes by.

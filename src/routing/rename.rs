@@ -9,7 +9,7 @@ use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::{Fate, Spliced, Unreadable, splice};
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::protocol::target::{QUERY, SEGMENT};
+use crate::protocol::target::{QUERY, SEGMENT, subject_segment};
 
 /// What kind of name stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,13 +332,7 @@ pub(super) fn target(path: &str, subject: &str, names: &[String], query: &[(Stri
     for word in path.split('/').filter(|word| !word.is_empty()) {
         target.push('/');
         match word {
-            "{subject}" => {
-                // An empty segment or one that begins with dots alone means something else to whatever stands on the way.
-                if subject.is_empty() || matches!(subject.split('/').next(), Some("." | "..")) {
-                    target.push_str(":.:");
-                }
-                target.extend(utf8_percent_encode(subject, &SEGMENT));
-            }
+            "{subject}" => target.push_str(&subject_segment(subject)),
             name if name.starts_with('{') => {
                 target.extend(utf8_percent_encode(names.next().map_or("", String::as_str), &SEGMENT));
             }

@@ -142,9 +142,32 @@ pub(super) async fn by_id(primary: &Primary, operation: &Operation, call: &Call)
     if let Some(outcome) = first(primary, operation, call, homes).await? {
         return Ok(outcome);
     }
-    match primary.contexts().to_primary(&asked.context) {
-        Some(there) => primary.ask(operation, at(operation, call, operation.path, there.prefix())).await,
-        None => Ok(denied(&call.method)),
+    by_id_alone(primary, operation, call, asked.context).await
+}
+
+/// A schema by its id in a context, whatever subject holds it there. An alias of the whole context would have the
+/// primary look in its default one, and a text does not show that.
+async fn by_id_alone(
+    primary: &Primary,
+    operation: &Operation,
+    call: &Call,
+    context: Context,
+) -> Result<Answer, Failure> {
+    let Some(there) = primary.contexts().to_primary(&context).map(|there| there.prefix()) else {
+        return Ok(denied(&call.method));
+    };
+    let is_list = matches!(operation.route, Route::SubjectsById | Route::VersionsById);
+    if java_int(operation.name()).is_none() || (is_list && operation.query.page().is_err()) {
+        // What is no number is refused before anything is looked for.
+        return primary.ask(operation, at(operation, call, operation.path, there)).await;
+    }
+    let mut asked = at(operation, call, "/schemas/ids/{id}", there.clone());
+    asked.method = Method::GET;
+    let shown = primary.ask(&showing(operation), asked).await?;
+    match found(shown, |shown| shown.context == context) {
+        Found::Here(_) => primary.ask(operation, at(operation, call, operation.path, there)).await,
+        Found::Other(answer) if answer.status != StatusCode::NOT_FOUND => Ok(answer),
+        Found::Nothing | Found::Other(_) => Ok(said(&call.method, &no_schema(operation))),
     }
 }
 

@@ -69,6 +69,7 @@ impl Way {
             // The registry does not take it, but a context that has another name there would (WIRE.md § 1.15).
             R::Register if is_top => Ok(Self::Never),
             R::Contexts | R::AssociationsByResource | R::AssociationsByName => Ok(Self::Gathered),
+            R::IdsByGuid => Ok(Self::Gathered),
             R::AssociationsBySubject => asked.subject_target().map(|_| Self::Gathered),
             R::DekRead if operation.path.ends_with("/deks") => Ok(Self::Gathered),
             R::DekRead if operation.path.ends_with("/keks") && operation.query.get("subjectPrefix").is_some() => {
@@ -139,6 +140,9 @@ impl Asked<'_> {
             self.plain(&query)
         };
         let bare = at(there.prefix());
+        if named.is_bare_context() && self.operation.route == Route::SchemaTextById && !there.is_default() {
+            return Ok(Way::IfShown { shown: bare.replacen("/schema?", "?", 1), target: bare });
+        }
         if named.is_bare_context() {
             return Ok(Way::One(bare));
         }
@@ -149,7 +153,7 @@ impl Asked<'_> {
         Ok(match self.operation.route {
             // An alias would be followed into the primary's default context, and a text does not say whose it is
             // (WIRE.md § 3.5).
-            Route::SchemaTextById => Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: bare },
+            Route::SchemaTextById => Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: own },
             _ => Way::One(own),
         })
     }

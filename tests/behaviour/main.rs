@@ -15,6 +15,7 @@ mod fresh;
 mod grounds;
 mod house;
 mod linear;
+mod mapped_paths;
 mod memo;
 mod offline;
 mod parameters;
