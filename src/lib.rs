@@ -35,16 +35,22 @@
 //!    goes through [`routing::Primary::send`], is applied by [`replica::Replica::apply_write`], and
 //!    is acknowledged then.
 //!
-//! What was answered to the same words before, and of which nothing has changed since, is answered at once: the
-//! [`proxy::Guest`] of a connection finds it by how the request is spelt, with what it was understood as, takes
-//! steps 1, 3, 4 and 5 with that, and needs no future.
+//! What was answered to the same words before, and of which nothing has changed since, is answered at once: it is
+//! found by how the request is spelt, with what it was understood as, and takes steps 1, 3, 4 and 5 with that. Over
+//! HTTP/1.1 that happens before hyper: the server reads the head alone and asks [`server::AtOnce`], which the service
+//! of a connection is as well; the answer was rendered when it was kept. Everything else hyper is given, byte for
+//! byte, and [`proxy::Guest`] tries the same once more for what only hyper could read.
 //!
 //! # Two names
 //!
 //! Everything here speaks our names of contexts: requests, replica, importer, log. The primary's are known to
 //! [`routing::Primary`] alone, through which every call to it goes: `routing/way.rs` says how a request is asked there,
 //! `routing/rename.rs` at which places of a body names are exchanged, `routing/gather.rs` puts lists over several
-//! contexts together. A new endpoint with names in its bodies is a line in each of the first two.
+//! contexts together. A new endpoint with names in its bodies is a line in each of the first two. One whose answer does
+//! not say whose it is needs a way of its own, as `routing/referrers.rs`, `guid.rs`, `batch.rs` and `search.rs` are.
+//!
+//! A listener that is bound to a context has a part of both: [`replica::Snapshot::within`] and
+//! [`routing::Primary::within`]. Nothing that it says is cut down afterwards.
 //!
 //! # The way of a change made elsewhere
 //!

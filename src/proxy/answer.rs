@@ -64,7 +64,7 @@ impl Proxy {
                 let is_certain = is_for_ever(operation) || !is_doubtful(operation, &snapshot);
                 if let Some(spelling) = ask.spelling.clone().filter(|_| is_certain && !is_strange) {
                     let operation = Operation::clone(operation);
-                    self.answers.put(AtHand::new(spelling, operation, snapshot.generation(), dressed));
+                    self.answers.put(spelling, operation, snapshot.generation(), dressed);
                 }
                 Ok(response)
             }

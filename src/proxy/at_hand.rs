@@ -21,7 +21,7 @@ use super::dress::{Dressed, takes_gzip};
 use super::headers::{ID, UNKNOWN_PROPERTIES, takes_unknown};
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
-use crate::server::{Outbox, Ready, is_host};
+use crate::server::{Heads, Outbox, Ready, is_host};
 
 /// Longest spelling that is worth remembering.
 const LONGEST: usize = 384;
@@ -181,23 +181,12 @@ pub(super) struct AtHand {
 }
 
 impl AtHand {
-    /// The answer that was made from a generation of the replica.
-    pub(super) fn new(spelling: Spelt, operation: Operation, generation: u64, dressed: Dressed) -> Self {
-        let ready = dressed.ready();
-        Self { spelling, operation, generation: generation.into(), dressed, ready }
-    }
-
     /// Sends the answer with the fields that differ each time, if it is one of those that can be sent like that.
     pub(super) fn send(self: &Arc<Self>, fields: &[(&str, &[u8])], outbox: &mut Outbox) -> bool {
         let Some(ready) = &self.ready else { return false };
         // The count of the answer is taken already, that of its body would have to be fetched.
         outbox.put(ready, fields, self.dressed.body(), || Bytes::from_owner(Lent(Arc::clone(self))));
         true
-    }
-
-    /// Bytes held, of what depends on the answer.
-    fn size(&self) -> usize {
-        self.dressed.size() + self.ready.as_ref().map_or(0, Ready::size)
     }
 }
 
@@ -243,6 +232,7 @@ impl Hash for Entry {
 /// a plain map, since it keeps account of each time. So it hears of one in [`SAMPLE`].
 pub(super) struct AnswersAtHand {
     answers: Arc<Answers>,
+    heads: Heads,
     /// What each weighs.
     staying: Cache<Arc<[u8]>, u32, Keyed>,
 }
@@ -271,7 +261,7 @@ impl AnswersAtHand {
                 }
             })
             .build_with_hasher(Keyed::default());
-        Self { answers, staying }
+        Self { answers, heads: Heads::default(), staying }
     }
 
     /// The answer to a spelling, of whichever generation.
@@ -285,17 +275,19 @@ impl AnswersAtHand {
         Some(answer)
     }
 
-    /// Keeps an answer.
-    pub(super) fn put(&self, answer: AtHand) {
+    /// Keeps the answer that was made from a generation of the replica.
+    pub(super) fn put(&self, spelling: Spelt, operation: Operation, generation: u64, dressed: Dressed) {
         // What both structures hold for an entry, and what was understood, roughly.
         const OVERHEAD: usize = 900;
-        let spelling: Arc<[u8]> = Arc::from(&*answer.spelling);
-        let weight = u32::try_from(2 * spelling.len() + answer.size() + OVERHEAD).unwrap_or(u32::MAX);
+        let key: Arc<[u8]> = Arc::from(&*spelling);
+        let weight = u32::try_from(2 * key.len() + dressed.size() + OVERHEAD).unwrap_or(u32::MAX);
+        let ready = dressed.ready(&self.heads);
+        let answer = AtHand { spelling, operation, generation: generation.into(), dressed, ready };
         // A set keeps what it has, so the answer of another generation has to go first. Then in this order: what
         // moka lets go of is always taken out of the set.
-        self.answers.remove(&*spelling);
+        self.answers.remove(&*key);
         self.answers.insert(Entry(Arc::new(answer)));
-        self.staying.insert(spelling, weight);
+        self.staying.insert(key, weight);
     }
 
     /// Bytes held.
@@ -362,7 +354,7 @@ mod tests {
             let operation = Operation::classify(&Method::GET, "/schemas/ids/1", "").expect("a route");
             let body = Bytes::from(vec![b'x'; 1_000]);
             let dressed = Dressed::new(200, body, &HeaderValue::from_static("application/json"), manner);
-            room.put(AtHand::new(spelling, operation, 1, dressed));
+            room.put(spelling, operation, 1, dressed);
         }
         room.staying.run_pending_tasks();
         assert!(room.bytes() <= 40_000, "{} bytes", room.bytes());

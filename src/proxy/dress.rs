@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 
 use super::headers::REQUEST_ID;
 use crate::body::Body;
-use crate::server::{Framing, Ready};
+use crate::server::{Framing, Heads, Ready};
 
 /// The largest body that the registry sends with its length; what is longer comes in chunks.
 const BUFFER: usize = 8192;
@@ -137,7 +137,7 @@ impl Dressed {
     }
 
     /// The same rendered, request id and age aside, if it is one that HTTP/1.1 frames like most.
-    pub(super) fn ready(&self) -> Option<Ready> {
+    pub(super) fn ready(&self, heads: &Heads) -> Option<Ready> {
         let length = self.body.len();
         let framing = match self.manner.is_head {
             true if self.is_long => Framing::Announced(0),
@@ -146,7 +146,7 @@ impl Dressed {
             false if self.is_long => Framing::Chunk(length),
             false => Framing::Length(length),
         };
-        Some(Ready::new(self.status, self.fields(), framing))
+        Some(heads.render(self.status, self.fields(), framing))
     }
 
     /// The fields that are the same each time.

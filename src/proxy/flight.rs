@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use moka::future::Cache;
 
 use super::Proxy;
 use super::ask::Ask;
+use super::headers::told_to_primary;
 use super::refuse::Failure;
 use crate::protocol::shape::Form;
 use crate::protocol::subject::Context;
@@ -28,6 +29,8 @@ pub(super) struct Flight {
     bound: Option<Context>,
     target: String,
     media: HeaderValue,
+    /// What else of a request the primary may heed.
+    told: Vec<(HeaderName, HeaderValue)>,
     form: Form,
     body: Bytes,
 }
@@ -57,6 +60,7 @@ impl Proxy {
             bound: ask.bound.clone(),
             target: routed.addressed().operation().target.clone(),
             media: ask.media.clone(),
+            told: told_to_primary(&ask.headers),
             form,
             body: ask.body.clone(),
         };

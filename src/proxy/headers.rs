@@ -74,11 +74,9 @@ pub(super) fn to_primary(ask: &Ask, pseudonym: &Pseudonym, read_here: bool) -> H
     let named = connection_options(&ask.headers);
     let mut headers = HeaderMap::new();
     for (name, value) in &ask.headers {
-        // What a client may know is our business: the primary is always asked for everything.
-        let passes = PASSED.contains(name) || (name.as_str().starts_with("confluent-") && name != UNKNOWN_PROPERTIES);
         // What we read ourselves must come as it is.
         let unwanted = read_here && *name == header::ACCEPT_ENCODING;
-        if passes && !unwanted && !named.contains(name.as_str()) {
+        if passes(name) && !unwanted && !named.contains(name.as_str()) {
             headers.append(name, value.clone());
         }
     }
@@ -102,6 +100,23 @@ pub(super) fn to_primary(ask: &Ask, pseudonym: &Pseudonym, read_here: bool) -> H
         append(&mut headers, HeaderName::from_static("x-forwarded-host"), host);
     }
     headers
+}
+
+fn passes(name: &HeaderName) -> bool {
+    // What a client may know is our business: the primary is always asked for everything.
+    PASSED.contains(name) || (name.as_str().starts_with("confluent-") && name != UNKNOWN_PROPERTIES)
+}
+
+/// What of a request travels on and may bear on the answer, beside its media types.
+pub(super) fn told_to_primary(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    const OF_NO_MATTER: [HeaderName; 4] = [
+        header::ACCEPT_ENCODING,
+        header::USER_AGENT,
+        HeaderName::from_static("traceparent"),
+        HeaderName::from_static("tracestate"),
+    ];
+    let told = headers.iter().filter(|(name, _)| passes(name) && !OF_NO_MATTER.contains(name));
+    told.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {

@@ -150,8 +150,8 @@ impl Contexts {
         Self { entries: entry.into_iter().collect(), bound: Some(bound.clone()) }
     }
 
-    /// With what the whole names of subjects begin at the primary that begin with a text here; an empty one stands for
-    /// all of its default context.
+    /// With what the whole names of subjects begin at the primary that begin with a text here. Those of its default
+    /// context begin with nothing, as far as that goes.
     pub(super) fn beginnings_there(&self, start: &str) -> Vec<String> {
         self.entries.iter().filter_map(|entry| entry.beginning_there(start)).collect()
     }

@@ -4,7 +4,7 @@
 //! the page cut out of it here.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -12,10 +12,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::primary::{Primary, pairs, refused};
+use super::printed::Printed;
 use super::rename::target;
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
-use crate::protocol::json::push_array;
+use crate::protocol::json::{push_array, push_string};
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
@@ -138,7 +139,7 @@ pub(super) async fn read(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq, Eq, Hash)]
 struct Listed {
     subject: String,
     version: i64,
@@ -148,14 +149,17 @@ struct Listed {
 fn arranged(primary: &Primary, operation: &Operation, items: Items) -> Option<Items> {
     match operation.route {
         Route::Subjects => sorted(operation, items, ":*:", |item| Some((serde_json::from_str(item).ok()?, 0))),
-        Route::Schemas => sorted(operation, items, "", |item| {
-            let listed: Listed = serde_json::from_str(item).ok()?;
-            Some((listed.subject, listed.version))
-        }),
         Route::IdsByGuid => by_key(items, |item| {
             let Place { context } = serde_json::from_str(item).ok()?;
             Some([context])
         }),
+        Route::Schemas => {
+            let items = if operation.query.flag("aliases") { with_all_aliases(items)? } else { items };
+            sorted(operation, items, "", |item| {
+                let listed: Listed = serde_json::from_str(item).ok()?;
+                Some((listed.subject, listed.version))
+            })
+        }
         Route::Contexts => contexts(operation, items, primary.contexts().bound().is_none()),
         Route::AssociationsByResource | Route::AssociationsByName | Route::AssociationsBySubject => {
             by_key(items, |item| {
@@ -197,6 +201,43 @@ fn by_key<const N: usize>(items: Items, key: impl Fn(&str) -> Option<[String; N]
         pairs.fold(Ordering::Equal, Ordering::then)
     });
     Some(keyed.into_iter().map(|(_, item)| item).collect())
+}
+
+/// One item a version, with all names that stand for it: the primary lists those of each context apart.
+fn with_all_aliases(items: Items) -> Option<Items> {
+    let mut merged: Vec<(Vec<String>, Box<RawValue>)> = Vec::new();
+    let mut places: HashMap<Listed, usize> = HashMap::new();
+    for item in items {
+        let listed: Listed = serde_json::from_str(item.get()).ok()?;
+        let printed: Printed = serde_json::from_str(item.get()).ok()?;
+        let aliases: Vec<String> = printed.get("aliases").unwrap_or_default();
+        let place = *places.entry(listed).or_insert(merged.len());
+        match merged.get_mut(place) {
+            None => merged.push((aliases, item)),
+            Some((known, kept)) if !aliases.is_empty() => {
+                // Whichever has the member has it in its place.
+                known.extend(aliases);
+                *kept = item;
+            }
+            Some(_) => {}
+        }
+    }
+    let print = |(mut aliases, item): (Vec<String>, Box<RawValue>)| {
+        let place = |name: &String| {
+            let name = QualifiedSubject::parse(name);
+            (name.context.as_str().to_owned(), name.subject.to_string())
+        };
+        aliases.sort_by(|one, other| {
+            let ((one, its), (other, others)) = (place(one), place(other));
+            compare(&one, &other).then_with(|| compare(&its, &others))
+        });
+        let printed: Printed = serde_json::from_str(item.get()).ok()?;
+        let mut names = Vec::new();
+        push_array(&mut names, aliases, |out, name| push_string(out, &name));
+        let names = RawValue::from_string(String::from_utf8(names).ok()?).ok()?;
+        RawValue::from_string(String::from_utf8(printed.with("aliases", names)).ok()?).ok()
+    };
+    merged.into_iter().map(print).collect()
 }
 
 /// Subjects or versions, those that are asked for, in the order of their names.

@@ -4,20 +4,16 @@
 //! first that is ours is taken, and what is there by its id is shown without the name of its holder, as the registry
 //! does (WIRE.md § 1.8).
 
-use std::fmt;
-
 use http::StatusCode;
 use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::gather::{unreadable, with_body};
 use super::primary::{Primary, refused};
+use super::printed::Printed;
 use super::rename::target;
 use super::search::{in_order, question};
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
-use crate::protocol::json::Object;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
 use crate::upstream::{Answer, Call, Failure};
@@ -28,9 +24,6 @@ struct Place {
     context: String,
     id: i32,
 }
-
-/// A schema as it was printed, member by member.
-struct Printed(Vec<(String, Box<RawValue>)>);
 
 /// Asks for a schema by its GUID.
 pub(super) async fn by_guid(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
@@ -52,7 +45,7 @@ pub(super) async fn by_guid(primary: &Primary, operation: &Operation, call: &Cal
         StatusCode::NOT_FOUND => Ok(said(Refusal::internal())),
         StatusCode::OK => {
             let printed: Printed = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
-            Ok(with_body(answer, printed.without_holder(), call))
+            Ok(with_body(answer, printed.without(&["subject", "version"]), call))
         }
         _ => Ok(answer),
     }
@@ -70,40 +63,4 @@ fn at(primary: &Primary, operation: &Operation, call: &Call, (context, id): (&Co
     let mut query = vec![("subject".to_owned(), there.prefix())];
     query.extend(operation.query.get("format").map(|format| ("format".to_owned(), format.to_owned())));
     Ok(question(call, target("/schemas/ids/{id}", "", &[id.to_string()], &query)))
-}
-
-impl Printed {
-    fn without_holder(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let mut object = Object::open(&mut out);
-        for (name, value) in &self.0 {
-            if !matches!(name.as_str(), "subject" | "version") {
-                object.key(name).extend_from_slice(value.get().as_bytes());
-            }
-        }
-        object.close();
-        out
-    }
-}
-
-impl<'de> Deserialize<'de> for Printed {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Printed;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Printed, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Printed(members))
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
 }

@@ -1,7 +1,7 @@
 //! The names of KEKs that encrypt the keys of some subjects (WIRE.md § 1.23).
 //!
-//! A prefix is a plain beginning of the whole name there, context and all. The primary's default context has no
-//! beginning of its own, so what is asked of all of it is found out key by key.
+//! A prefix is a plain beginning of the whole name there, context and all. Nothing is the beginning of the primary's
+//! default context alone, so what is asked of that as a whole is found out key by key.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,8 @@ pub(super) async fn keks(primary: &Primary, operation: &Operation, call: &Call) 
     let Ok(window) = operation.query.page() else { return Ok(refused_page(call, 404)) };
     let deleted = ("deleted".to_owned(), operation.query.flag("deleted").to_string());
     let prefixes = operation.query.all("subjectPrefix").flat_map(|start| primary.contexts().beginnings_there(start));
-    let (whole, beginnings): (Vec<String>, Vec<String>) = prefixes.partition(String::is_empty);
+    let (whole, beginnings): (Vec<String>, Vec<String>) =
+        prefixes.partition(|start| matches!(start.as_str(), "" | ":"));
     let beginnings = beginnings.into_iter().map(|start| ("subjectPrefix".to_owned(), start));
     let query: Vec<(String, String)> = beginnings.chain([deleted.clone()]).collect();
     let mut names = BTreeSet::new();
@@ -51,7 +52,9 @@ pub(super) async fn keks(primary: &Primary, operation: &Operation, call: &Call) 
             let target = target(&path, "", std::slice::from_ref(&name), std::slice::from_ref(&deleted));
             let mut subjects = BTreeSet::new();
             listed(primary, operation, call, &target, &mut subjects).await?;
-            if subjects.iter().any(|subject| QualifiedSubject::parse(subject).context.is_default()) {
+            let is_in_default = |subject: &&String| QualifiedSubject::parse(subject).context.is_default();
+            let begins = |subject: &String| whole.iter().any(|start| subject.starts_with(start));
+            if subjects.iter().filter(is_in_default).any(begins) {
                 names.insert(name);
             }
         }

@@ -8,14 +8,17 @@ mod batch;
 mod contexts;
 mod gather;
 mod guid;
+mod holders;
 mod keys;
 mod primary;
+mod printed;
 mod reach;
 mod referrers;
 mod rename;
 mod search;
 #[cfg(test)]
 mod tests;
+mod top;
 mod way;
 
 use std::ops::Deref;

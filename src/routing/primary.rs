@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use super::contexts::{Contexts, Selection};
 use super::rename::{Impassable, target};
 use super::way::Way;
-use super::{batch, gather, guid, keys, referrers, search};
+use super::{batch, gather, guid, holders, keys, referrers, search, top};
 use crate::protocol::endpoints::Route;
 use crate::protocol::json::error_body;
 use crate::protocol::media;
@@ -127,6 +127,7 @@ impl Primary {
         let Ok(operation) = Operation::of_target(&call.method, &call.path_and_query) else {
             return Ok(refused(method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
         };
+        let media = media::negotiate(&call.headers).ok();
         match self.through(&operation, call).await {
             Ok(outcome) => outcome,
             Err(Impassable::Unmapped(_)) => Ok(denied(method)),
@@ -138,6 +139,10 @@ impl Primary {
             // Another method may have been used in its stead.
             if !matches!(operation.method, Method::GET | Method::POST) {
                 answer.headers.remove(header::VARY);
+            }
+            // What was said in the primary's stead is in the type that it would have chosen.
+            if let Some(own) = answer.headers.get_mut(header::CONTENT_TYPE).filter(|own| **own == media::DEFAULT) {
+                *own = media.unwrap_or(media::DEFAULT);
             }
             answer
         })
@@ -166,6 +171,7 @@ impl Primary {
             Way::One(target) => self.ask(operation, to(target)).await,
             Way::Strictly(target) => search::strictly(self, operation, to(target)).await,
             Way::ById => search::by_id(self, operation, &call).await,
+            Way::Holders(there) => holders::list(self, operation, &call, &there).await,
             Way::Referrers(target) => referrers::referrers(self, operation, &call, &target).await,
             Way::ByGuid => guid::by_guid(self, operation, &call).await,
             Way::Keks => keys::keks(self, operation, &call).await,
@@ -195,13 +201,7 @@ impl Primary {
                 Ok(answer) if answer.status.is_success() => Ok(denied(method)),
                 outcome => outcome,
             },
-            Way::TopLevel { own, shown } => match self.ask(operation, to(own)).await {
-                // What was never set is there all the same, at the top level; but nothing is written by reading.
-                Ok(answer) if is_unset(&answer) && *method != Method::PUT => {
-                    self.ask(operation, Call { method: Method::GET, body: Bytes::new(), ..to(shown) }).await
-                }
-                outcome => outcome,
-            },
+            Way::TopLevel(there) => top::config(self, operation, to(String::new()), &there).await,
             Way::Never => Ok(refused(method, StatusCode::INTERNAL_SERVER_ERROR, 50002, "Register operation timed out")),
             Way::Gathered => gather::gather(self, operation, &call).await,
         })
@@ -297,7 +297,7 @@ pub(super) fn showing(operation: &Operation) -> Operation {
 }
 
 /// Whether the registry itself says that nothing is set.
-fn is_unset(answer: &Answer) -> bool {
+pub(super) fn is_unset(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND && matches!(answer.error_code(), Some(40401 | 40408))
 }
 

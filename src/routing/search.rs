@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
 
+use super::holders;
 use super::primary::{Primary, denied, pairs, refused, showing};
 use super::rename::target;
 use crate::protocol::endpoints::Route;
@@ -127,6 +128,9 @@ fn said(method: &Method, refusal: &Refusal) -> Answer {
 pub(super) async fn by_id(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
     let written = operation.query.get("subject").unwrap_or_default();
     let asked = QualifiedSubject::parse(written);
+    if asked.is_bare_context() {
+        return holders::first(primary, operation, call, &asked.context).await;
+    }
     let mut places = Vec::new();
     // So spelled it never equals the name that is held.
     if !(asked.context.is_default() && written.starts_with(":.")) {
@@ -142,32 +146,38 @@ pub(super) async fn by_id(primary: &Primary, operation: &Operation, call: &Call)
     if let Some(outcome) = first(primary, operation, call, homes).await? {
         return Ok(outcome);
     }
-    by_id_alone(primary, operation, call, asked.context).await
+    match operation.route {
+        Route::SubjectsById | Route::VersionsById => match primary.contexts().to_primary(&asked.context) {
+            Some(there) => holders::list(primary, operation, call, &there.prefix()).await,
+            None => Ok(denied(&call.method)),
+        },
+        Route::SchemaTextById => text_alone(primary, operation, call, &asked.context).await,
+        _ => holders::first(primary, operation, call, &asked.context).await,
+    }
 }
 
-/// A schema by its id in a context, whatever subject holds it there. An alias of the whole context would have the
+/// A text by its id in a context, whatever subject holds it there. An alias of the whole context would have the
 /// primary look in its default one, and a text does not show that.
-async fn by_id_alone(
+async fn text_alone(
     primary: &Primary,
     operation: &Operation,
     call: &Call,
-    context: Context,
+    context: &Context,
 ) -> Result<Answer, Failure> {
-    let Some(there) = primary.contexts().to_primary(&context).map(|there| there.prefix()) else {
+    let Some(there) = primary.contexts().to_primary(context).map(|there| there.prefix()) else {
         return Ok(denied(&call.method));
     };
-    let is_list = matches!(operation.route, Route::SubjectsById | Route::VersionsById);
-    if java_int(operation.name()).is_none() || (is_list && operation.query.page().is_err()) {
+    if java_int(operation.name()).is_none() {
         // What is no number is refused before anything is looked for.
         return primary.ask(operation, at(operation, call, operation.path, there)).await;
     }
     let mut asked = at(operation, call, "/schemas/ids/{id}", there.clone());
     asked.method = Method::GET;
     let shown = primary.ask(&showing(operation), asked).await?;
-    match found(shown, |shown| shown.context == context) {
-        Found::Here(_) => primary.ask(operation, at(operation, call, operation.path, there)).await,
-        Found::Other(answer) if answer.status != StatusCode::NOT_FOUND => Ok(answer),
-        Found::Nothing | Found::Other(_) => Ok(said(&call.method, &no_schema(operation))),
+    match shown.status {
+        StatusCode::OK => primary.ask(operation, at(operation, call, operation.path, there)).await,
+        StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(said(&call.method, &no_schema(operation))),
+        _ => Ok(shown),
     }
 }
 
@@ -223,7 +233,7 @@ async fn holds(
 }
 
 /// The call under the primary's name of a subject.
-fn at(operation: &Operation, call: &Call, path: &str, there: String) -> Call {
+pub(super) fn at(operation: &Operation, call: &Call, path: &str, there: String) -> Call {
     let is_whole = path == operation.path;
     let mut query = pairs(operation);
     query.retain(|(name, value)| {

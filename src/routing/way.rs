@@ -3,6 +3,7 @@
 use super::contexts::Contexts;
 use super::primary::pairs;
 use super::rename::{Unmapped, target, written};
+use super::top::inherited;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::{Fate, splice};
@@ -16,6 +17,8 @@ pub(super) enum Way {
     Strictly(String),
     /// A schema by its id and a subject, looked for in several places.
     ById,
+    /// Those who hold an id, in the context of a subject of the primary's.
+    Holders(String),
     /// The referrers of a version, as far as they are ours.
     Referrers(String),
     /// A list that may go over several contexts, put together from all of them.
@@ -45,12 +48,7 @@ pub(super) enum Way {
     /// No call at all.
     Never,
     /// The configuration of the top level, which is that of a context there.
-    TopLevel {
-        /// The context's own.
-        own: String,
-        /// What is in force there.
-        shown: String,
-    },
+    TopLevel(String),
 }
 
 impl Way {
@@ -140,16 +138,25 @@ impl Asked<'_> {
             self.plain(&query)
         };
         let bare = at(there.prefix());
+        let is_list = matches!(self.operation.route, Route::SubjectsById | Route::VersionsById);
         if named.is_bare_context() && self.operation.route == Route::SchemaTextById && !there.is_default() {
             return Ok(Way::IfShown { shown: bare.replacen("/schema?", "?", 1), target: bare });
         }
         if named.is_bare_context() {
-            return Ok(Way::One(bare));
+            return Ok(match self.operation.route {
+                Route::SchemaById => Way::ById,
+                _ if is_list => Way::Holders(there.prefix()),
+                _ => Way::One(bare),
+            });
         }
         if named.context.is_default() || there.is_default() {
             return Ok(Way::ById);
         }
-        let own = at(self.contexts.subject_there(asked)?);
+        let own = self.contexts.subject_there(asked)?;
+        if is_list {
+            return Ok(Way::Holders(own));
+        }
+        let own = at(own);
         Ok(match self.operation.route {
             // An alias would be followed into the primary's default context, and a text does not say whose it is
             // (WIRE.md § 3.5).
@@ -172,12 +179,7 @@ impl Asked<'_> {
 
     fn top_config(&self) -> Result<Way, Unmapped> {
         let there = self.contexts.subject_there("")?;
-        let own = pairs(self.operation);
-        if there.is_empty() {
-            return Ok(Way::One(self.plain(&own)));
-        }
-        let path = "/config/{subject}";
-        Ok(Way::TopLevel { own: target(path, &there, &[], &own), shown: target(path, &there, &[], &inherited()) })
+        Ok(if there.is_empty() { Way::One(self.plain(&pairs(self.operation))) } else { Way::TopLevel(there) })
     }
 
     fn top_mode(&self) -> Result<Way, Unmapped> {
@@ -250,10 +252,6 @@ fn resources(body: &[u8]) -> Vec<String> {
 
 fn target_of_resource(id: &str) -> String {
     target("/associations/resources/{resource}", "", &[id.to_owned()], &[])
-}
-
-fn inherited() -> [(String, String); 1] {
-    [("defaultToGlobal".to_owned(), "true".to_owned())]
 }
 
 /// What selects the subjects of one context that start with a text.

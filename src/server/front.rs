@@ -232,7 +232,7 @@ mod tests {
     use super::*;
     use crate::server::clock::Protocol;
     use crate::server::outgoing::{Outgoing, Turn};
-    use crate::server::ready::{Framing, Ready};
+    use crate::server::ready::{Framing, Heads};
     use crate::server::{Limits, stream::Watched};
 
     /// Has the answers to all targets with a `ready` in them.
@@ -254,7 +254,7 @@ mod tests {
                 false if words.target.contains("chunk") => Framing::Chunk(body.len()),
                 false => Framing::Length(body.len()),
             };
-            let ready = Ready::new(StatusCode::OK, [].into_iter(), framing);
+            let ready = Heads::default().render(StatusCode::OK, [].into_iter(), framing);
             outbox.put(&ready, &[("x-request-id", b"1")], body.as_bytes(), || body.clone().into());
             true
         }

@@ -2,7 +2,8 @@
 //!
 //! A [`Listener`] serves any tower service and knows nothing of what it does. Its [`Reception`] makes one
 //! for each connection and is told the [`Peer`]; what a service should do itself, because only it can
-//! answer, is to [`examine`] a head first and to read a body with [`read_whole`].
+//! answer, is to [`examine`] a head first and to read a body with [`read_whole`]. Whoever has answers ready
+//! ([`AtOnce`]) is asked before hyper is.
 
 mod clock;
 mod connection;
@@ -32,7 +33,7 @@ pub use gate::{Gate, Metrics};
 pub use head::{HeadError, examine, is_host};
 pub use intake::{IntakeError, read_whole};
 pub use listener::{BindError, Listener};
-pub use ready::{Framing, Outbox, Ready};
+pub use ready::{Framing, Heads, Outbox, Ready};
 pub use tls::{Certificate, TlsError};
 pub use words::Words;
 

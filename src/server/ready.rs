@@ -4,10 +4,12 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use dashmap::DashSet;
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::io::AsyncWrite;
 
@@ -31,33 +33,35 @@ pub enum Framing {
 /// The head of an answer, without `Date` and without the fields that are given each time.
 #[derive(Debug)]
 pub struct Ready {
-    start: Box<[u8]>,
-    end: Box<[u8]>,
+    start: Arc<[u8]>,
     framing: Framing,
 }
 
-impl Ready {
+/// Renders heads. Those that begin alike share their beginning, which so is in the processor's caches when it is
+/// needed.
+#[derive(Debug, Default)]
+pub struct Heads(DashSet<Arc<[u8]>>);
+
+impl Heads {
     /// Renders a head as hyper would: names in lower case, the framing last but for `Date`.
-    pub fn new<'a>(
+    pub fn render<'a>(
+        &self,
         status: StatusCode,
         fields: impl Iterator<Item = (HeaderName, &'a HeaderValue)>,
         framing: Framing,
-    ) -> Self {
-        let mut start =
-            format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("<none>")).into_bytes();
+    ) -> Ready {
+        let line = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("<none>"));
+        let mut start = line.into_bytes();
         for (name, value) in fields {
-            put(&mut start, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+            append(&mut start, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
-        let end = match framing {
-            Framing::Announced(length) | Framing::Length(length) => format!("content-length: {length}\r\ndate: "),
-            Framing::Chunk(_) => "transfer-encoding: chunked\r\ndate: ".to_owned(),
-        };
-        Self { start: start.into(), end: end.into_bytes().into(), framing }
-    }
-
-    /// Bytes held.
-    pub fn size(&self) -> usize {
-        self.start.len() + self.end.len()
+        let known = self.0.get(&*start).map(|known| known.key().clone());
+        let start = known.unwrap_or_else(|| {
+            let start: Arc<[u8]> = start.into();
+            self.0.insert(start.clone());
+            start
+        });
+        Ready { start, framing }
     }
 }
 
@@ -79,21 +83,27 @@ impl Outbox {
     pub fn put(&mut self, ready: &Ready, fields: &[(&str, &[u8])], body: &[u8], lent: impl FnOnce() -> Bytes) {
         self.bytes.extend_from_slice(&ready.start);
         for (name, value) in fields {
-            put(&mut self.bytes, &[name.as_bytes(), b": ", value, b"\r\n"]);
+            append(&mut self.bytes, &[name.as_bytes(), b": ", value, b"\r\n"]);
         }
-        self.bytes.extend_from_slice(&ready.end);
+        match ready.framing {
+            Framing::Announced(length) | Framing::Length(length) => {
+                append(&mut self.bytes, &[b"content-length: ", itoa::Buffer::new().format(length).as_bytes()]);
+            }
+            Framing::Chunk(_) => self.bytes.extend_from_slice(b"transfer-encoding: chunked"),
+        }
+        self.bytes.extend_from_slice(b"\r\ndate: ");
         DATE.with_borrow_mut(|date| self.bytes.extend_from_slice(date.now()));
         self.bytes.extend_from_slice(b"\r\n\r\n");
         let tail: &'static [u8] = match ready.framing {
             Framing::Announced(_) => return,
             Framing::Length(_) => b"",
             Framing::Chunk(length) => {
-                put(&mut self.bytes, &[format!("{length:X}\r\n").as_bytes()]);
+                append(&mut self.bytes, &[format!("{length:X}\r\n").as_bytes()]);
                 LAST_CHUNK
             }
         };
         if body.len() <= COPIED {
-            put(&mut self.bytes, &[body, tail]);
+            append(&mut self.bytes, &[body, tail]);
         } else {
             self.body = lent();
             self.tail = tail;
@@ -106,6 +116,9 @@ impl Outbox {
         to: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.bytes.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         let whole = self.bytes.len() + self.body.len() + self.tail.len();
         while self.sent < whole {
             let mut to = Pin::new(&mut *to);
@@ -136,7 +149,7 @@ impl Outbox {
     }
 }
 
-fn put(to: &mut Vec<u8>, parts: &[&[u8]]) {
+fn append(to: &mut Vec<u8>, parts: &[&[u8]]) {
     for part in parts {
         to.extend_from_slice(part);
     }

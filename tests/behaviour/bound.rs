@@ -1,6 +1,7 @@
 //! A listener that is bound to one context: it answers as a registry that holds nothing else.
 
 use schema_outpost::config::Config;
+use schema_outpost::routing::Pair;
 use serde_json::json;
 use small_registry::SmallRegistry;
 
@@ -232,5 +233,57 @@ async fn keys_of_other_contexts_can_neither_be_listed_nor_written_on_a_bound_lis
     for refused in ["/dek-registry/v1/keks?subjectPrefix=:.other:", "/dek-registry/v1/keks/k1/deks/:.other:s"] {
         let heard = bound.get(refused).await;
         assert_eq!((heard.status, heard.code()), (403, 40301), "{refused}: {heard:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_of_a_mapped_site_is_bound_by_the_sites_name_of_a_context() {
+    let house = House::with(SmallRegistry::builder(), |_| {}).await;
+    for (subject, doc) in [(":.z:s", "default"), (":.z.fin:s", "fin"), (":.fin:s", "another's"), ("s", "nobody's")] {
+        put(&house, subject, &registration(doc));
+    }
+    let pair = |local: &str, primary: &str| Pair { local: local.into(), primary: primary.into() };
+    let bound = Neighbour::beside(&house, |config| {
+        config.contexts = vec![pair(".", ".z"), pair(".*", ".z.*")];
+        config.listeners[0].context = Some(".fin".into());
+    })
+    .await;
+    for (target, expected) in [
+        ("/subjects", r#"[":.fin:s"]"#),
+        ("/subjects?limit=1", r#"[":.fin:s"]"#),
+        ("/contexts", r#"[".fin"]"#),
+        ("/schemas/ids/1/subjects", r#"[":.fin:s"]"#),
+        ("/subjects/s/versions/1/referencedby", "[]"),
+    ] {
+        for heard in told(&bound, target).await {
+            assert_eq!((heard.status, heard.body.as_str()), (200, expected), "{target}");
+        }
+    }
+    for target in ["/schemas/ids/1", "/schemas/ids/1?subject=s", "/subjects/s/versions/latest", "/schemas"] {
+        for heard in told(&bound, target).await {
+            assert!(
+                heard.body.contains("fin") && !heard.body.contains("'s") && !heard.body.contains("default"),
+                "{target}: {heard:?}"
+            );
+        }
+    }
+    for refused in ["/subjects/:.z.fin:s/versions", "/subjects/:.:s/versions", "/contexts/.z/subjects"] {
+        let heard = bound.get(refused).await;
+        assert_eq!((heard.status, heard.code()), (403, 40301), "{refused}: {heard:?}");
+    }
+    assert_eq!(bound.ask("POST", "/subjects/new/versions", &registration("new")).await.status, 200);
+    assert_eq!(house.primary.ask("GET", "/subjects/:.z.fin:new/versions", None).body, "[1]");
+    // A listener that is bound to what is not mapped has nothing.
+    let nothing = Neighbour::beside(&house, |config| {
+        config.contexts = vec![pair(".", ".z")];
+        config.listeners[0].context = Some(".fin".into());
+    })
+    .await;
+    for target in ["/subjects", "/contexts", "/schemas/ids/1", "/subjects/s/versions/1", "/associations/resources/-/-"]
+    {
+        for heard in told(&nothing, target).await {
+            let is_empty = heard.status == 200 && heard.body == "[]";
+            assert!(is_empty || (heard.status, heard.code()) == (403, 40301), "{target}: {heard:?}");
+        }
     }
 }

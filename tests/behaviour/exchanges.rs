@@ -291,6 +291,28 @@ async fn http_2_hears_the_same_as_http_1() {
 }
 
 #[tokio::test]
+async fn what_is_asked_again_over_http_2_is_at_hand() {
+    let encrypted = Encrypted::open().await;
+    let house = &encrypted.house;
+    let mut client = encrypted.client().await;
+    let json = [("content-type", "application/json")];
+    assert_eq!(over_h2(&mut client, "POST", "/subjects/a/versions", &json, &registration("1")).await.status, 200);
+    house.imported().await;
+    let targets = ["/schemas/ids/1", "/subjects", "/subjects/a/versions/latest"];
+    let id = [("x-request-id", "7")];
+    let told = |answer: &Heard| {
+        let told = answer.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("date"));
+        (answer.status, answer.body.clone(), told.cloned().collect::<Vec<_>>())
+    };
+    for target in targets {
+        let first = over_h2(&mut client, "GET", target, &id, "").await;
+        let before = house.the_long_way().await;
+        let again = over_h2(&mut client, "GET", target, &id, "").await;
+        assert_eq!((told(&again), house.the_long_way().await), (told(&first), before), "{target}");
+    }
+}
+
+#[tokio::test]
 async fn http_2_gives_no_way_around_what_http_1_refuses() {
     let encrypted = Encrypted::open().await;
     let house = &encrypted.house;

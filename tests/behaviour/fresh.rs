@@ -141,6 +141,31 @@ async fn many_who_ask_at_once_for_what_was_registered_elsewhere_cost_the_primary
     assert_eq!(house.primary.requests().len(), 0, "it is held now");
 }
 
+/// What the primary may heed in a request is heeded for each client, however many ask at the same time.
+#[tokio::test]
+async fn those_who_tell_the_primary_something_else_do_not_share_a_call() {
+    let house = House::open().await;
+    house.primary.ask("POST", "/subjects/a/versions", Some(&registration("1")));
+    house.primary.forget_requests();
+    house.primary.fault_where(
+        |seen| seen.path() == "/schemas/ids/1",
+        Some(2),
+        Fault::Delay(Duration::from_millis(300)),
+    );
+    let address = house.address();
+    let tell = |cluster: &'static str| async move {
+        send(address, "GET", "/schemas/ids/1", &[("Confluent-Cluster", cluster)], None).await
+    };
+    let answers = join_all(["one", "one", "other", "other"].map(tell)).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let mut told: Vec<String> = (house.primary.requests().iter())
+        .filter(|seen| seen.path() == "/schemas/ids/1")
+        .map(|seen| seen.header("confluent-cluster").unwrap_or_default().to_owned())
+        .collect();
+    told.sort();
+    assert_eq!(told, ["one", "other"]);
+}
+
 ///
 #[tokio::test]
 async fn an_outage_and_a_restart_cost_no_read_of_what_is_held() {

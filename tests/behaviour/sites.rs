@@ -6,7 +6,7 @@ use small_registry::SmallRegistry;
 
 use crate::bound::referring;
 use crate::contexts::Neighbour;
-use crate::house::{Heard, House, registration};
+use crate::house::{Heard, House, registration, send};
 
 fn pairs(map: &[(&str, &str)]) -> Vec<Pair> {
     map.iter().map(|(local, primary)| Pair { local: (*local).into(), primary: (*primary).into() }).collect()
@@ -288,4 +288,31 @@ async fn what_was_read_through_another_map_is_never_shown_and_what_is_newly_mapp
     house.config.contexts.clear();
     house.restart().await;
     assert_eq!(house.get("/subjects").await.status, 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guid_shows_the_record_of_the_site_and_not_that_of_another_one() {
+    let map = pairs(&[(".", ".site1"), (".fin", ".site1.fin")]);
+    let house = House::with(SmallRegistry::builder(), |config| config.contexts = map).await;
+    for subject in ["s", ":.aa:s", ":.site1.fin:s"] {
+        put(&house.primary, subject, &doc("shared"));
+    }
+    for subject in ["s", ":.aa:s"] {
+        assert_eq!(house.primary.ask("DELETE", &format!("/subjects/{subject}"), None).status, 200);
+    }
+    house.imported().await;
+    let guid = house.get("/subjects/:.fin:s/versions/1").await.json()["guid"].as_str().expect("a guid").to_owned();
+    for target in [format!("/schemas/guids/{guid}"), format!("/schemas/guids/{}", guid.to_uppercase().replace('-', ""))]
+    {
+        let (held, told) = (house.get(&target).await, asked(&house, &target).await);
+        assert_eq!(held.json()["deleted"], false, "{held:?}");
+        assert_eq!(held.body, told.body);
+        assert_eq!(held.header("content-type"), told.header("content-type"));
+    }
+    assert_eq!(asked(&house, &format!("/schemas/guids/{guid}/ids")).await.body, r#"[{"context":".fin","id":1}]"#);
+    let unknown = "/schemas/guids/00000000-0000-0000-0000-000000000000";
+    assert_eq!(asked(&house, unknown).await.code(), 40403);
+    // What is said in the primary's stead is in the type that the client takes.
+    let heard = send(house.address(), "GET", unknown, &[("Accept", "application/json")], None).await;
+    assert_eq!((heard.code(), heard.header("content-type")), (40403, Some("application/json")), "{heard:?}");
 }

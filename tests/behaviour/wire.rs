@@ -227,6 +227,41 @@ async fn what_is_answered_at_once_is_what_a_close_look_would_have_said() {
     }
 }
 
+/// Long ones in chunks, compressed ones and those of HEAD among them.
+#[tokio::test]
+async fn what_is_asked_again_is_at_hand_in_every_framing() {
+    let house = House::open().await;
+    for subject in 0..600 {
+        house.primary.ask("POST", &format!("/subjects/subject-{subject:05}/versions"), Some(&registration("1")));
+    }
+    house.imported().await;
+    for target in ["/schemas/ids/1", "/subjects", "/subjects/subject-00001/versions/latest", "/config"] {
+        for (method, codings) in [("GET", "identity"), ("GET", "gzip"), ("HEAD", "identity")] {
+            let fields = [("Accept-Encoding", codings), ("X-Request-ID", "7")];
+            let first = send(house.address(), method, target, &fields, None).await;
+            let before = house.the_long_way().await;
+            let mut stream = tokio::net::TcpStream::connect(house.address()).await.expect("connected");
+            let request = format!(
+                "{method} {target} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {codings}\r\nX-Request-ID: 7\r\n\r\n"
+            );
+            // Twice at once, so that where the first ends is told by nothing but its own framing.
+            tokio::io::AsyncWriteExt::write_all(&mut stream, request.repeat(2).as_bytes()).await.expect("written");
+            tokio::io::AsyncWriteExt::shutdown(&mut stream).await.expect("shut");
+            let mut answers = Vec::new();
+            tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answers).await.expect("read");
+            let (one, other) = answers.split_at(answers.len() / 2);
+            for answer in [read(one), read(other)] {
+                let without_close = |(status, mut fields, body): (u16, Vec<(String, String)>, String)| {
+                    fields.retain(|(name, _)| !name.eq_ignore_ascii_case("connection"));
+                    (status, fields, body)
+                };
+                assert_eq!(without_close(said(&answer)), without_close(said(&first)), "{method} {target} {codings}");
+            }
+            assert_eq!(house.the_long_way().await, before, "{method} {target} {codings}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_their_order() {
     let house = House::open().await;

@@ -123,10 +123,10 @@ fn targets(site: &Site, operation: &Operation, way: &Way) -> Vec<(String, bool)>
             resources.chain([(target.clone(), true)]).collect()
         }
         Way::IfShown { shown, target } => vec![(shown.clone(), false), (target.clone(), true)],
-        Way::TopLevel { own, shown } => vec![(own.clone(), true), (shown.clone(), false)],
+        Way::TopLevel(own) => vec![(own.clone(), true)],
         Way::Gathered => gather::targets(&site.primary, operation).into_iter().map(|target| (target, false)).collect(),
         // Each call of these depends on the answer to the one before it; they are followed over sockets.
-        Way::ById | Way::ByGuid | Way::Keks | Way::Batch | Way::Never => Vec::new(),
+        Way::ById | Way::ByGuid | Way::Holders(_) | Way::Keks | Way::Batch | Way::Never => Vec::new(),
     }
 }
 
