@@ -310,8 +310,9 @@ async fn hears_what_it_would_alone(site: &Site) {
         panic!("sequence {case} under {:?}: {last}\n  after\n    {}", site.pairs, told.join("\n    "));
     }
     println!("{} answers compared, otherwise {:?}", tally.compared, tally.otherwise);
-    let never = ENDPOINTS.iter().map(|row| (row.method, row.path)).filter(|row| !tally.well.contains_key(row));
-    println!("never well {:?}", never.collect::<Vec<_>>());
+    let never: Vec<_> =
+        ENDPOINTS.iter().map(|row| (row.method, row.path)).filter(|row| !tally.well.contains_key(row)).collect();
+    assert!(never.len() * 5 <= ENDPOINTS.len(), "hardly anything is answered well: {never:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

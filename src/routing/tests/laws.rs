@@ -16,6 +16,8 @@ use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::Snapshot;
 use crate::routing::admit_body;
 use crate::routing::gather;
+use crate::routing::primary::pairs;
+use crate::routing::rename::target;
 use crate::routing::way::Way;
 
 /// How far a case came.
@@ -123,7 +125,7 @@ fn targets(site: &Site, operation: &Operation, way: &Way) -> Vec<(String, bool)>
             resources.chain([(target.clone(), true)]).collect()
         }
         Way::IfShown { shown, target } => vec![(shown.clone(), false), (target.clone(), true)],
-        Way::TopLevel(own) => vec![(own.clone(), true)],
+        Way::TopLevel(own) => vec![(target("/config/{subject}", own, &[], &pairs(operation)), true)],
         Way::Gathered => gather::targets(&site.primary, operation).into_iter().map(|target| (target, false)).collect(),
         // Each call of these depends on the answer to the one before it; they are followed over sockets.
         Way::ById | Way::ByGuid | Way::Holders(_) | Way::Keks | Way::Batch | Way::Never => Vec::new(),
