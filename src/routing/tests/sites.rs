@@ -125,12 +125,17 @@ pub(super) fn sites() -> Vec<Site> {
             &[".t"],
             &[".", ".x", ".s", ".t", ".tx", "..", ".t.", ".__GLOBAL", "*"],
         ),
-        Site::of(
-            &[(".*", ".*")],
-            |local| begun(local, ".", "."),
-            |primary| begun(primary, ".", "."),
-            &["."],
-            &[".", ".x", "..", "...", ".__GLOBAL", "*", ".a b"],
-        ),
+        named_alone(),
     ]
+}
+
+/// Everything under its own name, but for the default context, which is nobody's.
+fn named_alone() -> Site {
+    Site::of(
+        &[(".*", ".*")],
+        |local| begun(local, ".", "."),
+        |primary| begun(primary, ".", "."),
+        &["."],
+        &[".", ".x", "..", "...", ".__GLOBAL", "*", ".a b"],
+    )
 }
