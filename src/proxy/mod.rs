@@ -35,7 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::body::{Body, Permit};
-use crate::protocol::endpoints::Effect;
+use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::{Misdirected, Operation};
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Memo, Replica, Reread, Snapshot, served_subject};
@@ -177,7 +177,11 @@ fn understood(head: &Parts, bound: Option<&Context>) -> Result<Operation, Misdir
     let (path, query) = (path(&head.uri), head.uri.query().unwrap_or_default());
     match bound {
         Some(context) => {
-            let operation = Operation::classify_within(context, &head.method, path, query)?;
+            let mut operation = Operation::classify_within(context, &head.method, path, query)?;
+            // This list alone goes over all contexts where nothing is said; the others have the context before the path.
+            if operation.route == Route::Subjects && operation.query.get("subjectPrefix").is_none() {
+                operation.query.set("subjectPrefix", context.prefix());
+            }
             // Names go on unescaped from here, so that no alias leads out of the context.
             Ok(Operation { is_escaped: false, ..operation })
         }

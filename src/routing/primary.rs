@@ -197,8 +197,9 @@ impl Primary {
                     outcome => outcome,
                 }
             }
-            Way::IfNothing(target) => match self.ask(operation, to(target)).await {
-                Ok(answer) if answer.status.is_success() => Ok(denied(method)),
+            Way::IfNothing(target) => match self.ask(operation, Call { method: Method::GET, ..to(target) }).await {
+                Ok(answer) if !is_no_route(&answer) && !is_passing(&answer) => Ok(denied(method)),
+                Ok(answer) if *method == Method::HEAD => Ok(Answer { body: Bytes::new(), ..answer }),
                 outcome => outcome,
             },
             Way::TopLevel(there) => top::config(self, operation, to(String::new()), &there).await,
@@ -299,6 +300,16 @@ pub(super) fn showing(operation: &Operation) -> Operation {
 /// Whether the registry itself says that nothing is set.
 pub(super) fn is_unset(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND && matches!(answer.error_code(), Some(40401 | 40408))
+}
+
+/// Whether nobody came to answer, which may be otherwise soon.
+fn is_passing(answer: &Answer) -> bool {
+    matches!(answer.status.as_u16(), 429 | 502..=504)
+}
+
+/// Whether there is no such route: any other refusal is about what it leads to.
+fn is_no_route(answer: &Answer) -> bool {
+    matches!(answer.status.as_u16(), 404..=406) && matches!(answer.error_code(), Some(404..=406))
 }
 
 /// Whether the registry itself says that nobody holds an id.

@@ -3,7 +3,7 @@
 use schema_outpost::config::Config;
 use schema_outpost::routing::Pair;
 use serde_json::{Value, json};
-use small_registry::SmallRegistry;
+use small_registry::{Fault, Seen, SmallRegistry};
 
 use crate::bound::referring;
 use crate::contexts::Neighbour;
@@ -180,6 +180,31 @@ async fn asked_everything(address: std::net::SocketAddr, guids: &[String]) -> Ve
     }
     assert!(answered > 100, "{answered} answers show something");
     telling
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_route_that_the_primary_alone_has_a_site_hears_no_more_than_that_it_may_not_ask() {
+    let pair = |local: &str, primary: &str| Pair { local: local.into(), primary: primary.into() };
+    let house = House::with(SmallRegistry::builder(), |config| config.contexts = vec![pair(".", ".site1")]).await;
+    let target = "/catalog/v1/entity/name/:.other:s";
+    let is_asked = |seen: &Seen| seen.target.starts_with("/catalog");
+    for (status, code, message) in [
+        (200, 0, "the secret one"),
+        (404, 40401, "Subject ':.other:s' not found, but a secret one."),
+        (404, 4_046_009, "secret"),
+        (422, 42201, "secret"),
+        (500, 500, "Internal Server Error"),
+    ] {
+        house.primary.fault_where(is_asked, Some(2), Fault::error(status, code, message));
+        for method in ["GET", "HEAD"] {
+            let heard = house.ask(method, target, "").await;
+            assert_eq!(heard.status, 403, "{method} {status}/{code}: {heard:?}");
+            assert!(!heard.body.contains(MARK), "{heard:?}");
+        }
+    }
+    for method in ["GET", "HEAD"] {
+        assert_eq!(house.ask(method, target, "").await.status, 404, "there is none");
+    }
 }
 
 async fn before(ours: &str, change: impl FnOnce(&mut Config)) {
