@@ -46,13 +46,9 @@ impl Call<'_> {
     /// The subject of the path, behind its alias if it is one.
     pub(crate) fn subject(&self, state: &State) -> QualifiedSubject {
         let subject = &self.operation.subject;
-        let Some(mut behind) = state.behind_alias(subject) else { return subject.clone() };
         // An escaped context is no context to the filter that resolves aliases, only to those that come after it.
-        let escaped = self.operation.target.to_ascii_lowercase().contains("/subjects/%3a.");
-        if escaped && behind.context == subject.context {
-            behind.context = Context::default_context();
-        }
-        behind
+        let beside = if self.operation.is_escaped { &Context::default_context() } else { &subject.context };
+        state.behind_alias(subject, beside).unwrap_or_else(|| subject.clone())
     }
 
     pub(crate) fn flag(&self, name: &str) -> bool {

@@ -224,7 +224,7 @@ fn add_alias_targets(state: &State, prefix: &str, subjects: &mut Vec<(QualifiedS
     names.sort_by_key(|name| (name.starts_with(":."), *name));
     for name in names {
         let alias = QualifiedSubject::parse(name);
-        let Some(target) = state.behind_alias(&alias) else { continue };
+        let Some(target) = state.behind_alias(&alias, &alias.context) else { continue };
         if !prefix.admits(&alias.context) || !alias.subject.starts_with(prefix.start()) {
             continue;
         }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::status::Counters;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::protocol::target::{CAPPED, QUERY, SEGMENT};
+use crate::protocol::target::{CAPPED, QUERY, subject_segment};
 use crate::replica::{Association, Remembered, associations};
 use crate::routing::{Primary, Selection};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Priority};
@@ -409,7 +409,7 @@ impl Poll {
 
 /// The name of a subject or context as one segment of a path.
 pub(super) fn segment(name: &str) -> String {
-    utf8_percent_encode(name, &SEGMENT).to_string()
+    subject_segment(name)
 }
 
 fn query_value(text: &str) -> String {

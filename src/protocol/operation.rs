@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use http::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::endpoints::{CONTROL_ROOTS, ENDPOINTS, Effect, Endpoint, Route};
 use super::subject::{Context, QualifiedSubject};
@@ -83,6 +83,9 @@ impl Operation {
     /// Understands a method and a target.
     pub fn classify(method: &Method, path: &str, query: &str) -> Result<Self, Misdirected> {
         let segments = split(path)?;
+        if hides_context(path) {
+            return Err(Malformed::Parameter.into());
+        }
         let target = passable(path, query, &segments)?;
         // Behind the registry's alias filter a plus in the subject of an id is no blank any more.
         let is_by_id = segments.windows(2).any(|pair| pair[0].raw == "schemas" && pair[1].raw == "ids");
@@ -121,7 +124,7 @@ impl Operation {
                 "{subject}" => {
                     operation.subject = QualifiedSubject::parse(&segment.decoded);
                     operation.subject_text = segment.decoded.clone().into_owned();
-                    operation.is_escaped = segment.raw.starts_with('%') && segment.decoded.starts_with(":.");
+                    operation.is_escaped = is_escaped(segment.raw);
                 }
                 name if name.starts_with('{') => operation.names.push(segment.decoded.clone().into_owned()),
                 _ => {}
@@ -181,6 +184,12 @@ impl Operation {
     pub fn name(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
+}
+
+/// Whether a subject is qualified, and not to those who look before they decode. A context that came with the path
+/// stands before it, and was never escaped.
+fn is_escaped(raw: &str) -> bool {
+    !raw.starts_with(":.") && percent_decode_str(raw).take(2).eq(*b":.")
 }
 
 fn words(path: &'static str) -> impl Iterator<Item = &'static str> {
@@ -264,12 +273,17 @@ fn allowed(segments: &[Segment<'_>]) -> String {
 /// The target to pass on. Raw dot segments mean something to whatever stands before the primary, so
 /// they never leave: contexts of such names have another spelling, everything else is no route.
 fn passable(path: &str, query: &str, segments: &[Segment<'_>]) -> Result<String, Misdirected> {
+    let is_context =
+        |index: usize| index % 2 == 1 && segments[..index].iter().step_by(2).all(|word| word.raw == "contexts");
     let mut path = path.to_owned();
+    if segments.len().checked_sub(1).is_some_and(|last| is_context(last) && segments[last].raw == ".") {
+        // By its other spelling, the default context as a resource is the list of all (WIRE.md § 3.4).
+        path = "/".to_owned();
+    }
     for (index, segment) in segments.iter().enumerate() {
         let dots = matches!(segment.raw, "." | "..");
-        let is_context = index % 2 == 1 && segments[..index].iter().step_by(2).all(|word| word.raw == "contexts");
         match segment.raw {
-            "." | ".." if is_context => {
+            "." | ".." if is_context(index) => {
                 path =
                     path.replacen(&format!("/contexts/{}/", segment.raw), &format!("/contexts/:{}:/", segment.raw), 1);
             }
@@ -277,13 +291,26 @@ fn passable(path: &str, query: &str, segments: &[Segment<'_>]) -> Result<String,
             _ => {}
         }
     }
-    for dots in [".", ".."] {
-        if path.ends_with(&format!("/contexts/{dots}")) {
-            path.insert(path.len() - dots.len(), ':');
-            path.push(':');
-        }
+    if path.ends_with("/contexts/..") {
+        path.insert(path.len() - 2, ':');
+        path.push(':');
     }
     Ok(if query.is_empty() { path } else { format!("{path}?{query}") })
+}
+
+/// Whether a context has parameters in it. The registry takes contexts out of a path before it knows of parameters, and
+/// reads what remains when it does: what is meant is anybody's guess.
+fn hides_context(path: &str) -> bool {
+    let mut words = path.split('/').skip(1);
+    while let (Some(word), Some(name)) = (words.next(), words.next()) {
+        if word.split(';').next() != Some("contexts") {
+            return false;
+        }
+        if word.contains(';') || name.contains(';') {
+            return true;
+        }
+    }
+    false
 }
 
 /// Folds `contexts/{ctx}` into the names that follow (WIRE.md § 3.4).
@@ -445,6 +472,20 @@ mod tests {
     }
 
     #[test]
+    fn only_a_subject_that_is_qualified_by_itself_is_escaped() {
+        for (path, is_escaped) in [
+            ("/subjects/%3A.c%3As/versions", true),
+            ("/subjects/:%2Ec:s/versions", true),
+            ("/subjects/:.c%3As/versions", false),
+            ("/subjects/%73/versions", false),
+            ("/contexts/.c/subjects/%73/versions", false),
+            ("/contexts/.c/subjects/%3A.d:s/versions", true),
+        ] {
+            assert_eq!(understood(Method::GET, path).expect("a route").is_escaped, is_escaped, "{path}");
+        }
+    }
+
+    #[test]
     fn raw_dot_segments_never_leave() {
         for target in ["/subjects/../mode", "/subjects/./s/versions", "/./subjects", "/subjects/x/../../mode"] {
             assert_eq!(understood(Method::GET, target).err(), Some(Misdirected::NotFound), "{target}");
@@ -453,6 +494,25 @@ mod tests {
         assert_eq!(default.target, "/contexts/:.:/subjects/s/versions?x=1");
         let dots = understood(Method::GET, "/contexts/../subjects/s/versions").expect("a route");
         assert_eq!((dots.subject.to_string().as_str(), &*dots.target), (":..:s", "/contexts/:..:/subjects/s/versions"));
+    }
+
+    #[test]
+    fn a_context_with_parameters_is_nobodys_and_the_default_one_alone_is_the_root() {
+        for target in [
+            "/contexts/.c;a=b/subjects",
+            "/contexts;a/.c/subjects",
+            "/contexts/.c/contexts/.d;/config",
+            "/contexts;a=b/..",
+        ] {
+            let found = understood(Method::GET, target).err();
+            assert_eq!(found, Some(Misdirected::Malformed(Malformed::Parameter)), "{target}");
+        }
+        assert_eq!(understood(Method::GET, "/contexts;a").expect("a route").route, Route::Contexts);
+        assert_eq!(understood(Method::GET, "/contexts/.c/subjects;a").expect("a route").route, Route::Subjects);
+        for target in ["/contexts/.?x=1", "/contexts/./?x=1", "/contexts/.c/contexts/.?x=1"] {
+            let root = understood(Method::GET, target).expect("a route");
+            assert_eq!((root.route, &*root.target), (Route::Root, "/?x=1"), "{target}");
+        }
     }
 
     #[test]

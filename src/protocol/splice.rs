@@ -222,6 +222,14 @@ impl<'p> Reader<'_, 'p, '_> {
 
     fn array(&mut self, open: &[Open<'p>], depth: usize) -> Result<(), Unreadable> {
         let below: Vec<Open<'p>> = open.iter().filter_map(|open| open.into_item()).collect();
+        // An item of this list does not take with it what went before the list, in the same item of an outer one.
+        let has_gone = std::mem::take(&mut self.is_gone);
+        self.items(&below, depth)?;
+        self.is_gone = has_gone;
+        Ok(())
+    }
+
+    fn items(&mut self, below: &[Open<'p>], depth: usize) -> Result<(), Unreadable> {
         self.at += 1;
         self.blanks();
         if self.peek() == Some(b']') {
@@ -235,7 +243,7 @@ impl<'p> Reader<'_, 'p, '_> {
             self.blanks();
             let (written, copied) = (self.out.len(), self.copied);
             let item = self.at;
-            self.value(&below, depth + 1)?;
+            self.value(below, depth + 1)?;
             if std::mem::take(&mut self.is_gone) {
                 // As if the item had never been looked at, and without it.
                 self.out.truncate(written);
@@ -315,7 +323,8 @@ mod tests {
         ] {
             assert_eq!(shout(&["[]"], body).as_deref(), Ok(left), "{body}");
         }
-        let body = r#"[{"subject":"a","n":[1,{"x":2}]},{"n":1,"subject":"gone"},{"subject":"b"}]"#;
+        let body =
+            r#"[{"subject":"a","n":[1,{"x":2}]},{"n":1,"subject":"gone"},{"subject":"gone","n":[1]},{"subject":"b"}]"#;
         let left = r#"[{"subject":"A","n":[1,{"x":2}]},{"subject":"B"}]"#;
         assert_eq!(shout(&["[].subject"], body).as_deref(), Ok(left));
     }

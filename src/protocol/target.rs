@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// Why a path is refused before any route is looked for (WIRE.md § 0.7, the list of Jetty's refusals).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum Malformed {
     /// `.` or `..` hidden behind an encoded slash.
     #[error("Ambiguous URI path separator")]
     HiddenDots,
+    /// A context with parameters in it.
+    #[error("Ambiguous URI path parameter")]
+    Parameter,
     /// A `%` that starts no escape, or an escape that is no UTF-8.
     #[error("Bad URI encoding")]
     Escape,
@@ -46,6 +49,13 @@ pub const SEGMENT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(
 
 /// The same in a query.
 pub const QUERY: AsciiSet = SEGMENT.remove(b'*');
+
+/// A subject as a segment of a path that is put together. An empty segment, or one that begins with dots alone, means
+/// something else to whatever stands on the way.
+pub fn subject_segment(subject: &str) -> String {
+    let is_misread = subject.is_empty() || matches!(subject.split('/').next(), Some("." | ".."));
+    format!("{}{}", if is_misread { ":.:" } else { "" }, utf8_percent_encode(subject, &SEGMENT))
+}
 
 /// Lists that the registry does not cap.
 pub const UNCAPPED: usize = i32::MAX as usize;

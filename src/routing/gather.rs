@@ -20,7 +20,7 @@ use crate::protocol::json::{push_array, push_string};
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
-use crate::protocol::target::{CAPPED, UNCAPPED};
+use crate::protocol::target::{CAPPED, Page, UNCAPPED};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Sent};
 
 /// A list as it is read: the items as they came, under our names.
@@ -28,7 +28,10 @@ type Items = Vec<Box<RawValue>>;
 
 /// Makes the calls that a list takes, and of their answers one.
 pub(super) async fn gather(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
-    let Ok(window) = operation.query.page() else {
+    // What is there of a GUID comes in one piece, whatever is asked for.
+    let is_whole = operation.route == Route::IdsByGuid;
+    let page = if is_whole { Ok(Page { offset: 0, limit: -1 }) } else { operation.query.page() };
+    let Ok(window) = page else {
         return Ok(refused_page(call, 404));
     };
     let mut items = Items::new();
@@ -78,7 +81,7 @@ pub(super) fn unreadable() -> Failure {
 }
 
 /// What is asked of the primary, one target a list, without the page.
-fn targets(primary: &Primary, operation: &Operation) -> Vec<String> {
+pub(super) fn targets(primary: &Primary, operation: &Operation) -> Vec<String> {
     let mut names = operation.names.clone();
     if let (Route::AssociationsByName, Some(namespace)) = (operation.route, names.first_mut())
         && let Ok(there) = primary.contexts().namespace_there(namespace)
@@ -146,6 +149,10 @@ struct Listed {
 fn arranged(primary: &Primary, operation: &Operation, items: Items) -> Option<Items> {
     match operation.route {
         Route::Subjects => sorted(operation, items, ":*:", |item| Some((serde_json::from_str(item).ok()?, 0))),
+        Route::IdsByGuid => by_key(items, |item| {
+            let Place { context } = serde_json::from_str(item).ok()?;
+            Some([context])
+        }),
         Route::Schemas => {
             let items = if operation.query.flag("aliases") { with_all_aliases(items)? } else { items };
             sorted(operation, items, "", |item| {
@@ -166,6 +173,12 @@ fn arranged(primary: &Primary, operation: &Operation, items: Items) -> Option<It
         }
         _ => Some(items),
     }
+}
+
+/// Where a GUID is found.
+#[derive(Deserialize)]
+struct Place {
+    context: String,
 }
 
 /// What the order of associations goes by.

@@ -18,6 +18,8 @@ mod reach;
 mod referrers;
 mod rename;
 mod search;
+#[cfg(test)]
+mod tests;
 mod top;
 mod way;
 

@@ -9,7 +9,7 @@ use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::{Fate, Spliced, Unreadable, splice};
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::protocol::target::{QUERY, SEGMENT};
+use crate::protocol::target::{QUERY, SEGMENT, subject_segment};
 
 /// What kind of name stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,10 @@ pub enum Impassable {
 impl Contexts {
     /// The primary's name of a subject of ours, as it is written in a path or a body.
     pub(super) fn subject_there(&self, local: &str) -> Result<String, Unmapped> {
-        let local = QualifiedSubject::parse(local);
+        self.named_there(QualifiedSubject::parse(local))
+    }
+
+    fn named_there(&self, local: QualifiedSubject) -> Result<String, Unmapped> {
         let context = self.to_primary(&local.context).ok_or(Unmapped(local.context))?;
         Ok(written(&context, &local.subject))
     }
@@ -181,9 +184,11 @@ impl Contexts {
         if local.contains([':', '*']) {
             return Err(Unmapped(context));
         }
-        // No namespace is called as the default context is.
-        let there = self.to_primary(&context).filter(|there| !there.is_default()).ok_or(Unmapped(context))?;
-        Ok(there.as_str()[1..].to_owned())
+        match self.to_primary(&context) {
+            // No namespace is called after the default context, and none of dots alone can be asked for.
+            Some(there) if !matches!(there.as_str(), "." | ".." | "...") => Ok(there.as_str()[1..].to_owned()),
+            _ => Err(Unmapped(context)),
+        }
     }
 
     fn namespace_here(&self, primary: &str) -> String {
@@ -240,7 +245,7 @@ impl Contexts {
         let spliced = splice(body, &paths(places), &mut |place, text| {
             let renamed = match kind(places, place) {
                 Kind::Beside => self.beside_there(text, parent),
-                Kind::Subject => self.subject_there(&QualifiedSubject::parse_in(text, &within).to_string()),
+                Kind::Subject => self.named_there(QualifiedSubject::parse_in(text, &within)),
                 // What stands for every namespace is none that anything could be created in.
                 Kind::Namespace if text == ANY => Err(Unmapped(Context::named(text))),
                 Kind::Namespace => self.namespace_there(text),
@@ -325,8 +330,8 @@ fn context_of_body(operation: &Operation, bound: Option<&Context>) -> Context {
     }
 }
 
-/// A subject as it is written in a path or a body, so that it is read as just this one.
-fn written(context: &Context, subject: &str) -> String {
+/// A subject as it is written in a path or a body, so that it is read as just this one; the beginning of one too.
+pub(super) fn written(context: &Context, subject: &str) -> String {
     let is_misread = context.is_default() && (subject.starts_with(":.") || subject.starts_with(":*:"));
     if is_misread { format!(":.:{subject}") } else { format!("{}{subject}", context.prefix()) }
 }
@@ -350,9 +355,7 @@ pub(super) fn target(path: &str, subject: &str, names: &[String], query: &[(Stri
     for word in path.split('/').filter(|word| !word.is_empty()) {
         target.push('/');
         match word {
-            // Left out, it would make another route of this one.
-            "{subject}" if subject.is_empty() => target.push_str(":.:"),
-            "{subject}" => target.extend(utf8_percent_encode(subject, &SEGMENT)),
+            "{subject}" => target.push_str(&subject_segment(subject)),
             name if name.starts_with('{') => {
                 target.extend(utf8_percent_encode(names.next().map_or("", String::as_str), &SEGMENT));
             }

@@ -151,7 +151,33 @@ pub(super) async fn by_id(primary: &Primary, operation: &Operation, call: &Call)
             Some(there) => holders::list(primary, operation, call, &there.prefix()).await,
             None => Ok(denied(&call.method)),
         },
+        Route::SchemaTextById => text_alone(primary, operation, call, &asked.context).await,
         _ => holders::first(primary, operation, call, &asked.context).await,
+    }
+}
+
+/// A text by its id in a context, whatever subject holds it there. An alias of the whole context would have the
+/// primary look in its default one, and a text does not show that.
+async fn text_alone(
+    primary: &Primary,
+    operation: &Operation,
+    call: &Call,
+    context: &Context,
+) -> Result<Answer, Failure> {
+    let Some(there) = primary.contexts().to_primary(context).map(|there| there.prefix()) else {
+        return Ok(denied(&call.method));
+    };
+    if java_int(operation.name()).is_none() {
+        // What is no number is refused before anything is looked for.
+        return primary.ask(operation, at(operation, call, operation.path, there)).await;
+    }
+    let mut asked = at(operation, call, "/schemas/ids/{id}", there.clone());
+    asked.method = Method::GET;
+    let shown = primary.ask(&showing(operation), asked).await?;
+    match shown.status {
+        StatusCode::OK => primary.ask(operation, at(operation, call, operation.path, there)).await,
+        StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(said(&call.method, &no_schema(operation))),
+        _ => Ok(shown),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::contexts::Contexts;
 use super::primary::pairs;
-use super::rename::{Unmapped, target};
+use super::rename::{Unmapped, target, written};
 use super::top::inherited;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
@@ -67,6 +67,7 @@ impl Way {
             // The registry does not take it, but a context that has another name there would (WIRE.md § 1.15).
             R::Register if is_top => Ok(Self::Never),
             R::Contexts | R::AssociationsByResource | R::AssociationsByName => Ok(Self::Gathered),
+            R::IdsByGuid => Ok(Self::Gathered),
             R::AssociationsBySubject => asked.subject_target().map(|_| Self::Gathered),
             R::DekRead if operation.path.ends_with("/deks") => Ok(Self::Gathered),
             R::DekRead if operation.path.ends_with("/keks") && operation.query.get("subjectPrefix").is_some() => {
@@ -138,6 +139,9 @@ impl Asked<'_> {
         };
         let bare = at(there.prefix());
         let is_list = matches!(self.operation.route, Route::SubjectsById | Route::VersionsById);
+        if named.is_bare_context() && self.operation.route == Route::SchemaTextById && !there.is_default() {
+            return Ok(Way::IfShown { shown: bare.replacen("/schema?", "?", 1), target: bare });
+        }
         if named.is_bare_context() {
             return Ok(match self.operation.route {
                 Route::SchemaById => Way::ById,
@@ -156,7 +160,7 @@ impl Asked<'_> {
         Ok(match self.operation.route {
             // An alias would be followed into the primary's default context, and a text does not say whose it is
             // (WIRE.md § 3.5).
-            Route::SchemaTextById => Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: bare },
+            Route::SchemaTextById => Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: own },
             _ => Way::One(own),
         })
     }
@@ -187,8 +191,14 @@ impl Asked<'_> {
     }
 
     fn context(&self) -> Result<Way, Unmapped> {
-        let there = self.there(&self.operation.named_context())?;
-        let names = [there.as_str().to_owned()];
+        let local = self.operation.named_context();
+        let there = self.there(&local)?;
+        if there.is_default() {
+            // No registry forgets it, and there is no way to say that it should.
+            return Err(Unmapped(local));
+        }
+        // Dots alone mean something else to whatever stands on the way.
+        let names = [if there.as_str() == ".." { format!(":{there}:") } else { there.as_str().to_owned() }];
         Ok(Way::One(target(self.operation.path, "", &names, &pairs(self.operation))))
     }
 
@@ -246,5 +256,5 @@ fn target_of_resource(id: &str) -> String {
 
 /// What selects the subjects of one context that start with a text.
 fn prefix(context: &Context, start: &str) -> String {
-    if context.is_default() { start.to_owned() } else { format!(":{context}:{start}") }
+    written(context, start)
 }

@@ -157,7 +157,8 @@ fn printed(associations: Vec<&Association>) -> Vec<u8> {
 /// `GET /associations/subjects/{s}`
 pub(crate) fn by_subject(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     // What is no alias is taken as it is written: `:.:x` is nobody's key.
-    let is_alias = state.behind_alias(&call.operation.subject).is_some();
+    let named = &call.operation.subject;
+    let is_alias = state.behind_alias(named, &named.context).is_some();
     let subject = if is_alias { call.subject(state).to_string() } else { call.operation.subject_text.clone() };
     list(state, call, |association| association.subject == subject)
 }
@@ -181,5 +182,5 @@ pub(crate) fn by_name(state: &State, call: &Call<'_>) -> Outcome<Reply> {
 fn qualified(state: &State, call: &Call<'_>, subject: &str) -> QualifiedSubject {
     let context = QualifiedSubject::parse(call.parameter("context")).context;
     let subject = QualifiedSubject::parse_in(subject, &context);
-    state.behind_alias(&subject).unwrap_or(subject)
+    state.behind_alias(&subject, &subject.context).unwrap_or(subject)
 }

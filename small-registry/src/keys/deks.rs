@@ -88,19 +88,18 @@ fn of_subject(keys: &Keys, kek: &str, subject: &str, algorithm: &str) -> Vec<Key
 }
 
 /// `GET /keks/{name}/deks/{s}/versions`
-pub(super) fn versions(keys: &Keys, call: &Call<'_>, kek: &str) -> Outcome<Reply> {
+pub(super) fn versions(keys: &Keys, call: &Call<'_>, kek: &str, subject: &str) -> Outcome<Reply> {
     check_kek(keys, call, kek)?;
     let all = call.flag("deleted");
-    let own = of_subject(keys, kek, &call.operation.subject.to_string(), &algorithm(call)?);
+    let own = of_subject(keys, kek, subject, &algorithm(call)?);
     let shown = own.iter().filter(|key| all || !keys.deks[*key].deleted).map(|key| key.3).collect();
     Ok(Reply::ok(print::numbers_list(call.page(shown, i32::MAX as usize)?)))
 }
 
 /// What is about one version, or, to delete or undelete, about all versions of a subject.
-pub(super) fn one(keys: &mut Keys, call: &Call<'_>, kek: &str, wish: Option<Wish>) -> Outcome<Reply> {
+pub(super) fn one(keys: &mut Keys, call: &Call<'_>, kek: &str, subject: &str, wish: Option<Wish>) -> Outcome<Reply> {
     check_kek(keys, call, kek)?;
-    let subject = call.operation.subject.to_string();
-    let mut own = of_subject(keys, kek, &subject, &algorithm(call)?);
+    let mut own = of_subject(keys, kek, subject, &algorithm(call)?);
     match (call.operation.names.get(1), wish) {
         (Some(text), _) => {
             let version = wanted(keys, &own, text)?;
@@ -111,16 +110,16 @@ pub(super) fn one(keys: &mut Keys, call: &Call<'_>, kek: &str, wish: Option<Wish
         (None, Some(_)) => {}
     }
     if own.is_empty() {
-        return Err(not_found(&subject));
+        return Err(not_found(subject));
     }
     match wish.unwrap_or(Wish::Show) {
         Wish::Show => {
             let shown = own.iter().find(|key| call.flag("deleted") || !keys.deks[*key].deleted);
-            return shown.map(|key| printed(key, &keys.deks[key])).ok_or_else(|| not_found(&subject));
+            return shown.map(|key| printed(key, &keys.deks[key])).ok_or_else(|| not_found(subject));
         }
         Wish::Undelete => mark(keys, &own, false),
         Wish::Delete if !call.flag("permanent") => mark(keys, &own, true),
-        Wish::Delete if own.iter().any(|key| !keys.deks[key].deleted) => return Err(not_deleted(&subject)),
+        Wish::Delete if own.iter().any(|key| !keys.deks[key].deleted) => return Err(not_deleted(subject)),
         Wish::Delete => own.iter().for_each(|key| drop(keys.deks.remove(key))),
     }
     Ok(Reply::nothing())

@@ -52,6 +52,7 @@ pub(crate) fn answer(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
     let segments: Vec<Segment> = split(path).map_err(|_| Failure::not_found())?;
     let below = segments.iter().skip_while(|segment| segment.raw != "keks").skip(1);
     let words: Vec<&str> = below.map(|segment| segment.raw).collect();
+    let subject = call.subject(state).to_string();
     let (keys, kek) = (&mut state.keys, call.operation.name().to_owned());
     let wish = match (call.operation.method.as_str(), words.last()) {
         ("DELETE", _) => Wish::Delete,
@@ -65,10 +66,10 @@ pub(crate) fn answer(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
         [_, "test"] => keks::test(keys, &kek),
         [_, "deks"] if writes => deks::create(keys, call, &kek, None),
         [_, "deks"] => deks::subjects(keys, call, &kek),
-        [_, "deks", _] if writes => deks::create(keys, call, &kek, Some(call.operation.subject.to_string())),
-        [_, "deks", _, "versions"] => deks::versions(keys, call, &kek),
-        [_, "deks", _, "versions", ..] => deks::one(keys, call, &kek, Some(wish)),
-        [_, "deks", _, ..] => deks::one(keys, call, &kek, if wish == Wish::Show { None } else { Some(wish) }),
+        [_, "deks", _] if writes => deks::create(keys, call, &kek, Some(subject)),
+        [_, "deks", _, "versions"] => deks::versions(keys, call, &kek, &subject),
+        [_, "deks", _, "versions", ..] => deks::one(keys, call, &kek, &subject, Some(wish)),
+        [_, "deks", _, ..] => deks::one(keys, call, &kek, &subject, if wish == Wish::Show { None } else { Some(wish) }),
         [_] if call.operation.method == http::Method::PUT => keks::update(keys, call, &kek),
         _ => keks::one(keys, call, &kek, wish),
     }

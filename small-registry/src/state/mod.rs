@@ -136,10 +136,11 @@ impl State {
         found
     }
 
-    /// The subject that a name stands for, when its configuration says it is an alias (WIRE.md § 3.5).
-    pub(crate) fn behind_alias(&self, subject: &QualifiedSubject) -> Option<QualifiedSubject> {
+    /// The subject that a name stands for, when its configuration says it is an alias; an unqualified one lies in the
+    /// context `beside` (WIRE.md § 3.5).
+    pub(crate) fn behind_alias(&self, subject: &QualifiedSubject, beside: &Context) -> Option<QualifiedSubject> {
         let alias = self.configs.get(&subject.to_string())?.alias.as_deref()?;
-        (!alias.is_empty()).then(|| QualifiedSubject::parse_in(alias, &subject.context))
+        (!alias.is_empty()).then(|| QualifiedSubject::parse_in(alias, beside))
     }
 
     /// Stores a version and makes its id known.
