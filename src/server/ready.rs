@@ -110,13 +110,18 @@ impl Outbox {
         }
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Sends what waits.
     pub(super) fn poll_send(
         &mut self,
         to: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.bytes.is_empty() {
+        if self.is_empty() {
             return Poll::Ready(Ok(()));
         }
         let whole = self.bytes.len() + self.body.len() + self.tail.len();
