@@ -181,7 +181,7 @@ where
     let service = Turns::new(guest, Arc::clone(&clock));
     let outcome = match protocol {
         Protocol::H1 => {
-            let io = TokioIo::new(Front::new(stream, Arc::clone(&clock), at_once));
+            let io = TokioIo::new(Front::new(stream, Arc::clone(&clock), at_once, longest_head(place.limits())));
             let connection = http1(place.limits()).serve_connection(io, service);
             drive(Box::pin(connection), &clock, &ending).await
         }
@@ -206,8 +206,12 @@ where
     }
 }
 
+fn longest_head(limits: &Limits) -> usize {
+    usize::try_from(limits.head.as_u64()).unwrap_or(usize::MAX)
+}
+
 fn http1(limits: &Limits) -> http1::Builder {
-    let head = usize::try_from(limits.head.as_u64()).unwrap_or(usize::MAX);
+    let head = longest_head(limits);
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -413,6 +417,18 @@ mod tests {
             pass(70).await;
         }
         assert_eq!(closed_after(&mut client).await, (5, String::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_empty_line_after_a_request_is_silence_and_not_half_a_head() {
+        let stays = async |mut client: DuplexStream| {
+            client.write_all(&[REQUEST, b"\r\n"].concat()).await.expect("open");
+            let (seconds, answer) = closed_after(&mut client).await;
+            assert!(answer.ends_with("\r\n\r\nx"), "{answer}");
+            assert_eq!(seconds, 75);
+        };
+        stays(client(1).await).await;
+        stays(visitor(AtHand(sized(2), 1), &Signal::default()).await).await;
     }
 
     #[tokio::test(start_paused = true)]
