@@ -119,13 +119,16 @@ impl Dressed {
         &self.body
     }
 
-    /// The answer.
-    pub(super) fn response(&self, request_id: HeaderValue) -> Response<Body> {
+    /// The answer, with its age if that is told.
+    pub(super) fn response(&self, request_id: HeaderValue, age: Option<u64>) -> Response<Body> {
         let mut fields = HeaderMap::with_capacity(8);
         fields.extend(self.fields().map(|(name, value)| (name, value.clone())));
         fields.insert(REQUEST_ID, request_id);
+        if let Some(age) = age {
+            fields.insert(header::AGE, age.into());
+        }
         let body = if self.manner.is_head {
-            fields.insert(header::CONTENT_LENGTH, announced(self.body.len()));
+            fields.insert(header::CONTENT_LENGTH, self.announced().into());
             Body::empty()
         } else {
             framed(self.body.clone(), self.is_long)
@@ -140,13 +143,17 @@ impl Dressed {
     pub(super) fn ready(&self, heads: &Heads) -> Option<Ready> {
         let length = self.body.len();
         let framing = match self.manner.is_head {
-            true if self.is_long => Framing::Announced(0),
-            true => Framing::Announced(length),
+            true => Framing::Announced(self.announced()),
             false if length == 0 => return None,
             false if self.is_long => Framing::Chunk(length),
             false => Framing::Length(length),
         };
         Some(heads.render(self.status, self.fields(), framing))
+    }
+
+    /// What HEAD says of the length of the body: nothing, in a way, where GET would not say it either.
+    fn announced(&self) -> usize {
+        if self.is_long { 0 } else { self.body.len() }
     }
 
     /// The fields that are the same each time.
@@ -158,11 +165,6 @@ impl Dressed {
         let coding = self.plain.is_some().then_some((header::CONTENT_ENCODING, &GZIP));
         vary.into_iter().chain(media).chain(coding)
     }
-}
-
-/// What HEAD says of the length of a body: nothing, in a way, where GET would not say it either.
-pub(super) fn announced(length: usize) -> HeaderValue {
-    HeaderValue::from(if is_long(length) { 0 } else { length })
 }
 
 /// Whether the registry sends a body of this length in chunks. It decides that before it compresses.

@@ -93,8 +93,7 @@ impl Received {
         let (answer, permit) = self.at_hand(&look).ok_or_else(|| Some(Spelt::from_slice(look.spelling)))?;
         let request_id = request_id(request.headers());
         self.answered(&answer, request.method(), request_id.as_bytes());
-        let mut response = answer.dressed.response(request_id);
-        self.stack.proxy.tell_age(&mut response);
+        let response = answer.dressed.response(request_id, self.stack.proxy.age());
         Ok(response.map(|body| body.holding(Held::Alone(permit))))
     }
 

@@ -263,6 +263,32 @@ async fn what_is_asked_again_is_at_hand_in_every_framing() {
 }
 
 #[tokio::test]
+async fn the_age_of_an_answer_stands_in_one_place_however_the_answer_was_found() {
+    let house = House::open().await;
+    assert_eq!(house.register("s", "1").await.status, 200);
+    house.imported().await;
+    house.primary.stop().await;
+    house.until("/subjects/s/versions/1?nothing=known", |heard| heard.header("Age").is_some()).await;
+    let names = async |method: &str| {
+        let mut stream = tokio::net::TcpStream::connect(house.address()).await.expect("connected");
+        let request = format!("{method} /subjects HTTP/1.1\r\nHost: a\r\n\r\n");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("written");
+        tokio::io::AsyncWriteExt::shutdown(&mut stream).await.expect("shut");
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.expect("read");
+        answer.lines().filter_map(|line| Some(line.split_once(": ")?.0.to_owned())).collect::<Vec<_>>()
+    };
+    for method in ["GET", "HEAD"] {
+        let looked_for = names(method).await;
+        let before = house.the_long_way().await;
+        let at_hand = names(method).await;
+        assert_eq!(house.the_long_way().await, before, "{method}");
+        assert!(at_hand.iter().any(|name| name == "age"), "{method}: {at_hand:?}");
+        assert_eq!(looked_for, at_hand, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_in_their_order() {
     let house = House::open().await;
     for number in 1..=20 {
