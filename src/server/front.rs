@@ -292,13 +292,14 @@ mod tests {
         response.body(body).expect("a response")
     }
 
-    /// All that a client hears that sends `pieces`, the dates aside, and after how much of it nothing more came until
-    /// the client closed its side.
+    /// All that a client hears that sends `pieces` and does not read for a while after so many bytes, the dates aside,
+    /// and after how much of it nothing more came until the client closed its side.
     async fn heard(
         pieces: Vec<String>,
         room: usize,
         half_close: bool,
         longest: usize,
+        nap_at: usize,
         at_once: Option<Arc<dyn AtOnce>>,
     ) -> (usize, String) {
         let (client, server) = tokio::io::duplex(room);
@@ -328,8 +329,12 @@ mod tests {
         };
         let receive = async {
             let mut piece = [0; 512];
+            let mut nap = Some(Duration::from_millis(100));
             while let Ok(length @ 1..) = reading.read(&mut piece).await {
                 answers.borrow_mut().extend_from_slice(&piece[..length]);
+                if answers.borrow().len() >= nap_at {
+                    sleep(nap.take().unwrap_or_default()).await;
+                }
             }
         };
         let (_, length, ()) = tokio::join!(connection, send, receive);
@@ -384,6 +389,7 @@ mod tests {
             room in prop_oneof![Just(16usize), Just(64), Just(1024), Just(65536)],
             half_close: bool,
             longest in prop_oneof![Just(1024usize), Just(32768)],
+            nap_at in 0usize..20_000,
         ) {
             let mut pieces = requests.iter().fold(vec![String::new()], |mut pieces, (request, sending)| {
                 let last = pieces.last_mut().expect("begun with one");
@@ -406,8 +412,8 @@ mod tests {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().start_paused(true).build().expect("a runtime");
             let shelf: Option<Arc<dyn AtOnce>> = Some(Arc::new(Shelf));
-            let ours = runtime.block_on(heard(pieces.clone(), room, half_close, longest, shelf));
-            let alone = runtime.block_on(heard(pieces, room, half_close, longest, None));
+            let ours = runtime.block_on(heard(pieces.clone(), room, half_close, longest, nap_at, shelf));
+            let alone = runtime.block_on(heard(pieces, room, half_close, longest, nap_at, None));
             prop_assert!(ours == alone, "after {} and {} bytes", ours.0, alone.0);
         }
     }

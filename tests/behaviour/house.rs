@@ -174,7 +174,17 @@ pub async fn raw(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     exchange(&mut stream, request).await
 }
 
-/// The same where the other side may be gone: nothing is heard then.
+/// Sends bytes, says that there will be no more, and reads until the other side closes.
+pub async fn all_of(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    stream.write_all(request).await.expect("written");
+    stream.shutdown().await.expect("shut");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("read");
+    answer
+}
+
+/// What is heard of bytes that were sent where the other side may be gone: nothing is heard then.
 pub async fn raw_or_nothing(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     match TcpStream::connect(address).await {
         Ok(mut stream) => exchange(&mut stream, request).await,
