@@ -128,7 +128,9 @@ impl Dressed {
             fields.insert(header::AGE, age.into());
         }
         let body = if self.manner.is_head {
-            fields.insert(header::CONTENT_LENGTH, self.announced().into());
+            if !self.body.is_empty() {
+                fields.insert(header::CONTENT_LENGTH, self.announced().into());
+            }
             Body::empty()
         } else {
             framed(self.body.clone(), self.is_long)
@@ -143,8 +145,8 @@ impl Dressed {
     pub(super) fn ready(&self, heads: &Heads) -> Option<Ready> {
         let length = self.body.len();
         let framing = match self.manner.is_head {
+            _ if length == 0 => return None,
             true => Framing::Announced(self.announced()),
-            false if length == 0 => return None,
             false if self.is_long => Framing::Chunk(length),
             false => Framing::Length(length),
         };
@@ -189,6 +191,17 @@ fn gzip(body: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_without_content_tells_no_length_to_get_and_to_head() {
+        for is_head in [false, true] {
+            let manner = Manner { is_head, varies: !is_head, takes_gzip: false };
+            let dressed = Dressed::new(204, Bytes::new(), &HeaderValue::from_static("application/json"), manner);
+            let response = dressed.response(HeaderValue::from_static("1"), None);
+            assert_eq!(response.headers().get(header::CONTENT_LENGTH), None, "{is_head}");
+            assert!(dressed.ready(&Heads::default()).is_none(), "{is_head}");
+        }
+    }
 
     #[test]
     fn gzip_is_taken_by_those_who_name_it() {
