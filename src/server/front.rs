@@ -292,16 +292,28 @@ mod tests {
         response.body(body).expect("a response")
     }
 
-    /// All that a client hears that sends `pieces` and does not read for a while after so many bytes, the dates aside,
-    /// and after how much of it nothing more came until the client closed its side.
-    async fn heard(
-        pieces: Vec<String>,
+    /// Between which two a conversation takes place.
+    #[derive(Clone, Copy, Debug)]
+    struct Parties {
+        /// How much there is room for between them.
         room: usize,
         half_close: bool,
+        /// Longest head that the server takes.
         longest: usize,
+        /// After how many bytes the client does not read for a while.
         nap_at: usize,
-        at_once: Option<Arc<dyn AtOnce>>,
-    ) -> (usize, String) {
+    }
+
+    fn parties() -> impl Strategy<Value = Parties> {
+        let rooms = prop_oneof![Just(16usize), Just(64), Just(1024), Just(65536)];
+        let all = (rooms, any::<bool>(), prop_oneof![Just(1024usize), Just(32768)], 0usize..20_000);
+        all.prop_map(|(room, half_close, longest, nap_at)| Parties { room, half_close, longest, nap_at })
+    }
+
+    /// All that a client hears that sends `pieces`, the dates aside, and after how much of it nothing more came until
+    /// the client closed its side.
+    async fn heard(pieces: Vec<String>, parties: Parties, at_once: Option<Arc<dyn AtOnce>>) -> (usize, String) {
+        let Parties { room, half_close, longest, nap_at } = parties;
         let (client, server) = tokio::io::duplex(room);
         let clock = Arc::new(Clock::new(Protocol::H1, &Limits::default()));
         let front = Front::new(Watched::new(server, clock.clone()), clock.clone(), at_once, longest);
@@ -386,10 +398,7 @@ mod tests {
         fn a_client_hears_what_hyper_alone_would_have_said(
             requests in proptest::collection::vec((request(), sending()), 1..12),
             end in prop_oneof![Just(""), Just("GET /rea"), Just("GET /ready HTTP/1.1\r\nHost: a\r\n")],
-            room in prop_oneof![Just(16usize), Just(64), Just(1024), Just(65536)],
-            half_close: bool,
-            longest in prop_oneof![Just(1024usize), Just(32768)],
-            nap_at in 0usize..20_000,
+            parties in parties(),
         ) {
             let mut pieces = requests.iter().fold(vec![String::new()], |mut pieces, (request, sending)| {
                 let last = pieces.last_mut().expect("begun with one");
@@ -412,8 +421,8 @@ mod tests {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().start_paused(true).build().expect("a runtime");
             let shelf: Option<Arc<dyn AtOnce>> = Some(Arc::new(Shelf));
-            let ours = runtime.block_on(heard(pieces.clone(), room, half_close, longest, nap_at, shelf));
-            let alone = runtime.block_on(heard(pieces, room, half_close, longest, nap_at, None));
+            let ours = runtime.block_on(heard(pieces.clone(), parties, shelf));
+            let alone = runtime.block_on(heard(pieces, parties, None));
             prop_assert!(ours == alone, "after {} and {} bytes", ours.0, alone.0);
         }
     }
