@@ -73,7 +73,7 @@ impl App {
         let primary = upstream::Counters::default();
         primary.register(metrics.room("upstream"));
         let contexts = Contexts::of(&config.contexts).map_err(Box::new)?;
-        let (primary, store, replica) = prepare(config, primary)?;
+        let (primary, store, replica) = prepare(config, primary, &contexts)?;
         let named = Primary::behind(Arc::new(contexts), primary.clone());
         let importer =
             Arc::new(Importer::new(named.clone(), replica.clone(), &config.importer, config.primary.profile));
@@ -213,14 +213,18 @@ fn admin_limits(limits: &Limits) -> Limits {
 
 /// Makes the way to the primary ready and reads the state, which is most of a start. Of the rest it is the certificates
 /// that the system trusts, so they are read beside it.
-fn prepare(config: &Config, counters: upstream::Counters) -> Result<(Arc<Registry>, Store, Arc<Replica>), StartError> {
+fn prepare(
+    config: &Config,
+    counters: upstream::Counters,
+    contexts: &Contexts,
+) -> Result<(Arc<Registry>, Store, Arc<Replica>), StartError> {
     let (registry, opened) = thread::scope(|scope| {
         let runtime = Handle::current();
         let registry = scope.spawn(move || {
             let _inside = runtime.enter();
             Registry::new(&config.primary, "primary")
         });
-        let opened = open(&config.state);
+        let opened = open(&config.state, contexts);
         (registry.join().unwrap_or_else(|panic| resume_unwind(panic)), opened)
     });
     let primary = Arc::new(registry?.counting(counters));
@@ -228,7 +232,10 @@ fn prepare(config: &Config, counters: upstream::Counters) -> Result<(Arc<Registr
     Ok((primary, store, replica))
 }
 
-fn open(config: &store::Config) -> Result<(Store, Arc<Replica>), StartError> {
+/// Under this key is kept through which map of contexts everything else was read.
+const MAP: &str = "map";
+
+fn open(config: &store::Config, contexts: &Contexts) -> Result<(Store, Arc<Replica>), StartError> {
     let store = Store::open(config)?;
     if !store.is_durable() {
         tracing::warn!("no state.directory is set: the replica lives in memory only and is lost at exit");
@@ -236,25 +243,50 @@ fn open(config: &store::Config) -> Result<(Store, Arc<Replica>), StartError> {
     }
     let (versions, others) =
         store::Table::ALL.into_iter().partition::<Vec<_>, _>(|table| *table == store::Table::Versions);
-    let rows = thread::scope(|scope| {
+    let (mut rows, known) = thread::scope(|scope| {
         let others = scope.spawn(|| rows_of(&store, &others));
-        let versions = rows_of(&store, &versions);
-        let others = others.join().unwrap_or_else(|panic| resume_unwind(panic));
-        Ok::<_, StartError>(others?.with_versions_of(versions?))
+        let (versions, _) = rows_of(&store, &versions)?;
+        let (others, map) = others.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        Ok::<_, StartError>((others.with_versions_of(versions), map))
     })?;
+    let map = contexts.printed();
+    if known.as_deref() != Some(&map) {
+        // A state without that line was written before there were maps.
+        let mut batch = if known.unwrap_or_default() == map { Vec::new() } else { removals(&store)? };
+        if !batch.is_empty() {
+            tracing::warn!(
+                "the map of contexts has changed: what was read through another one is forgotten, and all is read again"
+            );
+            rows = Loading::default();
+        }
+        batch.push(store::Entry::put(store::Table::Meta, MAP, map));
+        // Batches keep their order: whatever is kept from now on comes after it, and until it is kept every start
+        // finds the old line.
+        drop(store.commit(batch));
+    }
     let replica = Replica::load(rows, Kept(store.clone()))?;
     Ok((store, Arc::new(replica)))
 }
 
-fn rows_of(store: &Store, tables: &[store::Table]) -> Result<Loading, StartError> {
+/// What takes everything that is kept away.
+fn removals(store: &Store) -> Result<Vec<store::Entry>, StartError> {
+    let mut batch = Vec::new();
+    store.load(&store::Table::ALL, |table, key, _| batch.push(store::Entry::remove(table, key)))?;
+    Ok(batch)
+}
+
+/// The rows of some tables, and the map if that is among them.
+fn rows_of(store: &Store, tables: &[store::Table]) -> Result<(Loading, Option<String>), StartError> {
     let mut rows = Loading::default();
-    let mut first_problem = None;
+    let (mut map, mut first_problem) = (None, None);
     store.load(tables, |table, key, value| {
-        if first_problem.is_none() {
+        if table == store::Table::Meta && key == MAP {
+            map = Some(String::from_utf8_lossy(value).into_owned());
+        } else if first_problem.is_none() {
             first_problem = rows.row(kept_in(table), key, value).err();
         }
     })?;
-    first_problem.map_or(Ok(rows), |problem| Err(problem.into()))
+    first_problem.map_or(Ok((rows, map)), |problem| Err(problem.into()))
 }
 
 /// The store as the replica's keeper.

@@ -100,10 +100,7 @@ fn contexts(config: &Config, report: &mut Report<'_>) {
         let Some(name) = &listener.context else { continue };
         let key = format!("listeners.{index}.context");
         let own = Pair { local: name.clone(), primary: name.clone() };
-        if name == "." {
-            // What it does not have is looked for in the others (WIRE.md § 1.11), which is what a bound listener is not for.
-            report.problem(&key, "a listener cannot be bound to the default context");
-        } else if name.ends_with('*') || Contexts::of(&[own]).is_err() {
+        if name.ends_with('*') || Contexts::of(&[own]).is_err() {
             report.problem(&key, "expected the name of one context, '.name' without colons");
         } else if map.to_primary(&Context::named(name)).is_none() {
             report.problem(&key, "no entry of contexts maps this context");

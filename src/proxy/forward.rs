@@ -40,11 +40,7 @@ impl Proxy {
         }
         Call {
             method: ask.method.clone(),
-            path_and_query: self.parties.primary.target(
-                operation,
-                &self.parties.replica.snapshot(),
-                ask.bound.is_some(),
-            ),
+            path_and_query: self.primary(ask.bound.as_ref()).target(operation, &self.parties.replica.snapshot()),
             headers,
             body: ask.body.clone(),
             priority,
@@ -81,8 +77,8 @@ impl Proxy {
         }
         self.parties.metrics.answered(operation.route, AnsweredBy::Primary);
         let effects = Effects::of(operation, &ask.body, &self.parties.replica);
-        let before = self.parties.replica.snapshot();
-        match self.parties.primary.send(call).await {
+        let before = self.view_of_now(ask.bound.as_ref());
+        match self.primary(ask.bound.as_ref()).send(call).await {
             Ok(answer) if is_write && answer.status.is_success() => {
                 if !is_whole(operation.route, &answer) {
                     tracing::error!(route = ?operation.route, status = %answer.status, "the primary's answer to a write cannot be understood");
@@ -150,8 +146,8 @@ impl Proxy {
             priority: Priority::Write,
             deadline: ask.write_deadline,
         };
-        let answer =
-            self.parties.primary.send(lookup).await.ok().filter(|answer| answer.status == http::StatusCode::OK)?;
+        let primary = self.primary(ask.bound.as_ref());
+        let answer = primary.send(lookup).await.ok().filter(|answer| answer.status == http::StatusCode::OK)?;
         let found = serde_json::from_slice(&answer.body).ok()?;
         Some((answer, found))
     }

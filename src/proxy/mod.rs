@@ -20,6 +20,7 @@ mod respond;
 mod settle;
 mod stack;
 mod trim;
+mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::body::{Body, Permit};
-use crate::protocol::endpoints::Effect;
+use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::{Misdirected, Operation};
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Memo, Replica, Reread, Snapshot, served_subject};
@@ -73,6 +74,7 @@ pub struct Proxy {
     answers: AnswersAtHand,
     flights: flight::Flights,
     memo: Memo,
+    views: view::Views,
     pseudonym: Pseudonym,
     started: Instant,
     /// Writes on their way, which outlive the connections that they came on.
@@ -89,6 +91,7 @@ impl Proxy {
             answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
             memo: Memo::with_room(limits.answers.as_u64() / 4),
             flights: flight::flights(),
+            views: view::Views::new(),
             pseudonym: Pseudonym::random(),
             started: Instant::now(),
             carrying: TaskTracker::new(),
@@ -122,7 +125,7 @@ impl Proxy {
         let routed = self.modes.route(addressed).ok()?;
         let is_ours = routed.destination() == Destination::Replica;
         let is_current = found.generation.load(Ordering::Relaxed) == self.parties.replica.generation();
-        (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown))).then_some(found)
+        (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown, bound))).then_some(found)
     }
 
     /// The way of a request, from its head to its answer.
@@ -174,7 +177,11 @@ fn understood(head: &Parts, bound: Option<&Context>) -> Result<Operation, Misdir
     let (path, query) = (path(&head.uri), head.uri.query().unwrap_or_default());
     match bound {
         Some(context) => {
-            let operation = Operation::classify_within(context, &head.method, path, query)?;
+            let mut operation = Operation::classify_within(context, &head.method, path, query)?;
+            // This list alone goes over all contexts where nothing is said; the others have the context before the path.
+            if operation.route == Route::Subjects && operation.query.get("subjectPrefix").is_none() {
+                operation.query.set("subjectPrefix", context.prefix());
+            }
             // Names go on unescaped from here, so that no alias leads out of the context.
             Ok(Operation { is_escaped: false, ..operation })
         }

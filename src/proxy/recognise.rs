@@ -49,7 +49,7 @@ impl Proxy {
             return None;
         }
         let asked = Asked::read(&ask.body).filter(Asked::is_plain_registration)?;
-        let snapshot = self.parties.replica.snapshot();
+        let snapshot = self.view_of_now(ask.bound.as_ref());
         let served = served_subject(&snapshot, operation);
         let in_doubt = |scope: &Scope| match scope {
             Scope::Subject(subject) => *subject == served,
@@ -108,7 +108,7 @@ impl Proxy {
         }
         let Some(asked) = Asked::read(&ask.body) else { return };
         let Some(question) = Question::of(operation, &asked) else { return };
-        self.memo.keep(&question, before, &self.parties.replica.snapshot(), &answer.body);
+        self.memo.keep(&question, before, &self.view_of_now(ask.bound.as_ref()), &answer.body);
     }
 }
 

@@ -18,6 +18,7 @@ mod row;
 mod snapshot;
 mod texts;
 mod unsettled;
+mod within;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -34,6 +34,8 @@ impl fmt::Display for Pair {
 #[derive(Clone, Debug, Default)]
 pub struct Contexts {
     entries: Vec<Entry>,
+    /// The only context of ours that there is, and that plain names mean.
+    bound: Option<Context>,
 }
 
 /// Which contexts one side of an entry means.
@@ -121,21 +123,48 @@ impl Contexts {
         }
         match circle(&entries) {
             Some((one, other)) => Err(MapError::Circle(entries[one].pair.clone(), entries[other].pair.clone())),
-            None => Ok(Self { entries }),
+            None => Ok(Self { entries, bound: None }),
         }
     }
 
     /// Whether names pass as they are.
     pub fn is_identity(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.bound.is_none()
     }
 
-    /// A map that shows one context, under its own name.
-    pub fn only(context: &Context) -> Self {
-        let name = context.as_str().to_owned();
-        let pattern = Pattern::One(name.clone());
-        let pair = Pair { local: name.clone(), primary: name };
-        Self { entries: vec![Entry { pair, local: pattern.clone(), primary: pattern }] }
+    /// The map as it is written down beside what was read through it: the same text for the same map.
+    pub fn printed(&self) -> String {
+        let mut lines: Vec<String> = self.entries.iter().map(|entry| entry.pair.to_string()).collect();
+        lines.sort();
+        lines.join("\n")
+    }
+
+    /// The part of the map that there is for whoever is bound to one context of ours: nothing else is mapped.
+    #[must_use]
+    pub fn within(&self, bound: &Context) -> Self {
+        let entry = self.to_primary(bound).map(|there| {
+            let (local, primary) = (bound.as_str().to_owned(), there.as_str().to_owned());
+            let pair = Pair { local: local.clone(), primary: primary.clone() };
+            Entry { pair, local: Pattern::One(local), primary: Pattern::One(primary) }
+        });
+        Self { entries: entry.into_iter().collect(), bound: Some(bound.clone()) }
+    }
+
+    /// With what the whole names of subjects begin at the primary that begin with a text here. Those of its default
+    /// context begin with nothing, as far as that goes.
+    pub(super) fn beginnings_there(&self, start: &str) -> Vec<String> {
+        self.entries.iter().filter_map(|entry| entry.beginning_there(start)).collect()
+    }
+
+    /// Whether no context but the default one can be there.
+    pub(super) fn is_the_default_alone(&self) -> bool {
+        let is_default = |entry: &Entry| entry.local == Pattern::One(Context::default_context().as_str().to_owned());
+        !self.is_identity() && self.entries.iter().all(is_default)
+    }
+
+    /// The context that plain names mean, where that is not the default one.
+    pub(super) fn bound(&self) -> Option<&Context> {
+        self.bound.as_ref()
     }
 
     /// Finds out whether the names of a request mean anything to whoever asks, of a listener that may be bound to
@@ -191,6 +220,23 @@ impl Entry {
                 Ok(Self { pair: pair.clone(), local, primary })
             }
             _ => Err(MapError::Uneven(pair.clone())),
+        }
+    }
+}
+
+impl Entry {
+    /// With what names of this entry begin at the primary, of those that begin with a text here; nothing if none do.
+    fn beginning_there(&self, start: &str) -> Option<String> {
+        let before = |pattern: &Pattern| match pattern {
+            Pattern::One(name) => Context::named(name).prefix(),
+            Pattern::Beginning(beginning) => format!(":{beginning}"),
+        };
+        let (here, there) = (before(&self.local), before(&self.primary));
+        match start.strip_prefix(&here) {
+            // What is written like the name of a context is none of the default one's.
+            Some(rest) if !(here.is_empty() && rest.starts_with(":.")) => Some(format!("{there}{rest}")),
+            None if here.starts_with(start) => Some(there),
+            _ => None,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the page cut out of it here.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -12,10 +12,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::primary::{Primary, pairs, refused};
+use super::printed::Printed;
 use super::rename::target;
-use super::way::prefix;
 use crate::protocol::endpoints::Route;
-use crate::protocol::json::push_array;
+use crate::protocol::error::Refusal;
+use crate::protocol::json::{push_array, push_string};
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
@@ -28,7 +29,7 @@ type Items = Vec<Box<RawValue>>;
 /// Makes the calls that a list takes, and of their answers one.
 pub(super) async fn gather(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
     let Ok(window) = operation.query.page() else {
-        return Ok(refused(&call.method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
+        return Ok(refused_page(call, 404));
     };
     let mut items = Items::new();
     // What moved while it was read comes twice.
@@ -47,21 +48,32 @@ pub(super) async fn gather(primary: &Primary, operation: &Operation, call: &Call
     }
     let most = match operation.route {
         Route::Schemas | Route::AssociationsByResource | Route::AssociationsByName => CAPPED,
+        Route::AssociationsBySubject => CAPPED,
         _ => UNCAPPED,
     };
-    let items = arranged(operation, items).ok_or_else(unreadable)?;
+    let items = arranged(primary, operation, items).ok_or_else(unreadable)?;
     let Some(page) = window.cut(items, most) else {
-        return Ok(refused(&call.method, StatusCode::INTERNAL_SERVER_ERROR, 500, "Internal Server Error"));
+        return Ok(refused_page(call, 500));
     };
     let mut body = Vec::new();
     push_array(&mut body, page, |out, item| out.extend_from_slice(item.get().as_bytes()));
-    let mut answer = last.ok_or_else(unreadable)?;
-    answer.headers.insert(http::header::CONTENT_LENGTH, body.len().into());
-    answer.body = if call.method == Method::HEAD { Bytes::new() } else { body.into() };
-    Ok(answer)
+    last.map(|answer| with_body(answer, body, call)).ok_or_else(unreadable)
 }
 
-fn unreadable() -> Failure {
+/// What the registry says of a page that there cannot be (WIRE.md § 0.7).
+pub(super) fn refused_page(call: &Call, code: u32) -> Answer {
+    let refusal = if code == 404 { Refusal::not_found() } else { Refusal::internal() };
+    refused(&call.method, refusal.status, refusal.code, &refusal.message)
+}
+
+/// An answer with another body, as far as the method wants one.
+pub(super) fn with_body(mut answer: Answer, body: Vec<u8>, call: &Call) -> Answer {
+    answer.headers.insert(http::header::CONTENT_LENGTH, body.len().into());
+    answer.body = if call.method == Method::HEAD { Bytes::new() } else { body.into() };
+    answer
+}
+
+pub(super) fn unreadable() -> Failure {
     Failure::new(FailureKind::Unreadable, Sent::Maybe)
 }
 
@@ -73,31 +85,23 @@ fn targets(primary: &Primary, operation: &Operation) -> Vec<String> {
     {
         *namespace = there;
     }
+    let subject = primary.contexts().subject_there(&operation.subject_text).unwrap_or_default();
     let mut query = pairs(operation);
     query.retain(|(name, _)| !matches!(name.as_str(), "offset" | "limit" | "contextPrefix" | "subjectPrefix"));
     let with = |prefixes: &[String]| {
         let prefixes = prefixes.iter().map(|prefix| ("subjectPrefix".to_owned(), prefix.clone()));
         let query: Vec<(String, String)> = query.iter().cloned().chain(prefixes).collect();
-        target(operation.path, "", &names, &query)
+        target(operation.path, &subject, &names, &query)
     };
     let selections = || primary.contexts().selections().into_iter().map(|selection| selection.primary_prefix());
     match operation.route {
         Route::Subjects | Route::Schemas => selections().map(|prefix| with(&[prefix])).collect(),
-        Route::DekRead if operation.query.get("subjectPrefix").is_some() => {
-            let asked = operation.query.all("subjectPrefix").flat_map(|asked| match SubjectPrefix::parse(asked) {
-                SubjectPrefix::In(context, start) => {
-                    primary.contexts().to_primary(&context).map(|there| prefix(&there, &start)).into_iter().collect()
-                }
-                SubjectPrefix::ContextsFrom(_) | SubjectPrefix::Everywhere(_) => selections().collect::<Vec<_>>(),
-            });
-            vec![with(&asked.collect::<Vec<_>>())]
-        }
         _ => vec![with(&[])],
     }
 }
 
 /// Reads all pages of a list; the answer to the last of them.
-async fn read(
+pub(super) async fn read(
     primary: &Primary,
     operation: &Operation,
     call: &Call,
@@ -132,23 +136,95 @@ async fn read(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq, Eq, Hash)]
 struct Listed {
     subject: String,
     version: i64,
 }
 
 /// The list that our names make of what was read; nothing if it cannot be read.
-fn arranged(operation: &Operation, items: Items) -> Option<Items> {
+fn arranged(primary: &Primary, operation: &Operation, items: Items) -> Option<Items> {
     match operation.route {
         Route::Subjects => sorted(operation, items, ":*:", |item| Some((serde_json::from_str(item).ok()?, 0))),
-        Route::Schemas => sorted(operation, items, "", |item| {
-            let listed: Listed = serde_json::from_str(item).ok()?;
-            Some((listed.subject, listed.version))
-        }),
-        Route::Contexts => contexts(operation, items),
+        Route::Schemas => {
+            let items = if operation.query.flag("aliases") { with_all_aliases(items)? } else { items };
+            sorted(operation, items, "", |item| {
+                let listed: Listed = serde_json::from_str(item).ok()?;
+                Some((listed.subject, listed.version))
+            })
+        }
+        Route::Contexts => contexts(operation, items, primary.contexts().bound().is_none()),
+        Route::AssociationsByResource | Route::AssociationsByName | Route::AssociationsBySubject => {
+            by_key(items, |item| {
+                let Associated { resource_name, resource_namespace, resource_type, association_type, subject } =
+                    serde_json::from_str(item).ok()?;
+                Some([resource_name, resource_namespace, resource_type, association_type, subject])
+            })
+        }
+        Route::DekRead if operation.path.ends_with("/deks") => {
+            by_key(items, |item| Some([serde_json::from_str(item).ok()?]))
+        }
         _ => Some(items),
     }
+}
+
+/// What the order of associations goes by.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Associated {
+    resource_name: String,
+    resource_namespace: String,
+    resource_type: String,
+    association_type: String,
+    subject: String,
+}
+
+/// A list in the order that its names have here, and not at the primary.
+fn by_key<const N: usize>(items: Items, key: impl Fn(&str) -> Option<[String; N]>) -> Option<Items> {
+    let keyed = items.into_iter().map(|item| Some((key(item.get())?, item)));
+    let mut keyed = keyed.collect::<Option<Vec<([String; N], Box<RawValue>)>>>()?;
+    keyed.sort_by(|(one, _), (other, _)| {
+        let pairs = one.iter().zip(other).map(|(one, other)| compare(one, other));
+        pairs.fold(Ordering::Equal, Ordering::then)
+    });
+    Some(keyed.into_iter().map(|(_, item)| item).collect())
+}
+
+/// One item a version, with all names that stand for it: the primary lists those of each context apart.
+fn with_all_aliases(items: Items) -> Option<Items> {
+    let mut merged: Vec<(Vec<String>, Box<RawValue>)> = Vec::new();
+    let mut places: HashMap<Listed, usize> = HashMap::new();
+    for item in items {
+        let listed: Listed = serde_json::from_str(item.get()).ok()?;
+        let printed: Printed = serde_json::from_str(item.get()).ok()?;
+        let aliases: Vec<String> = printed.get("aliases").unwrap_or_default();
+        let place = *places.entry(listed).or_insert(merged.len());
+        match merged.get_mut(place) {
+            None => merged.push((aliases, item)),
+            Some((known, kept)) if !aliases.is_empty() => {
+                // Whichever has the member has it in its place.
+                known.extend(aliases);
+                *kept = item;
+            }
+            Some(_) => {}
+        }
+    }
+    let print = |(mut aliases, item): (Vec<String>, Box<RawValue>)| {
+        let place = |name: &String| {
+            let name = QualifiedSubject::parse(name);
+            (name.context.as_str().to_owned(), name.subject.to_string())
+        };
+        aliases.sort_by(|one, other| {
+            let ((one, its), (other, others)) = (place(one), place(other));
+            compare(&one, &other).then_with(|| compare(&its, &others))
+        });
+        let printed: Printed = serde_json::from_str(item.get()).ok()?;
+        let mut names = Vec::new();
+        push_array(&mut names, aliases, |out, name| push_string(out, &name));
+        let names = RawValue::from_string(String::from_utf8(names).ok()?).ok()?;
+        RawValue::from_string(String::from_utf8(printed.with("aliases", names)).ok()?).ok()
+    };
+    merged.into_iter().map(print).collect()
 }
 
 /// Subjects or versions, those that are asked for, in the order of their names.
@@ -175,9 +251,11 @@ fn sorted(
 }
 
 /// The default context first, which is always there, then the others in order (WIRE.md § 1.21).
-fn contexts(operation: &Operation, items: Items) -> Option<Items> {
+fn contexts(operation: &Operation, items: Items, is_whole: bool) -> Option<Items> {
     let start = operation.query.get("contextPrefix").unwrap_or_default();
-    let mut names = vec![Context::default_context().as_str().to_owned()];
+    // On a bound listener there is no default context beside its own.
+    let default = is_whole.then(|| Context::default_context().as_str().to_owned());
+    let mut names: Vec<String> = default.into_iter().collect();
     for item in &items {
         names.push(serde_json::from_str(item.get()).ok()?);
     }

@@ -4,11 +4,19 @@
 //! [`Modes::route`] says where it goes. Both take the proof of the step before them and give the
 //! proof for the next one. Under which names the primary knows what it is asked, [`Primary`] alone knows.
 
+mod batch;
 mod contexts;
 mod gather;
+mod guid;
+mod holders;
+mod keys;
 mod primary;
+mod printed;
 mod reach;
+mod referrers;
 mod rename;
+mod search;
+mod top;
 mod way;
 
 use std::ops::Deref;
@@ -24,7 +32,7 @@ use crate::protocol::subject::Context;
 
 pub use contexts::{Contexts, MapError, Pair, Selection};
 pub use primary::Primary;
-pub use reach::{admit_body, cut_down};
+pub use reach::admit_body;
 pub use rename::{Impassable, Unmapped};
 
 /// A request whose names mean something to whoever asks.

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::contexts::{Contexts, Selection};
-use super::gather;
 use super::rename::{Impassable, target};
 use super::way::Way;
+use super::{batch, gather, guid, holders, keys, referrers, search, top};
 use crate::protocol::endpoints::Route;
 use crate::protocol::json::error_body;
 use crate::protocol::media;
@@ -34,6 +34,12 @@ impl Primary {
     /// The registry behind a map.
     pub fn behind(contexts: Arc<Contexts>, registry: Arc<Registry>) -> Self {
         Self { registry, contexts }
+    }
+
+    /// What of it there is for whoever is bound to one context.
+    #[must_use]
+    pub fn within(&self, bound: &Context) -> Self {
+        Self { registry: self.registry.clone(), contexts: Arc::new(self.contexts.within(bound)) }
     }
 
     /// The registry itself: what it is called, whether it can be reached.
@@ -62,11 +68,11 @@ impl Primary {
     /// those are followed here, for the primary's default context is another one.
     ///
     /// On a listener that is bound to a context, what was judged is what is sent, and never the words it was said in.
-    pub fn target(&self, operation: &Operation, snapshot: &Snapshot, is_bound: bool) -> String {
-        if (self.contexts.is_identity() && !is_bound) || operation.path.is_empty() {
+    pub fn target(&self, operation: &Operation, snapshot: &Snapshot) -> String {
+        if self.contexts.is_identity() || operation.path.is_empty() {
             return operation.target.clone();
         }
-        if is_bound {
+        if self.contexts.bound().is_some() {
             return plain_target(operation);
         }
         let follow = |subject: QualifiedSubject| {
@@ -88,17 +94,28 @@ impl Primary {
         target(operation.path, &subject, &operation.names, &query)
     }
 
-    /// Where a subject is looked for that the default context does not have: under the same name in our other
-    /// contexts, of which the primary knows nothing (WIRE.md §§ 1.2, 1.11).
-    pub fn elsewhere(&self, operation: &Operation, snapshot: &Snapshot) -> Option<String> {
-        let searches = matches!(operation.route, Route::Lookup | Route::Version | Route::VersionText);
+    /// The answer for a subject that the default context does not have: that of the first of our other contexts that
+    /// has it under the same name, of which the primary knows nothing (WIRE.md §§ 1.2, 1.11).
+    pub async fn elsewhere(
+        &self,
+        operation: &Operation,
+        snapshot: &Snapshot,
+        call: &Call,
+    ) -> Result<Option<Answer>, Failure> {
+        use Route as R;
+        let searches = matches!(operation.route, R::Lookup | R::Version | R::VersionText | R::ReferencedBy);
         let served = served_subject(snapshot, operation);
         if !searches || self.contexts.is_identity() || !served.context.is_default() || served.is_bare_context() {
-            return None;
+            return Ok(None);
         }
-        let in_context = |(context, _)| QualifiedSubject::new(Context::clone(context), &served.subject);
-        let found = snapshot.named_contexts().map(in_context).find(|subject| snapshot.subject(subject).is_some())?;
-        Some(target(operation.path, &found.to_string(), &operation.names, &pairs(operation)))
+        for home in search::homes(self, call, &served.subject).await? {
+            let target = target(operation.path, &home.to_string(), &operation.names, &pairs(operation));
+            let answer = self.send(Call { path_and_query: target, ..call.clone() }).await?;
+            if answer.status != StatusCode::NOT_FOUND {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
     }
 
     /// Makes a call and waits for all of its answer.
@@ -110,6 +127,7 @@ impl Primary {
         let Ok(operation) = Operation::of_target(&call.method, &call.path_and_query) else {
             return Ok(refused(method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
         };
+        let media = media::negotiate(&call.headers).ok();
         match self.through(&operation, call).await {
             Ok(outcome) => outcome,
             Err(Impassable::Unmapped(_)) => Ok(denied(method)),
@@ -121,6 +139,10 @@ impl Primary {
             // Another method may have been used in its stead.
             if !matches!(operation.method, Method::GET | Method::POST) {
                 answer.headers.remove(header::VARY);
+            }
+            // What was said in the primary's stead is in the type that it would have chosen.
+            if let Some(own) = answer.headers.get_mut(header::CONTENT_TYPE).filter(|own| **own == media::DEFAULT) {
+                *own = media.unwrap_or(media::DEFAULT);
             }
             answer
         })
@@ -145,25 +167,15 @@ impl Primary {
         let way = Way::of(&self.contexts, operation, &call.body)?;
         let body = self.contexts.body_there(operation, &call.body)?.map_or_else(|| call.body.clone(), Bytes::from);
         let to = |target: String| Call { path_and_query: target, body: body.clone(), ..call.clone() };
-        let is_absent = |answer: &Answer| matches!(answer.status.as_u16(), 404 | 500);
         Ok(match way {
             Way::One(target) => self.ask(operation, to(target)).await,
-            Way::Else(first, second) => match self.ask(operation, to(first)).await {
-                Ok(answer) if is_absent(&answer) => self.ask(operation, to(second)).await,
-                outcome => outcome,
-            },
-            Way::IfOurs(target) => {
-                let places = Call { method: Method::GET, ..to(format!("{target}/ids")) };
-                match self.is_ours(places).await {
-                    Ok(Checked::Yes) => self.ask(operation, to(plain_target(operation))).await,
-                    Ok(Checked::No) => {
-                        let message = format!("Schema {} not found", operation.name());
-                        Ok(refused(method, StatusCode::NOT_FOUND, 40403, &message))
-                    }
-                    Ok(Checked::Answered(answer)) => Ok(answer),
-                    Err(failure) => Err(failure),
-                }
-            }
+            Way::Strictly(target) => search::strictly(self, operation, to(target)).await,
+            Way::ById => search::by_id(self, operation, &call).await,
+            Way::Holders(there) => holders::list(self, operation, &call, &there).await,
+            Way::Referrers(target) => referrers::referrers(self, operation, &call, &target).await,
+            Way::ByGuid => guid::by_guid(self, operation, &call).await,
+            Way::Keks => keys::keks(self, operation, &call).await,
+            Way::Batch => batch::batch(self, operation, &call, to(plain_target(operation))).await,
             Way::IfAllOurs { target, resources } => match self.are_all_ours(&call, resources).await {
                 Ok(Checked::Yes) => self.ask(operation, to(target)).await,
                 Ok(Checked::No) => Ok(denied(method)),
@@ -171,8 +183,12 @@ impl Primary {
                 Err(failure) => Err(failure),
             },
             Way::IfShown { shown, target } => {
-                let showing = Operation::of_target(&Method::GET, &shown);
-                match self.ask(showing.as_ref().unwrap_or(operation), to(shown)).await {
+                let asked = search::question(&call, shown);
+                let shown = match operation.route {
+                    Route::VersionText => search::strictly(self, operation, asked).await,
+                    _ => self.ask(&showing(operation), asked).await,
+                };
+                match shown {
                     Ok(answer) if answer.status == StatusCode::OK => self.ask(operation, to(target)).await,
                     // So it is there where a text is asked for by its id (WIRE.md § 1.6).
                     Ok(answer) if operation.route == Route::SchemaTextById && is_unheld(&answer) => {
@@ -181,17 +197,12 @@ impl Primary {
                     outcome => outcome,
                 }
             }
-            Way::IfNothing(target) => match self.ask(operation, to(target)).await {
-                Ok(answer) if answer.status.is_success() => Ok(denied(method)),
+            Way::IfNothing(target) => match self.ask(operation, Call { method: Method::GET, ..to(target) }).await {
+                Ok(answer) if !is_no_route(&answer) && !is_passing(&answer) => Ok(denied(method)),
+                Ok(answer) if *method == Method::HEAD => Ok(Answer { body: Bytes::new(), ..answer }),
                 outcome => outcome,
             },
-            Way::TopLevel { own, shown } => match self.ask(operation, to(own)).await {
-                // What was never set is there all the same, at the top level; but nothing is written by reading.
-                Ok(answer) if is_unset(&answer) && *method != Method::PUT => {
-                    self.ask(operation, Call { method: Method::GET, body: Bytes::new(), ..to(shown) }).await
-                }
-                outcome => outcome,
-            },
+            Way::TopLevel(there) => top::config(self, operation, to(String::new()), &there).await,
             Way::Never => Ok(refused(method, StatusCode::INTERNAL_SERVER_ERROR, 50002, "Register operation timed out")),
             Way::Gathered => gather::gather(self, operation, &call).await,
         })
@@ -231,17 +242,6 @@ impl Primary {
             Err(_) => return Err(garbled()),
         }
         Ok(answer)
-    }
-
-    /// Whether one of our contexts holds a schema. Only a list says so; any other answer is passed on.
-    async fn is_ours(&self, call: Call) -> Result<Checked, Failure> {
-        let Ok(operation) = Operation::of_target(&Method::GET, &call.path_and_query) else { return Ok(Checked::No) };
-        let answer = self.ask(&operation, call).await?;
-        if answer.status != StatusCode::OK {
-            return Ok(Checked::Answered(answer));
-        }
-        let count = items(&answer.body).ok_or_else(|| Failure::new(FailureKind::Unreadable, Sent::No))?;
-        Ok(if count > 0 { Checked::Yes } else { Checked::No })
     }
 
     /// Whether every association of some resources is of a subject of ours.
@@ -287,9 +287,29 @@ pub(super) fn plain_target(operation: &Operation) -> String {
     target(operation.path, &operation.subject_text, &operation.names, &pairs(operation))
 }
 
+/// The operation by which is shown whose that is which the answer to one does not say.
+pub(super) fn showing(operation: &Operation) -> Operation {
+    let route = match operation.route {
+        Route::VersionText | Route::ReferencedBy => Route::Version,
+        Route::SchemaTextById | Route::SubjectsById | Route::VersionsById => Route::SchemaById,
+        route => route,
+    };
+    Operation { route, ..operation.clone() }
+}
+
 /// Whether the registry itself says that nothing is set.
-fn is_unset(answer: &Answer) -> bool {
+pub(super) fn is_unset(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND && matches!(answer.error_code(), Some(40401 | 40408))
+}
+
+/// Whether nobody came to answer, which may be otherwise soon.
+fn is_passing(answer: &Answer) -> bool {
+    matches!(answer.status.as_u16(), 429 | 502..=504)
+}
+
+/// Whether there is no such route: any other refusal is about what it leads to.
+fn is_no_route(answer: &Answer) -> bool {
+    matches!(answer.status.as_u16(), 404..=406) && matches!(answer.error_code(), Some(404..=406))
 }
 
 /// Whether the registry itself says that nobody holds an id.
@@ -297,7 +317,7 @@ fn is_unheld(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND && answer.error_code() == Some(40403)
 }
 
-fn denied(method: &Method) -> Answer {
+pub(super) fn denied(method: &Method) -> Answer {
     refused(method, StatusCode::FORBIDDEN, 40301, "User is denied operation on this server.")
 }
 

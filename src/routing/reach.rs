@@ -1,12 +1,9 @@
 //! Which contexts a request reaches, and whether they are there for whoever asks.
 
-use bytes::Bytes;
-
 use super::contexts::Contexts;
 use super::rename::{Impassable, Unmapped};
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
-use crate::protocol::splice::{Spliced, Unreadable};
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 
 /// The contexts that a request reaches.
@@ -15,7 +12,7 @@ enum Reach {
     Nothing,
     /// Just one.
     One(Context),
-    /// Those of several, as far as they are shown; the answer can be cut down to one.
+    /// Those of several, as far as they are shown: the answer tells what of it is whose.
     Shown,
     /// Several, and nobody could tell what of the answer is whose.
     Everything,
@@ -68,19 +65,7 @@ impl Reach {
 
 /// Whether what a request sends along names nothing outside the context that its listener is bound to.
 pub fn admit_body(operation: &Operation, bound: &Context, body: &[u8]) -> Result<(), Impassable> {
-    Contexts::only(bound).body_there(operation, body).map(|_| ())
-}
-
-/// What of a list over several contexts is of the one that a listener is bound to.
-pub fn cut_down(operation: &Operation, bound: &Context, body: &Bytes) -> Result<Bytes, Unreadable> {
-    if !matches!(Reach::of(operation), Reach::Shown) {
-        return Ok(body.clone());
-    }
-    Ok(match Contexts::only(bound).body_here(operation, true, body)? {
-        Spliced::Changed(own) => own.into(),
-        Spliced::Same => body.clone(),
-        Spliced::Gone => return Err(Unreadable::Strange),
-    })
+    Contexts::default().within(bound).body_there(operation, body).map(|_| ())
 }
 
 impl Contexts {

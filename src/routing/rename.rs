@@ -181,7 +181,8 @@ impl Contexts {
         if local.contains([':', '*']) {
             return Err(Unmapped(context));
         }
-        let there = self.to_primary(&context).ok_or(Unmapped(context))?;
+        // No namespace is called as the default context is.
+        let there = self.to_primary(&context).filter(|there| !there.is_default()).ok_or(Unmapped(context))?;
         Ok(there.as_str()[1..].to_owned())
     }
 
@@ -235,7 +236,11 @@ impl Contexts {
         }
         let parent = &operation.subject.context;
         // Where a parameter names a context, the subjects of the body lie in it (WIRE.md § 1.22).
-        let within = QualifiedSubject::parse(operation.query.get("context").unwrap_or_default()).context;
+        let named = operation.query.get("context").filter(|context| !context.is_empty());
+        let within = match (named, self.bound()) {
+            (None, Some(bound)) => bound.clone(),
+            (named, _) => QualifiedSubject::parse(named.unwrap_or_default()).context,
+        };
         let mut unmapped = None;
         let spliced = splice(body, &paths(places), &mut |place, text| {
             let renamed = match kind(places, place) {
@@ -277,7 +282,8 @@ impl Contexts {
         if places.is_empty() {
             return Ok(Spliced::Same);
         }
-        let own = self.to_primary(&operation.subject.context).unwrap_or_else(Context::default_context);
+        let asked = operation.subject_of_id().unwrap_or_else(|| operation.subject.clone());
+        let own = self.to_primary(&asked.context).unwrap_or_else(Context::default_context);
         // A version's references lie beside it: in a list each beside its own, which is named before them.
         let mut parent = own;
         splice(body, &paths(places), &mut |place, text| match kind(places, place) {
@@ -321,6 +327,8 @@ pub(super) fn target(path: &str, subject: &str, names: &[String], query: &[(Stri
     for word in path.split('/').filter(|word| !word.is_empty()) {
         target.push('/');
         match word {
+            // Left out, it would make another route of this one.
+            "{subject}" if subject.is_empty() => target.push_str(":.:"),
             "{subject}" => target.extend(utf8_percent_encode(subject, &SEGMENT)),
             name if name.starts_with('{') => {
                 target.extend(utf8_percent_encode(names.next().map_or("", String::as_str), &SEGMENT));

@@ -3,6 +3,7 @@
 use super::contexts::Contexts;
 use super::primary::pairs;
 use super::rename::{Unmapped, target};
+use super::top::inherited;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::{Fate, splice};
@@ -12,12 +13,22 @@ use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 pub(super) enum Way {
     /// One call.
     One(String),
-    /// One call, and if that finds nothing another.
-    Else(String, String),
+    /// One call about a subject that no other context may answer for, though the primary would look there.
+    Strictly(String),
+    /// A schema by its id and a subject, looked for in several places.
+    ById,
+    /// Those who hold an id, in the context of a subject of the primary's.
+    Holders(String),
+    /// The referrers of a version, as far as they are ours.
+    Referrers(String),
     /// A list that may go over several contexts, put together from all of them.
     Gathered,
-    /// A schema that counts only if one of our contexts holds it.
-    IfOurs(String),
+    /// A schema by its GUID, of which no answer says whose record it is.
+    ByGuid,
+    /// The KEKs of subjects that begin in some way.
+    Keks,
+    /// Several questions about resources, which may be those of others.
+    Batch,
     /// What can be done only to a resource of which all is ours.
     IfAllOurs {
         /// What is to be done.
@@ -37,12 +48,7 @@ pub(super) enum Way {
     /// No call at all.
     Never,
     /// The configuration of the top level, which is that of a context there.
-    TopLevel {
-        /// The context's own.
-        own: String,
-        /// What is in force there.
-        shown: String,
-    },
+    TopLevel(String),
 }
 
 impl Way {
@@ -61,12 +67,16 @@ impl Way {
             // The registry does not take it, but a context that has another name there would (WIRE.md § 1.15).
             R::Register if is_top => Ok(Self::Never),
             R::Contexts | R::AssociationsByResource | R::AssociationsByName => Ok(Self::Gathered),
-            R::DekRead if ["/deks", "/keks"].iter().any(|end| operation.path.ends_with(end)) => Ok(Self::Gathered),
+            R::AssociationsBySubject => asked.subject_target().map(|_| Self::Gathered),
+            R::DekRead if operation.path.ends_with("/deks") => Ok(Self::Gathered),
+            R::DekRead if operation.path.ends_with("/keks") && operation.query.get("subjectPrefix").is_some() => {
+                Ok(Self::Keks)
+            }
             R::Subjects => asked.listed(":*:"),
             R::Schemas => asked.listed(""),
             R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById => asked.by_id(),
-            // No answer to it says where it lies.
-            R::SchemaByGuid => Ok(Self::IfOurs(asked.plain(&[]))),
+            R::SchemaByGuid => Ok(Self::ByGuid),
+            R::BatchGetAssociations => Ok(Self::Batch),
             R::GlobalConfig | R::UpdateGlobalConfig | R::DeleteGlobalConfig => asked.top_config(),
             R::SubjectConfig | R::UpdateSubjectConfig | R::DeleteSubjectConfig if is_top => asked.top_config(),
             R::GlobalMode => asked.top_mode(),
@@ -74,6 +84,8 @@ impl Way {
             R::DeleteContext => asked.context(),
             R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => asked.within_context(body),
             R::VersionText => asked.version_text(),
+            R::ReferencedBy => asked.referrers(),
+            R::Version | R::Lookup if asked.is_there_default() => asked.subject_target().map(Self::Strictly),
             _ if operation.path.contains("{subject}") => asked.subject_target().map(Self::One),
             _ => Ok(Self::One(asked.plain(&pairs(operation)))),
         }
@@ -125,29 +137,45 @@ impl Asked<'_> {
             self.plain(&query)
         };
         let bare = at(there.prefix());
-        if named.is_bare_context() || there.is_default() {
-            return Ok(Way::One(bare));
+        let is_list = matches!(self.operation.route, Route::SubjectsById | Route::VersionsById);
+        if named.is_bare_context() {
+            return Ok(match self.operation.route {
+                Route::SchemaById => Way::ById,
+                _ if is_list => Way::Holders(there.prefix()),
+                _ => Way::One(bare),
+            });
         }
-        let own = at(self.contexts.subject_there(asked)?);
-        // Whatever subject is named, an id of the default context is found in it (WIRE.md § 3.7).
-        Ok(match (self.operation.route, named.context.is_default()) {
-            (Route::SchemaTextById, true) => Way::One(bare),
+        if named.context.is_default() || there.is_default() {
+            return Ok(Way::ById);
+        }
+        let own = self.contexts.subject_there(asked)?;
+        if is_list {
+            return Ok(Way::Holders(own));
+        }
+        let own = at(own);
+        Ok(match self.operation.route {
             // An alias would be followed into the primary's default context, and a text does not say whose it is
             // (WIRE.md § 3.5).
-            (Route::SchemaTextById, false) => Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: bare },
-            (_, true) => Way::Else(own, bare),
-            (_, false) => Way::One(own),
+            Route::SchemaTextById => Way::IfShown { shown: own.replacen("/schema?", "?", 1), target: bare },
+            _ => Way::One(own),
         })
+    }
+
+    /// Whether the subject lies in the primary's default context, from which the primary goes on to all others.
+    fn is_there_default(&self) -> bool {
+        self.there(&self.operation.subject.context).is_ok_and(|there| there.is_default())
+    }
+
+    fn referrers(&self) -> Result<Way, Unmapped> {
+        let Operation { path, names, subject_text, .. } = self.operation;
+        let mut query = pairs(self.operation);
+        query.retain(|(name, _)| !matches!(name.as_str(), "offset" | "limit"));
+        Ok(Way::Referrers(target(path, &self.contexts.subject_there(subject_text)?, names, &query)))
     }
 
     fn top_config(&self) -> Result<Way, Unmapped> {
         let there = self.contexts.subject_there("")?;
-        let own = pairs(self.operation);
-        if there.is_empty() {
-            return Ok(Way::One(self.plain(&own)));
-        }
-        let path = "/config/{subject}";
-        Ok(Way::TopLevel { own: target(path, &there, &[], &own), shown: target(path, &there, &[], &inherited()) })
+        Ok(if there.is_empty() { Way::One(self.plain(&pairs(self.operation))) } else { Way::TopLevel(there) })
     }
 
     fn top_mode(&self) -> Result<Way, Unmapped> {
@@ -179,10 +207,9 @@ impl Asked<'_> {
     /// The primary's default context is looked for in all the others too (WIRE.md § 1.12).
     fn version_text(&self) -> Result<Way, Unmapped> {
         let target = self.subject_target()?;
-        let is_safe = self.there(&self.operation.subject.context).is_ok_and(|there| !there.is_default());
         let shown = target.replacen("/schema?", "?", 1);
         let shown = shown.strip_suffix("/schema").unwrap_or(&shown).to_owned();
-        Ok(if is_safe { Way::One(target) } else { Way::IfShown { shown, target } })
+        Ok(if self.is_there_default() { Way::IfShown { shown, target } } else { Way::One(target) })
     }
 
     fn subject_target(&self) -> Result<String, Unmapped> {
@@ -217,11 +244,7 @@ fn target_of_resource(id: &str) -> String {
     target("/associations/resources/{resource}", "", &[id.to_owned()], &[])
 }
 
-fn inherited() -> [(String, String); 1] {
-    [("defaultToGlobal".to_owned(), "true".to_owned())]
-}
-
 /// What selects the subjects of one context that start with a text.
-pub(super) fn prefix(context: &Context, start: &str) -> String {
+fn prefix(context: &Context, start: &str) -> String {
     if context.is_default() { start.to_owned() } else { format!(":{context}:{start}") }
 }

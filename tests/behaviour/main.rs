@@ -4,6 +4,7 @@
 
 mod alike;
 mod attack;
+mod bound;
 mod consistency;
 mod contexts;
 mod crash;
@@ -14,6 +15,7 @@ mod fresh;
 mod grounds;
 mod house;
 mod linear;
+mod lists;
 mod memo;
 mod offline;
 mod parameters;
@@ -23,6 +25,8 @@ mod promises;
 mod recognised;
 mod record;
 mod shapes;
+mod sites;
+mod strangers;
 mod sweep;
 mod transcripts;
 mod wire;

@@ -16,7 +16,7 @@ use crate::protocol::schema::Version;
 use crate::protocol::shape::{Record, schema};
 use crate::protocol::subject::QualifiedSubject;
 use crate::replica::index::SubjectState;
-use crate::replica::snapshot::Snapshot;
+use crate::replica::snapshot::{Referrer, Snapshot};
 
 /// `GET /subjects/{s}/versions` (WIRE.md § 1.10).
 pub(super) fn versions(question: &Question<'_>) -> Answer {
@@ -96,7 +96,9 @@ pub(super) fn referenced_by(question: &Question<'_>) -> Answer {
     let target = anywhere(snapshot, &named, |state| pick(state, number, true)).ok_or(ABSENT)?;
     let deleted = operation.query.flag("deleted");
     let mut ids: Vec<(String, i32)> = Vec::new();
-    for referrer in snapshot.referrers(&target.subject, target.version.version) {
+    // Of a part of a state, those that lie outside of it are not there.
+    let is_there = |referrer: &&Referrer| snapshot.context(&referrer.subject.context).is_some();
+    for referrer in snapshot.referrers(&target.subject, target.version.version).iter().filter(is_there) {
         let version = snapshot.version(&referrer.subject, referrer.version).ok_or(ABSENT)?;
         if deleted || !version.deleted {
             ids.push((referrer.subject.context.as_str().to_owned(), version.id));
