@@ -23,9 +23,7 @@ impl Proxy {
 
     /// The same of one that was dressed already.
     pub(super) fn go_out(&self, dressed: &Dressed, ask: &Ask) -> Response<Body> {
-        let mut response = dressed.response(ask.request_id.clone());
-        self.tell_age(&mut response);
-        response
+        dressed.response(ask.request_id.clone(), self.age())
     }
 
     /// What the primary said of a route that it does not have, while it is away.
@@ -33,14 +31,7 @@ impl Proxy {
         self.own(answer.status, answer.body.clone(), ask)
     }
 
-    /// While the primary is away, an answer says how old what it is made of may be.
-    pub(super) fn tell_age(&self, response: &mut Response<Body>) {
-        if let Some(age) = self.age() {
-            response.headers_mut().insert(header::AGE, HeaderValue::from(age));
-        }
-    }
-
-    /// How many seconds old it may be, while the primary is away.
+    /// How many seconds old what an answer is made of may be, which is told while the primary is away.
     pub(super) fn age(&self) -> Option<u64> {
         if !self.parties.primary.is_away() {
             return None;
