@@ -237,7 +237,7 @@ impl<'a> Clients<'a> {
             R::Lookup | R::Register | R::TestCompatibility | R::TestCompatibilityAll => self.schema(),
             R::UpdateSubjectConfig if !target.ends_with(":") && !target.ends_with("%3A") => self.config(true),
             R::UpdateGlobalConfig | R::UpdateSubjectConfig => self.config(false),
-            R::UpdateGlobalMode | R::UpdateSubjectMode => json!({ "mode": "READONLY" }),
+            R::UpdateGlobalMode | R::UpdateSubjectMode => json!({ "mode": "IMPORT" }),
             R::ModifyTags => json!({}),
             R::CreateAssociation | R::UpdateAssociation => self.association(),
             R::BatchMutateAssociations => json!({ "requests": [self.association(), self.association()] }),
