@@ -18,7 +18,7 @@ use moka::sync::Cache;
 use smallvec::SmallVec;
 
 use super::dress::{Dressed, takes_gzip};
-use super::headers::{ID, UNKNOWN_PROPERTIES, takes_unknown};
+use super::fields::{ID, UNKNOWN_PROPERTIES, takes_unknown};
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
 use crate::server::{Heads, MOST_FIELDS, Outbox, Ready, is_host};

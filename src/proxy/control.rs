@@ -26,7 +26,7 @@ impl Proxy {
             Route::DeleteGlobalMode | Route::DeleteSubjectMode => return self.delete_mode(operation, ask).await,
             _ => self.modes().table().show(&operation.subject, operation.query.flag("defaultToGlobal")),
         };
-        let mode = outcome.map_err(|refusal| Failure::refused(refusal, ask))?;
+        let mode = outcome.map_err(|refusal| Failure::refused(refusal, &ask.media))?;
         Ok(self.own(200, shown(Some(mode)).into(), ask))
     }
 
@@ -88,7 +88,7 @@ impl Proxy {
     fn refuse_change(&self, refusal: Refusal, operation: &Operation, ask: &Ask) -> Failure {
         tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
             scope = %named(&operation.subject), code = refusal.code, reason = %refusal.message, "mode change refused");
-        Failure::refused(refusal, ask)
+        Failure::refused(refusal, &ask.media)
     }
 
     /// What a mode does not let through.
@@ -97,7 +97,7 @@ impl Proxy {
             tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = seen.route.name(),
                 subject = %seen.subject, code = refusal.code, reason = %refusal.message, "write refused");
         }
-        Failure::stopped(stop, ask)
+        Failure::stopped(stop, &ask.media)
     }
 
     /// Registers nothing: what is there already is answered, anything else refused (WIRE.md § 2.2). Where only the

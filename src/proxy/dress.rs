@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-use super::headers::REQUEST_ID;
+use super::fields::REQUEST_ID;
 use crate::body::Body;
 use crate::server::{Framing, Heads, Ready};
 

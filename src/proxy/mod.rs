@@ -10,6 +10,7 @@ mod ask;
 mod at_hand;
 mod control;
 mod dress;
+mod fields;
 mod flight;
 mod forward;
 mod headers;
@@ -141,7 +142,9 @@ impl Proxy {
         visit: &Visit,
     ) -> Result<Response<Body>, Failure> {
         examine(head)?;
-        self.pseudonym.refuse_loop(&head.headers)?;
+        if self.pseudonym.is_among(&head.headers) {
+            return Err(Failure::Loop);
+        }
         let authorization = head.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let caller = self.admission.authenticate(authorization, visit.peer.address)?;
         let operation =
@@ -152,7 +155,7 @@ impl Proxy {
         let ask = Ask::read(head, body, visit, addressed.operation(), &self.limits).await?;
         if let Some(bound) = &visit.bound {
             stays_within(addressed.operation(), bound, &self.parties.replica.snapshot())?;
-            admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask))?;
+            admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask.media))?;
         }
         let routed = self.parties.modes.route(addressed, &ask.body, visit.bound.as_ref());
         let routed = routed.map_err(|stop| self.stopped(stop, visit, &ask))?;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::at_hand::{AtHand, Head, Look, Spelling, Spelt};
-use super::headers::{FreshId, ID, echoed_id, request_id};
+use super::fields::{FreshId, ID, echoed_id, request_id};
 use super::metrics::AnsweredBy;
 use super::refuse::{Failure, response};
 use super::{Proxy, Visit};
