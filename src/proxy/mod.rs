@@ -42,7 +42,7 @@ use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::{Misdirected, Operation};
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Memo, Replica, Reread, Snapshot, served_subject};
-use crate::routing::{Destination, Modes, Primary, Unmapped, admit_body};
+use crate::routing::{Destination, Modes, Primary, Unmapped, Written, admit_body};
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 
@@ -128,7 +128,7 @@ impl Proxy {
         let found = self.answers.get(look.spelling)?;
         let admitted = self.admission.authorize(caller, &found.operation).ok()?;
         let addressed = self.parties.primary.contexts().address(admitted, bound).ok()?;
-        let routed = self.parties.modes.route(addressed, &[], bound).ok()?;
+        let routed = self.parties.modes.route(addressed, None).ok()?;
         let is_ours = *routed.destination() == Destination::Replica;
         let is_current = found.generation.load(Ordering::Relaxed) == self.parties.replica.generation();
         (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown, bound))).then_some(found)
@@ -157,7 +157,9 @@ impl Proxy {
             stays_within(addressed.operation(), bound, &self.parties.replica.snapshot())?;
             admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask.media))?;
         }
-        let routed = self.parties.modes.route(addressed, &ask.body, visit.bound.as_ref());
+        let snapshot = self.parties.replica.snapshot();
+        let written = Written { body: &ask.body, bound: visit.bound.as_ref(), snapshot: &snapshot };
+        let routed = self.parties.modes.route(addressed, Some(written));
         let routed = routed.map_err(|stop| self.stopped(stop, visit, &ask))?;
         match routed.destination() {
             Destination::Here => self.control(routed.addressed().operation(), &ask).await,

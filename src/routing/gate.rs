@@ -17,11 +17,23 @@ use crate::protocol::mode::Mode;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::Unreadable;
 use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::replica::{Snapshot, served_subject};
 
 /// The modes in force, which can be changed while requests pass.
 #[derive(Debug)]
 pub struct Modes {
     table: ArcSwap<ModeTable>,
+}
+
+/// What there is to know of a write beside its head.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// What is sent along.
+    pub body: &'a [u8],
+    /// The context that the listener is bound to, if it is.
+    pub bound: Option<&'a Context>,
+    /// The state that says which names are aliases.
+    pub snapshot: &'a Snapshot,
 }
 
 /// What a write is about, as far as modes go.
@@ -36,8 +48,9 @@ enum Reached {
 }
 
 impl Reached {
-    fn by(operation: &Operation, body: &[u8], bound: Option<&Context>) -> Self {
+    fn by(operation: &Operation, written: Written<'_>) -> Self {
         use Route as R;
+        let Written { body, bound, snapshot } = written;
         let subject = &operation.subject;
         match operation.route {
             R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => {
@@ -49,12 +62,17 @@ impl Reached {
             }
             R::DeleteContext => Self::Scopes(vec![whole(&operation.named_context())]),
             R::DeleteAssociations | R::UnknownWrite => Self::Anything,
-            R::DekWrite if operation.path.contains("{subject}") => Self::Scopes(vec![subject.clone()]),
+            // Which of two aliases counts for a key is the registry's to say; neither may be read-only.
+            R::DekWrite if operation.path.contains("{subject}") => {
+                Self::Scopes(vec![subject.clone(), served_subject(snapshot, operation)])
+            }
             R::DekWrite => match subjects_sent(operation, body, bound) {
                 Ok(subjects) if !subjects.is_empty() => Self::Scopes(subjects),
                 Ok(_) => Self::Registry,
                 Err(Unreadable::Broken | Unreadable::Strange) => Self::Anything,
             },
+            // Writes follow aliases too (WIRE.md § 3.5), so what is behind one is what is written to.
+            _ if operation.follows_aliases() => Self::Scopes(vec![served_subject(snapshot, operation)]),
             _ => Self::Scopes(vec![subject.clone()]),
         }
     }
@@ -76,13 +94,12 @@ impl Modes {
         self.table.store(Arc::new(next));
     }
 
-    /// Sends a request on its way, or says in the registry's words why not. What is sent along, of a listener that may
-    /// be bound to a context, is read only of writes.
+    /// Sends a request on its way, or says in the registry's words why not. A write of which no more is known than its
+    /// head is judged as one that could be about anything.
     pub fn route<O: Deref<Target = Operation>>(
         &self,
         addressed: Addressed<O>,
-        body: &[u8],
-        bound: Option<&Context>,
+        written: Option<Written<'_>>,
     ) -> Result<Routed<O>, Stop> {
         let operation = addressed.operation();
         let destination = match (operation.effect, operation.route) {
@@ -91,11 +108,11 @@ impl Modes {
             (Effect::Control, _) => Destination::Here,
             (Effect::Read, _) => Destination::Replica,
             (Effect::Judgement, _) => Destination::Primary,
-            (Effect::Write, Route::Register) => match self.refusal(operation, body, bound) {
+            (Effect::Write, Route::Register) => match self.refusal(operation, written) {
                 Some(refusal) => Destination::Known(refusal),
                 None => Destination::Primary,
             },
-            (Effect::Write, _) => match self.refusal(operation, body, bound) {
+            (Effect::Write, _) => match self.refusal(operation, written) {
                 Some(refusal) => return Err(Stop::NotPermitted(refusal)),
                 None => Destination::Primary,
             },
@@ -104,9 +121,9 @@ impl Modes {
     }
 
     /// Why a write is not let through.
-    fn refusal(&self, operation: &Operation, body: &[u8], bound: Option<&Context>) -> Option<Refusal> {
+    fn refusal(&self, operation: &Operation, written: Option<Written<'_>>) -> Option<Refusal> {
         let table = self.table.load();
-        let (scope, mode) = match Reached::by(operation, body, bound) {
+        let (scope, mode) = match written.map_or(Reached::Anything, |written| Reached::by(operation, written)) {
             Reached::Scopes(scopes) => {
                 let mut modes = scopes.into_iter().map(|scope| (table.in_scope(&scope), scope));
                 modes.find(|(mode, _)| forbids_writes(*mode)).map(|(mode, scope)| (scope, mode))

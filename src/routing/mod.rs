@@ -31,7 +31,7 @@ use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 
 pub use contexts::{Contexts, MapError, Pair, Selection};
-pub use gate::Modes;
+pub use gate::{Modes, Written};
 pub use modes::{Circumstances, ModeChange, ModeTable};
 pub use primary::Primary;
 pub use reach::admit_body;

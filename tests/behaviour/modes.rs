@@ -149,6 +149,24 @@ async fn a_mode_outlives_the_process_and_is_told_of_in_the_status() {
     assert_eq!(house.get("/mode/:.c:s").await.code(), 40409);
 }
 
+/// Writes follow aliases (WIRE.md § 3.5).
+#[tokio::test]
+async fn no_alias_leads_a_write_into_what_is_read_only() {
+    let house = House::open().await;
+    assert_eq!(house.register("s", "1").await.status, 200);
+    assert_eq!(house.ask("PUT", "/config/nick", r#"{"alias":"s"}"#).await.status, 200);
+    assert_eq!(set(&house, "/mode/s", "READONLY").await.status, 200);
+    house.primary.forget_requests();
+    for (method, target) in [("POST", "/subjects/nick/versions"), ("DELETE", "/subjects/nick")] {
+        let answer = house.ask(method, target, &registration("2")).await;
+        assert_eq!(answer.body, r#"{"error_code":42205,"message":"Subject s in context  is in read-only mode"}"#);
+    }
+    assert_eq!(house.register("nick", "1").await.status, 200, "registered already");
+    assert_eq!(house.primary.count(|seen| seen.path().ends_with("/versions") || seen.method == "DELETE"), 0);
+    assert_eq!(house.ask("PUT", "/config/nick", r#"{"alias":"t"}"#).await.status, 200, "the alias itself is not");
+    assert_eq!(house.register("nick", "2").await.status, 200);
+}
+
 /// What was read through another map is forgotten; what was decided here is not.
 #[tokio::test]
 async fn a_mode_outlives_a_change_of_the_map() {
