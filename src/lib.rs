@@ -63,7 +63,8 @@
 //!
 //! The route that is most like the new one leads the way, as `VersionText` does for a part of a version: wherever
 //! `grep -rnw VersionText --include=*.rs src small-registry tests` finds it, the new one may have to stand too. The
-//! compiler asks for hardly any of these places, since most lists of routes end in `_`.
+//! compiler asks for the two on which a promise hangs: `About::of` in `proxy/settle.rs`, which says what of a write of
+//! unknown outcome may show in the answer, and `Way::of` in `routing/way.rs`, which says how the primary is asked.
 //!
 //! 1. One row in [`protocol::endpoints::ENDPOINTS`]: method, path, a new [`protocol::endpoints::Route`] with its name,
 //!    its effect, and the parameters it reads. A parameter that 7.4 did not read stands in `SINCE` too.
@@ -86,14 +87,10 @@
 //! cargo test --test behaviour round_trip                    # the same under a map
 //! ```
 //!
-//! All of this can be green while two promises are broken:
-//!
-//! * `concerns` in `proxy/settle.rs`: for a route that it does not name, no write of unknown outcome is in the way, and
-//!   what such a write may have deleted is shown. No test asks this of every route.
-//! * `Way::of` in `routing/way.rs`: what has `{subject}` in its path is one call unless an arm says otherwise. Where
-//!   that lies in the primary's default context, the primary goes on to all others, and an answer that does not say whose
-//!   it is may be another site's. What is not found there, `elsewhere` in `routing/primary.rs` looks for in our contexts.
-//!   A target in the lists of `tests/behaviour/sites.rs` holds the route to both.
+//! All of this can be green while `Way::of` is wrong: where what is asked for lies in the primary's default context, the
+//! primary goes on to all others, and an answer that does not say whose it is may be another site's. What is not found
+//! there, `elsewhere` in `routing/primary.rs` looks for in our contexts. A target in the lists of
+//! `tests/behaviour/sites.rs` holds the route to both.
 //!
 //! Less is lost with `lessons` in `proxy/learn.rs`, which says what an answer of the primary's is news of, and with
 //! `is_registrys` in `proxy/apply.rs`, which knows the registry's answers from those of whatever stands before it.

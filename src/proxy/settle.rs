@@ -79,20 +79,55 @@ pub(super) fn is_doubtful(operation: &Operation, snapshot: &Snapshot) -> bool {
     snapshot.doubts().any(|(scope, _)| concerns(scope, operation, snapshot))
 }
 
-/// Whether what is in doubt can show in the answer. Of a route that none of these lists names, it
-/// never does, unless all of the replica is.
+/// What the answer to a route is made of, as far as doubts go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// Versions of the subject in the path, or of what it stands for.
+    OneSubject,
+    /// Schemas of whichever subjects.
+    Schemas,
+    /// Nothing that is kept by subject.
+    NoSchemas,
+}
+
+impl About {
+    /// Says it of every route, so that a new one cannot be forgotten.
+    fn of(route: Route) -> Self {
+        use Route as R;
+        match route {
+            R::Lookup | R::Versions | R::Version | R::VersionText | R::ReferencedBy | R::LatestWithMetadata => {
+                Self::OneSubject
+            }
+            R::Schemas | R::Subjects | R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById => {
+                Self::Schemas
+            }
+            R::SchemaByGuid | R::IdsByGuid | R::Contexts | R::BatchGetAssociations => Self::Schemas,
+            R::Root | R::RootPost | R::ClusterId | R::ServerVersion | R::Deployment | R::SchemaTypes => Self::NoSchemas,
+            R::GlobalConfig | R::SubjectConfig | R::GlobalMode | R::SubjectMode => Self::NoSchemas,
+            R::AssociationsBySubject | R::AssociationsByResource | R::AssociationsByName | R::DekRead => {
+                Self::NoSchemas
+            }
+            // Whatever these are about, nothing of it is kept here.
+            R::UnknownRead | R::Exporters | R::Importers => Self::NoSchemas,
+            // Not answered from the replica.
+            R::TestCompatibility | R::TestCompatibilityAll => Self::OneSubject,
+            R::DeleteSubject | R::Register | R::DeleteVersion | R::ModifyTags => Self::OneSubject,
+            R::UpdateGlobalConfig | R::DeleteGlobalConfig | R::UpdateSubjectConfig | R::DeleteSubjectConfig => {
+                Self::Schemas
+            }
+            R::UpdateGlobalMode | R::DeleteGlobalMode | R::UpdateSubjectMode | R::DeleteSubjectMode => Self::NoSchemas,
+            R::DeleteContext | R::CreateAssociation | R::UpdateAssociation | R::DeleteAssociations => Self::Schemas,
+            R::BatchMutateAssociations | R::DekWrite | R::UnknownWrite => Self::Schemas,
+        }
+    }
+}
+
+/// Whether what is in doubt can show in the answer.
 fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot) -> bool {
     use Route as R;
-    let about_one_subject = matches!(
-        operation.route,
-        R::Lookup | R::Versions | R::Version | R::VersionText | R::ReferencedBy | R::LatestWithMetadata
-    );
-    let about_schemas = about_one_subject
-        || matches!(
-            operation.route,
-            R::Schemas | R::Subjects | R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById
-        )
-        || matches!(operation.route, R::SchemaByGuid | R::IdsByGuid | R::Contexts | R::BatchGetAssociations);
+    let about = About::of(operation.route);
+    let about_one_subject = about == About::OneSubject;
+    let about_schemas = about != About::NoSchemas;
     let served = || served_subject(snapshot, operation);
     match scope {
         Scope::All => true,

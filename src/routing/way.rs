@@ -88,8 +88,22 @@ impl Way {
             R::VersionText => asked.version_text(),
             R::ReferencedBy => asked.referrers(),
             R::Version | R::Lookup if asked.is_there_default() => asked.subject_target().map(Self::Strictly),
-            _ if operation.path.contains("{subject}") => asked.subject_target().map(Self::One),
-            _ => Ok(Self::One(asked.plain(&pairs(operation)))),
+            // The rest names its context in the subject, or nothing; a route of which that is not so needs a way of its own.
+            R::Version | R::Lookup | R::Versions | R::LatestWithMetadata | R::Register | R::ModifyTags => {
+                asked.subject_target().map(Self::One)
+            }
+            R::DeleteSubject | R::DeleteVersion | R::TestCompatibility | R::TestCompatibilityAll => {
+                asked.subject_target().map(Self::One)
+            }
+            R::SubjectConfig | R::UpdateSubjectConfig | R::DeleteSubjectConfig => asked.subject_target().map(Self::One),
+            R::SubjectMode | R::UpdateSubjectMode | R::DeleteSubjectMode => asked.subject_target().map(Self::One),
+            R::DekRead | R::DekWrite if operation.path.contains("{subject}") => asked.subject_target().map(Self::One),
+            R::DekRead | R::DekWrite | R::UpdateGlobalMode | R::DeleteGlobalMode | R::Exporters | R::Importers => {
+                Ok(Self::One(asked.plain(&pairs(operation))))
+            }
+            R::Root | R::RootPost | R::ClusterId | R::ServerVersion | R::Deployment | R::SchemaTypes => {
+                Ok(Self::One(asked.plain(&pairs(operation))))
+            }
         }
     }
 }
