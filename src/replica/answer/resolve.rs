@@ -38,6 +38,17 @@ pub fn served_subject(snapshot: &Snapshot, operation: &Operation) -> QualifiedSu
     }
 }
 
+/// Whether a subject is known to stand for another one.
+pub fn is_alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> bool {
+    alias(snapshot, subject).is_some()
+}
+
+/// The subject that a name in a body stands for.
+pub fn behind_alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> QualifiedSubject {
+    alias(snapshot, subject)
+        .map_or_else(|| subject.clone(), |target| QualifiedSubject::parse_in(&target, &subject.context))
+}
+
 /// The same as text; a subject that is no alias as the path has it, before it was normalised.
 pub(super) fn served_text(snapshot: &Snapshot, operation: &Operation) -> String {
     match alias(snapshot, &operation.subject) {
