@@ -137,7 +137,7 @@ impl Asked<'_> {
             forget_qualified(&named.context, &mut query);
             self.plain(&query)
         };
-        let bare = at(there.prefix());
+        let bare = at(there.unaliased());
         let is_list = matches!(self.operation.route, Route::SubjectsById | Route::VersionsById);
         if named.is_bare_context() && self.operation.route == Route::SchemaTextById && !there.is_default() {
             return Ok(Way::IfShown { shown: bare.replacen("/schema?", "?", 1), target: bare });
@@ -145,7 +145,7 @@ impl Asked<'_> {
         if named.is_bare_context() {
             return Ok(match self.operation.route {
                 Route::SchemaById => Way::ById,
-                _ if is_list => Way::Holders(there.prefix()),
+                _ if is_list => Way::Holders(there.unaliased()),
                 _ => Way::One(bare),
             });
         }

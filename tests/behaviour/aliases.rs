@@ -111,3 +111,21 @@ async fn the_highest_id_of_a_context_is_not_that_of_another_one_its_name_leads_t
     house.imported().await;
     agrees(&house, &["/schemas/ids/1?subject=:.c:s&fetchMaxId=true", "/subjects/:.c:s/versions"]).await;
 }
+
+#[tokio::test]
+async fn the_top_level_is_no_alias_and_what_an_id_finds_is_found_under_its_own_name() {
+    let house = House::open().await;
+    for (subject, doc) in [("s", "1"), ("x", "2"), (":.c:x", "1"), (":.c:x", "3")] {
+        assert_eq!(house.register(subject, doc).await.status, 200);
+    }
+    for (place, alias) in [("", ":.c:x"), ("/nick", ":.:x"), ("/:.c:", "s"), ("/:.c:nick", ":.:x")] {
+        let body = json!({ "alias": alias }).to_string();
+        assert_eq!(house.ask("PUT", &format!("/config{place}"), &body).await.status, 200, "{place}");
+    }
+    let mut questions = vec!["/subjects/:.:/versions".to_owned(), "/subjects/:.:nick/versions".to_owned()];
+    for subject in ["", "?subject=nick", "?subject=:.:nick", "?subject=:.c:", "?subject=:.c", "?subject=:.c:nick"] {
+        questions.extend(["", "/subjects", "/versions"].map(|list| format!("/schemas/ids/1{list}{subject}")));
+        questions.extend(["", "/subjects", "/versions"].map(|list| format!("/schemas/ids/2{list}{subject}")));
+    }
+    agrees(&house, &questions.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
