@@ -180,7 +180,14 @@ impl Primary {
             Way::IfShown { shown, target } => {
                 let asked = search::question(&call, shown);
                 let shown = match operation.route {
-                    Route::VersionText => search::strictly(self, operation, asked).await,
+                    Route::VersionText
+                        if self
+                            .contexts
+                            .to_primary(&operation.subject.context)
+                            .is_some_and(|there| there.is_default()) =>
+                    {
+                        search::strictly(self, operation, asked).await
+                    }
                     _ => self.ask(&showing(operation), asked).await,
                 };
                 match shown {

@@ -214,12 +214,13 @@ impl Asked<'_> {
         Ok(Way::IfAllOurs { target, resources: resources.iter().map(read).collect() })
     }
 
-    /// The primary's default context is looked for in all the others too (WIRE.md § 1.12).
+    /// What the primary's default context does not have is looked for in all the others too (WIRE.md § 1.12), and an alias
+    /// may lead anywhere: a text does not show that.
     fn version_text(&self) -> Result<Way, Unmapped> {
         let target = self.subject_target()?;
         let shown = target.replacen("/schema?", "?", 1);
         let shown = shown.strip_suffix("/schema").unwrap_or(&shown).to_owned();
-        Ok(if self.is_there_default() { Way::IfShown { shown, target } } else { Way::One(target) })
+        Ok(Way::IfShown { shown, target })
     }
 
     fn subject_target(&self) -> Result<String, Unmapped> {
