@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::importer::Importer;
-use crate::protocol::subject::Context;
+use crate::protocol::mode::Mode;
+use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::proxy::{self, Proxy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
-use crate::routing::{Contexts, MapError, Primary};
+use crate::routing::{Contexts, MapError, ModeChange, ModeTable, Modes, Primary};
 use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
 use crate::store::{self, Store};
 use crate::telemetry;
@@ -83,14 +84,14 @@ impl App {
             store: store.clone(),
             primary: named,
             reread: importer.clone(),
+            modes: Modes::of(modes(&store, config)?),
             metrics: proxy::Metrics::register(metrics.room("proxy")),
         };
         let proxy = Proxy::new(parties, &config.limits);
         let sockets = server::Metrics::register(&mut metrics);
         let reloads = count_reloads(&mut metrics);
         let gate = Gate::new("data", &config.limits, &sockets);
-        let bind = |listener| Listener::bind(listener, &gate);
-        let listeners: Vec<Listener> = config.listeners.iter().map(bind).collect::<Result<_, _>>()?;
+        let listeners = bind_all(&config.listeners, &gate)?;
         let admin_gate = Gate::new("admin", &admin_limits(&config.limits), &sockets);
         let at_admin = ListenerConfig { bind: config.admin.bind, ..ListenerConfig::default() };
         let admin_listener = Listener::bind(&at_admin, &admin_gate)?;
@@ -190,6 +191,10 @@ pub fn upkeep() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(1).thread_name("upkeep").on_thread_start(yields).enable_all().build()
 }
 
+fn bind_all(listeners: &[ListenerConfig], gate: &Gate) -> Result<Vec<Listener>, BindError> {
+    listeners.iter().map(|listener| Listener::bind(listener, gate)).collect()
+}
+
 fn count_reloads(metrics: &mut telemetry::Registry) -> Family<Reload, Counter> {
     let reloads = Family::default();
     metrics.room("app").register("reloads", "Times that the configuration was looked at again", reloads.clone());
@@ -242,7 +247,7 @@ fn open(config: &store::Config, contexts: &Contexts) -> Result<(Store, Arc<Repli
         return Ok((store, Arc::new(Replica::empty(replica::Forgetful))));
     }
     let (versions, others) =
-        store::Table::ALL.into_iter().partition::<Vec<_>, _>(|table| *table == store::Table::Versions);
+        tables_of_the_replica().into_iter().partition::<Vec<_>, _>(|table| *table == store::Table::Versions);
     let (mut rows, known) = thread::scope(|scope| {
         let others = scope.spawn(|| rows_of(&store, &others));
         let (versions, _) = rows_of(&store, &versions)?;
@@ -268,11 +273,15 @@ fn open(config: &store::Config, contexts: &Contexts) -> Result<(Store, Arc<Repli
     Ok((store, Arc::new(replica)))
 }
 
-/// What takes everything that is kept away.
+/// What takes everything away that was read.
 fn removals(store: &Store) -> Result<Vec<store::Entry>, StartError> {
     let mut batch = Vec::new();
-    store.load(&store::Table::ALL, |table, key, _| batch.push(store::Entry::remove(table, key)))?;
+    store.load(&tables_of_the_replica(), |table, key, _| batch.push(store::Entry::remove(table, key)))?;
     Ok(batch)
+}
+
+fn tables_of_the_replica() -> Vec<store::Table> {
+    store::Table::ALL.into_iter().filter(|table| kept_in(*table).is_some()).collect()
 }
 
 /// The rows of some tables, and the map if that is among them.
@@ -282,8 +291,10 @@ fn rows_of(store: &Store, tables: &[store::Table]) -> Result<(Loading, Option<St
     store.load(tables, |table, key, value| {
         if table == store::Table::Meta && key == MAP {
             map = Some(String::from_utf8_lossy(value).into_owned());
-        } else if first_problem.is_none() {
-            first_problem = rows.row(kept_in(table), key, value).err();
+        } else if first_problem.is_none()
+            && let Some(table) = kept_in(table)
+        {
+            first_problem = rows.row(table, key, value).err();
         }
     })?;
     first_problem.map_or(Ok((rows, map)), |problem| Err(problem.into()))
@@ -314,12 +325,30 @@ fn keeps(table: replica::Table) -> store::Table {
     }
 }
 
-fn kept_in(table: store::Table) -> replica::Table {
+/// Which of the replica's tables one of the store's is, if it is the replica's.
+fn kept_in(table: store::Table) -> Option<replica::Table> {
     match table {
-        store::Table::Versions => replica::Table::Versions,
-        store::Table::Texts => replica::Table::Texts,
-        store::Table::Remembered => replica::Table::Remembered,
-        store::Table::Doubts => replica::Table::Doubts,
-        store::Table::Meta => replica::Table::Meta,
+        store::Table::Versions => Some(replica::Table::Versions),
+        store::Table::Texts => Some(replica::Table::Texts),
+        store::Table::Remembered => Some(replica::Table::Remembered),
+        store::Table::Doubts => Some(replica::Table::Doubts),
+        store::Table::Meta => Some(replica::Table::Meta),
+        store::Table::Modes => None,
     }
+}
+
+/// The modes that were set, over the one of the configuration.
+fn modes(store: &Store, config: &Config) -> Result<ModeTable, StartError> {
+    let mut set = Vec::new();
+    store.load(&[store::Table::Modes], |_, scope, value| {
+        let mode = std::str::from_utf8(value).ok().and_then(Mode::parse).unwrap_or_else(|| {
+            tracing::error!(
+                scope,
+                "the mode that is kept cannot be read; the scope is read-only until it is set again"
+            );
+            Mode::ReadOnly
+        });
+        set.push(ModeChange { scope: QualifiedSubject::parse(scope), mode: Some(mode) });
+    })?;
+    Ok(ModeTable::of(config.mode.into()).with(&set))
 }

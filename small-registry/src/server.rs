@@ -136,7 +136,8 @@ async fn accept(
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
     let service = service_fn(move |request| handle(request, shared.clone()));
     // A connection that a fault cut ends in an error, which is the point.
-    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+    // As Jetty does: a client may send its request, close its side, and wait for the answer.
+    drop(http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service).await);
 }
 
 /// The connection is to be cut.

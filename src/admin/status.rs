@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::Admin;
 use crate::importer::Report;
+use crate::protocol::mode::Mode;
+use crate::protocol::subject::QualifiedSubject;
 use crate::replica::{Digest, Doubt};
 use crate::upstream::BreakerState;
 
@@ -51,10 +53,15 @@ impl Admin {
         let skipped = importer.skipped.iter().map(|skipped| {
             json!({ "subject": skipped.subject, "version": skipped.version, "reason": skipped.reason.to_string() })
         });
+        let modes = self.parties.proxy.modes().table();
+        let set =
+            |(scope, mode): (&QualifiedSubject, Mode)| json!({ "scope": scope.to_string(), "mode": mode.as_str() });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptimeSeconds": self.started.elapsed().as_secs(),
-            "mode": self.parties.proxy.modes().everywhere().as_str(),
+            "mode": modes.in_scope(&QualifiedSubject::none()).as_str(),
+            "modes": modes.iter().map(set).collect::<Vec<_>>(),
+            "leftovers": modes.leftovers().map(set).collect::<Vec<_>>(),
             "caughtUp": importer.caught_up,
             "degraded": self.degraded(),
             "alarm": importer.alarm,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::{Config, Mode};
+use super::Config;
+use crate::protocol::mode::Mode;
 use crate::routing::Pair;
 use crate::server::{Limits, ListenerConfig, TlsConfig};
 use crate::telemetry::Format;
@@ -67,13 +68,7 @@ fn entries(config: &Config) -> Entries {
     let mut put = |key: &str, value: String| entries.push((key.to_owned(), value));
     put("admin.bind", config.admin.bind.to_string());
     primary(&config.primary, &mut put);
-    put(
-        "mode",
-        match config.mode {
-            Mode::Forward => "FORWARD",
-        }
-        .to_owned(),
-    );
+    put("mode", Mode::from(config.mode).to_string());
     for (index, pair) in config.contexts.iter().enumerate() {
         put(&format!("contexts.{index}.local"), text(&pair.local));
         put(&format!("contexts.{index}.primary"), text(&pair.primary));

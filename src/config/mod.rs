@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use describe::{Setting, describe, settings};
 pub use environment::environment;
 
+use crate::protocol::mode;
 use crate::{admin, importer, routing, server, store, telemetry, upstream};
 use document::Document;
 use environment::Variables;
@@ -72,16 +73,28 @@ impl Default for Config {
 pub enum Mode {
     /// Reads are answered from the replica, writes go to the primary.
     Forward,
+    /// Reads are answered from the replica, writes are refused.
+    ReadOnly,
+}
+
+impl From<Mode> for mode::Mode {
+    fn from(configured: Mode) -> Self {
+        match configured {
+            Mode::Forward => Self::Forward,
+            Mode::ReadOnly => Self::ReadOnly,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
             "FORWARD" => Ok(Self::Forward),
-            "READWRITE" | "READONLY" | "READONLY_OVERRIDE" | "IMPORT" | "LOCAL_RW" => {
-                Err(D::Error::custom("this mode is not supported yet; the only one is FORWARD"))
-            }
-            _ => Err(D::Error::custom("expected FORWARD")),
+            "READONLY" | "READONLY_OVERRIDE" => Ok(Self::ReadOnly),
+            "READWRITE" | "IMPORT" | "LOCAL_RW" => Err(D::Error::custom(
+                "this mode needs a local registry, which cannot be configured yet; expected FORWARD or READONLY",
+            )),
+            _ => Err(D::Error::custom("expected FORWARD or READONLY")),
         }
     }
 }

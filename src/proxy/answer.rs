@@ -68,7 +68,7 @@ impl Proxy {
                 }
                 Ok(response)
             }
-            Verdict::Refused(refusal) => Err(Failure::refused(refusal, ask)),
+            Verdict::Refused(refusal) => Err(Failure::refused(refusal, &ask.media)),
             Verdict::Unknown(why) => self.read_through(routed, ask, form, why).await,
         }
     }

@@ -10,7 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use super::Visit;
 use super::at_hand::Spelt;
 use super::dress::Manner;
-use super::headers::{UNKNOWN_PROPERTIES, takes_unknown};
+use super::fields::{UNKNOWN_PROPERTIES, takes_unknown};
 use super::refuse::Failure;
 use crate::body::Permit;
 use crate::protocol::endpoints::Route;

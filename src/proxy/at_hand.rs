@@ -18,10 +18,10 @@ use moka::sync::Cache;
 use smallvec::SmallVec;
 
 use super::dress::{Dressed, takes_gzip};
-use super::headers::{ID, UNKNOWN_PROPERTIES, takes_unknown};
+use super::fields::{ID, UNKNOWN_PROPERTIES, takes_unknown};
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
-use crate::server::{Heads, Outbox, Ready, is_host};
+use crate::server::{Heads, MOST_FIELDS, Outbox, Ready, is_host};
 
 /// Longest spelling that is worth remembering.
 const LONGEST: usize = 384;
@@ -157,9 +157,6 @@ impl<'a> Fields<'a> {
         found.host.is_some_and(is_host).then_some(found)
     }
 }
-
-/// A head with more fields is looked at by whoever counts them.
-const MOST_FIELDS: usize = 32;
 
 /// Fields that change what becomes of a request before it is understood.
 const CLOSELY: [&str; 4] = ["content-length", "transfer-encoding", "expect", "via"];

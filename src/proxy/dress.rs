@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-use super::headers::REQUEST_ID;
+use super::fields::REQUEST_ID;
 use crate::body::Body;
 use crate::server::{Framing, Heads, Ready};
 
@@ -119,13 +119,18 @@ impl Dressed {
         &self.body
     }
 
-    /// The answer.
-    pub(super) fn response(&self, request_id: HeaderValue) -> Response<Body> {
+    /// The answer, with its age if that is told.
+    pub(super) fn response(&self, request_id: HeaderValue, age: Option<u64>) -> Response<Body> {
         let mut fields = HeaderMap::with_capacity(8);
         fields.extend(self.fields().map(|(name, value)| (name, value.clone())));
         fields.insert(REQUEST_ID, request_id);
+        if let Some(age) = age {
+            fields.insert(header::AGE, age.into());
+        }
         let body = if self.manner.is_head {
-            fields.insert(header::CONTENT_LENGTH, announced(self.body.len()));
+            if !self.body.is_empty() {
+                fields.insert(header::CONTENT_LENGTH, self.announced().into());
+            }
             Body::empty()
         } else {
             framed(self.body.clone(), self.is_long)
@@ -140,13 +145,17 @@ impl Dressed {
     pub(super) fn ready(&self, heads: &Heads) -> Option<Ready> {
         let length = self.body.len();
         let framing = match self.manner.is_head {
-            true if self.is_long => Framing::Announced(0),
-            true => Framing::Announced(length),
-            false if length == 0 => return None,
+            _ if length == 0 => return None,
+            true => Framing::Announced(self.announced()),
             false if self.is_long => Framing::Chunk(length),
             false => Framing::Length(length),
         };
         Some(heads.render(self.status, self.fields(), framing))
+    }
+
+    /// What HEAD says of the length of the body: nothing, in a way, where GET would not say it either.
+    fn announced(&self) -> usize {
+        if self.is_long { 0 } else { self.body.len() }
     }
 
     /// The fields that are the same each time.
@@ -158,11 +167,6 @@ impl Dressed {
         let coding = self.plain.is_some().then_some((header::CONTENT_ENCODING, &GZIP));
         vary.into_iter().chain(media).chain(coding)
     }
-}
-
-/// What HEAD says of the length of a body: nothing, in a way, where GET would not say it either.
-pub(super) fn announced(length: usize) -> HeaderValue {
-    HeaderValue::from(if is_long(length) { 0 } else { length })
 }
 
 /// Whether the registry sends a body of this length in chunks. It decides that before it compresses.
@@ -187,6 +191,17 @@ fn gzip(body: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_without_content_tells_no_length_to_get_and_to_head() {
+        for is_head in [false, true] {
+            let manner = Manner { is_head, varies: !is_head, takes_gzip: false };
+            let dressed = Dressed::new(204, Bytes::new(), &HeaderValue::from_static("application/json"), manner);
+            let response = dressed.response(HeaderValue::from_static("1"), None);
+            assert_eq!(response.headers().get(header::CONTENT_LENGTH), None, "{is_head}");
+            assert!(dressed.ready(&Heads::default()).is_none(), "{is_head}");
+        }
+    }
 
     #[test]
     fn gzip_is_taken_by_those_who_name_it() {

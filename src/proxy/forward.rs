@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout_at};
 use super::Proxy;
 use super::apply::{Effects, is_whole};
 use super::ask::Ask;
-use super::headers::{UNKNOWN_PROPERTIES, to_primary};
+use super::fields::UNKNOWN_PROPERTIES;
+use super::headers::to_primary;
 use super::metrics::AnsweredBy;
 use super::refuse::Failure;
 use crate::body::Body;
@@ -122,8 +123,7 @@ impl Proxy {
                 let answer = found.as_ref().map(|(answer, _)| answer);
                 self.bring_up(effects, answer, ask.write_deadline).await;
                 let Some((_, found)) = found else { return Err(Failure::Unknown(Box::new(failure), ask.media)) };
-                let body = registered(&found.version, ask.form(&self.parties.replica.snapshot()), Record::Asked);
-                Ok(self.own(200, body.into(), &ask))
+                Ok(self.registered_as(&found, &ask))
             }
             Sent::Maybe => {
                 self.bring_up(effects, None, ask.write_deadline).await;
@@ -134,6 +134,13 @@ impl Proxy {
 
     /// Finds out by one lookup whether a registration took effect (C10).
     async fn resolve(&self, operation: &Operation, ask: &Ask) -> Option<(Answer, Listed)> {
+        let answer = self.look_up_there(operation, ask).await?.ok()?;
+        let found = found_by(&answer)?;
+        Some((answer, found))
+    }
+
+    /// Asks the primary whether it has what a registration registers; `None` if there is no such question.
+    pub(super) async fn look_up_there(&self, operation: &Operation, ask: &Ask) -> Option<Result<Answer, Unanswered>> {
         let (path, query) = operation.target.split_once('?').unwrap_or((&operation.target, ""));
         let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
         let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
@@ -146,10 +153,13 @@ impl Proxy {
             priority: Priority::Write,
             deadline: ask.write_deadline,
         };
-        let primary = self.primary(ask.bound.as_ref());
-        let answer = primary.send(lookup).await.ok().filter(|answer| answer.status == http::StatusCode::OK)?;
-        let found = serde_json::from_slice(&answer.body).ok()?;
-        Some((answer, found))
+        Some(self.primary(ask.bound.as_ref()).send(lookup).await)
+    }
+
+    /// The answer to a registration of what was found.
+    pub(super) fn registered_as(&self, found: &Listed, ask: &Ask) -> Response<Body> {
+        let body = registered(&found.version, ask.form(&self.parties.replica.snapshot()), Record::Asked);
+        self.own(200, body.into(), ask)
     }
 
     /// Brings the replica up to a write before it is acknowledged, or after nobody knows what became of
@@ -195,6 +205,11 @@ impl Proxy {
         let read = async move { reread.reread(scope, Urgency::Background).await };
         tokio::spawn(async move { read.await.unwrap_or_else(|failure| log(&failure)) });
     }
+}
+
+/// What a lookup found.
+pub(super) fn found_by(answer: &Answer) -> Option<Listed> {
+    (answer.status == http::StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())?
 }
 
 fn log(failure: &NotReread) {

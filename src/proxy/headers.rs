@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::ask::Ask;
-use super::refuse::Failure;
+use super::fields::{REQUEST_ID, UNKNOWN_PROPERTIES};
 
 /// Headers of a request that may travel on, beside all that begin with `confluent-`.
 const PASSED: [HeaderName; 7] = [
@@ -40,18 +40,6 @@ const KEPT_BACK: [HeaderName; 16] = [
     HeaderName::from_static("x-request-id"),
 ];
 
-/// The header by which one request is followed through all logs.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static(ID);
-pub(super) const ID: &str = "x-request-id";
-
-/// The header by which a client says that it takes fields that it may not know (WIRE.md § 8.4).
-pub(super) const UNKNOWN_PROPERTIES: &str = "confluent-accept-unknown-properties";
-
-/// Whether it does.
-pub(super) fn takes_unknown(value: &[u8]) -> bool {
-    value.eq_ignore_ascii_case(b"true")
-}
-
 /// The name by which this process knows itself in `Via`.
 #[derive(Debug)]
 pub(super) struct Pseudonym(String);
@@ -61,10 +49,10 @@ impl Pseudonym {
         Self(format!("outpost-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]))
     }
 
-    /// A request that has been here before would go round for ever: 508.
-    pub(super) fn refuse_loop(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    /// Whether a request has been here before, and would go round for ever.
+    pub(super) fn is_among(&self, headers: &HeaderMap) -> bool {
         let been_here = |value: &HeaderValue| value.to_str().is_ok_and(|via| via.contains(&self.0));
-        if headers.get_all(header::VIA).iter().any(been_here) { Err(Failure::Loop) } else { Ok(()) }
+        headers.get_all(header::VIA).iter().any(been_here)
     }
 }
 
@@ -144,48 +132,6 @@ fn connection_options(headers: &HeaderMap) -> HashSet<String> {
     names.filter(|name| !name.is_empty()).collect()
 }
 
-/// The request's own id, if it has exactly one that is not blank; else a fresh one (WIRE.md § 0.2).
-pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let mut values = headers.get_all(&REQUEST_ID).iter();
-    match (values.next(), values.next()) {
-        (only, None) => only_id(only),
-        _ => only_id(None),
-    }
-}
-
-/// The same, of a request that has not more than one.
-fn only_id(brought: Option<&HeaderValue>) -> HeaderValue {
-    match brought {
-        Some(only) if !is_blank(only.as_bytes()) => only.clone(),
-        _ => {
-            let fresh = HeaderValue::from_bytes(fresh_id(&mut FreshId::default()));
-            fresh.expect("BUG: hexadecimal digits and hyphens can stand in a header")
-        }
-    }
-}
-
-/// The same of one whose id is given in bytes; `room` is for a fresh one.
-pub(super) fn echoed_id<'a>(brought: Option<&'a [u8]>, room: &'a mut FreshId) -> &'a [u8] {
-    brought.filter(|only| !is_blank(only)).unwrap_or_else(|| fresh_id(room))
-}
-
-fn is_blank(id: &[u8]) -> bool {
-    id.iter().all(u8::is_ascii_whitespace)
-}
-
-/// Room for a fresh id.
-pub(super) struct FreshId([u8; uuid::fmt::Hyphenated::LENGTH]);
-
-impl Default for FreshId {
-    fn default() -> Self {
-        Self([0; _])
-    }
-}
-
-fn fresh_id(FreshId(room): &mut FreshId) -> &[u8] {
-    uuid::Uuid::new_v4().hyphenated().encode_lower(room).as_bytes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,28 +146,5 @@ mod tests {
         }
         let passed = from_primary(&answered);
         assert_eq!(passed.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-b"]);
-    }
-
-    #[test]
-    fn no_two_requests_are_given_the_same_id() {
-        let ids: HashSet<HeaderValue> = (0..100).map(|_| only_id(None)).collect();
-        assert_eq!(ids.len(), 100);
-        let is_random = |id: &HeaderValue| {
-            let id = uuid::Uuid::try_parse_ascii(id.as_bytes()).expect("a UUID");
-            id.get_version() == Some(uuid::Version::Random)
-        };
-        assert!(ids.iter().all(is_random));
-    }
-
-    #[test]
-    fn a_request_id_is_echoed_only_if_there_is_just_one() {
-        let mut headers = HeaderMap::new();
-        headers.append(REQUEST_ID, HeaderValue::from_static("mine"));
-        assert_eq!(request_id(&headers), "mine");
-        headers.append(REQUEST_ID, HeaderValue::from_static("yours"));
-        assert_eq!(request_id(&headers).len(), 36);
-        let mut blank = HeaderMap::new();
-        blank.append(REQUEST_ID, HeaderValue::from_static(" "));
-        assert_eq!(request_id(&blank).len(), 36);
     }
 }

@@ -8,7 +8,9 @@ mod answer;
 mod apply;
 mod ask;
 mod at_hand;
+mod control;
 mod dress;
+mod fields;
 mod flight;
 mod forward;
 mod headers;
@@ -30,6 +32,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Response, Uri, header};
 use hyper::body::Incoming;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -39,7 +42,7 @@ use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::{Misdirected, Operation};
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Memo, Replica, Reread, Snapshot, behind_parameter, served_subject};
-use crate::routing::{Contexts, Destination, Modes, Primary, Unmapped, admit_body};
+use crate::routing::{Contexts, Destination, Modes, Primary, Unmapped, Written, admit_body};
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 
@@ -61,6 +64,8 @@ pub struct Parties {
     pub primary: Primary,
     /// Whoever can read parts of the primary again.
     pub reread: Arc<dyn Reread>,
+    /// The modes in force.
+    pub modes: Modes,
     /// The counters.
     pub metrics: Metrics,
 }
@@ -69,7 +74,8 @@ pub struct Parties {
 pub struct Proxy {
     parties: Parties,
     admission: Admission,
-    modes: Modes,
+    /// Whoever changes a mode has the turn.
+    changing_modes: Mutex<()>,
     limits: Limits,
     answers: AnswersAtHand,
     flights: flight::Flights,
@@ -82,12 +88,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy in FORWARD mode for every context.
+    /// A proxy.
     pub fn new(parties: Parties, limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             parties,
             admission: Admission,
-            modes: Modes::default(),
+            changing_modes: Mutex::default(),
             answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
             memo: Memo::with_room(limits.answers.as_u64() / 4),
             flights: flight::flights(),
@@ -101,7 +107,7 @@ impl Proxy {
 
     /// The modes in force.
     pub fn modes(&self) -> &Modes {
-        &self.modes
+        &self.parties.modes
     }
 
     /// Waits until the writes that are on their way have ended.
@@ -122,8 +128,8 @@ impl Proxy {
         let found = self.answers.get(look.spelling)?;
         let admitted = self.admission.authorize(caller, &found.operation).ok()?;
         let addressed = self.parties.primary.contexts().address(admitted, bound).ok()?;
-        let routed = self.modes.route(addressed).ok()?;
-        let is_ours = routed.destination() == Destination::Replica;
+        let routed = self.parties.modes.route(addressed, None).ok()?;
+        let is_ours = *routed.destination() == Destination::Replica;
         let is_current = found.generation.load(Ordering::Relaxed) == self.parties.replica.generation();
         (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown, bound))).then_some(found)
     }
@@ -136,7 +142,9 @@ impl Proxy {
         visit: &Visit,
     ) -> Result<Response<Body>, Failure> {
         examine(head)?;
-        self.pseudonym.refuse_loop(&head.headers)?;
+        if self.pseudonym.is_among(&head.headers) {
+            return Err(Failure::Loop);
+        }
         let authorization = head.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let caller = self.admission.authenticate(authorization, visit.peer.address)?;
         let operation =
@@ -145,16 +153,22 @@ impl Proxy {
         let addressed = self.parties.primary.contexts().address(admitted, visit.bound.as_ref())?;
         visit.understood(addressed.operation());
         let ask = Ask::read(head, body, visit, addressed.operation(), &self.limits).await?;
-        stays_mapped(addressed.operation(), self.parties.primary.contexts(), &self.parties.replica.snapshot())?;
+        let snapshot = self.parties.replica.snapshot();
+        stays_mapped(addressed.operation(), self.parties.primary.contexts(), &snapshot)?;
         if let Some(bound) = &visit.bound {
-            stays_within(addressed.operation(), bound, &self.parties.replica.snapshot())?;
-            admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask))?;
+            stays_within(addressed.operation(), bound, &snapshot)?;
+            admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask.media))?;
         }
-        let routed = self.modes.route(addressed).map_err(|stop| Failure::stopped(stop, &ask))?;
-        let operation = routed.addressed().operation();
+        let written = Written { body: &ask.body, bound: visit.bound.as_ref(), snapshot: &snapshot };
+        let routed = self.parties.modes.route(addressed, Some(written));
+        let routed = routed.map_err(|stop| self.stopped(stop, visit, &ask))?;
         match routed.destination() {
-            Destination::Here => self.show_mode(operation, &ask),
+            Destination::Here => self.control(routed.addressed().operation(), &ask).await,
             Destination::Replica => self.read(&routed, &ask).await,
+            Destination::Known(refusal) => {
+                let refusal = refusal.clone();
+                Box::pin(self.only_known(routed, ask, refusal, visit)).await
+            }
             Destination::Primary => Box::pin(self.write(routed, ask)).await,
         }
     }

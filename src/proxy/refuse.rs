@@ -8,8 +8,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
-use super::ask::Ask;
-use super::headers::REQUEST_ID;
+use super::fields::REQUEST_ID;
 use crate::admission::Rejection;
 use crate::body::Body;
 use crate::protocol::error::Refusal;
@@ -80,22 +79,24 @@ impl Failure {
         }
     }
 
-    pub(super) fn refused(refusal: Refusal, ask: &Ask) -> Self {
-        Self::Refused(refusal, ask.media.clone())
+    /// What to say in the registry's words, as the media type that the client takes.
+    pub(super) fn refused(refusal: Refusal, media: &HeaderValue) -> Self {
+        Self::Refused(refusal, media.clone())
     }
 
     /// What to say of a body that names what is not there, or in which names cannot be found.
-    pub(super) fn impassable(why: Impassable, ask: &Ask) -> Self {
+    pub(super) fn impassable(why: Impassable, media: &HeaderValue) -> Self {
         match why {
             Impassable::Unmapped(why) => Self::NotShown(why),
-            Impassable::Unreadable(_) => Self::refused(Refusal::new(400, "Unable to process JSON"), ask),
+            Impassable::Unreadable(_) => Self::refused(Refusal::new(400, "Unable to process JSON"), media),
         }
     }
 
-    pub(super) fn stopped(stop: Stop, ask: &Ask) -> Self {
+    /// What to say of a request that goes nowhere.
+    pub(super) fn stopped(stop: Stop, media: &HeaderValue) -> Self {
         match stop {
             Stop::NoRoute => Self::Misdirected(Misdirected::NotFound),
-            Stop::NotPermitted(refusal) => Self::refused(refusal, ask),
+            Stop::NotPermitted(refusal) => Self::refused(refusal, media),
         }
     }
 }

@@ -6,8 +6,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use super::Proxy;
 use super::ask::Ask;
 use super::dress::{Dressed, framed, is_long};
-use super::headers::{REQUEST_ID, from_primary};
-use super::refuse::Failure;
+use super::fields::REQUEST_ID;
+use super::headers::from_primary;
 use super::trim::trimmed;
 use crate::body::Body;
 use crate::protocol::json::error_body;
@@ -24,9 +24,7 @@ impl Proxy {
 
     /// The same of one that was dressed already.
     pub(super) fn go_out(&self, dressed: &Dressed, ask: &Ask) -> Response<Body> {
-        let mut response = dressed.response(ask.request_id.clone());
-        self.tell_age(&mut response);
-        response
+        dressed.response(ask.request_id.clone(), self.age())
     }
 
     /// What the primary said of a route that it does not have, while it is away.
@@ -34,14 +32,7 @@ impl Proxy {
         self.own(answer.status, answer.body.clone(), ask)
     }
 
-    /// While the primary is away, an answer says how old what it is made of may be.
-    pub(super) fn tell_age(&self, response: &mut Response<Body>) {
-        if let Some(age) = self.age() {
-            response.headers_mut().insert(header::AGE, HeaderValue::from(age));
-        }
-    }
-
-    /// How many seconds old it may be, while the primary is away.
+    /// How many seconds old what an answer is made of may be, which is told while the primary is away.
     pub(super) fn age(&self) -> Option<u64> {
         if !self.parties.primary.is_away() {
             return None;
@@ -65,12 +56,6 @@ impl Proxy {
             Some(body) => relay(&Answer { body, ..answer.clone() }, ask),
             None => relay(answer, ask),
         }
-    }
-
-    /// The answer to `GET /mode…`, from our own table.
-    pub(super) fn show_mode(&self, operation: &Operation, ask: &Ask) -> Result<Response<Body>, Failure> {
-        let body = self.modes.show(operation).map_err(|refusal| Failure::refused(refusal, ask))?;
-        Ok(self.own(200, body.into(), ask))
     }
 }
 

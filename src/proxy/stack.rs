@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::at_hand::{AtHand, Head, Look, Spelling, Spelt};
-use super::headers::{FreshId, ID, echoed_id, request_id};
+use super::fields::{FreshId, ID, echoed_id, request_id};
 use super::metrics::AnsweredBy;
 use super::refuse::{Failure, response};
 use super::{Proxy, Visit};
@@ -93,8 +93,7 @@ impl Received {
         let (answer, permit) = self.at_hand(&look).ok_or_else(|| Some(Spelt::from_slice(look.spelling)))?;
         let request_id = request_id(request.headers());
         self.answered(&answer, request.method(), request_id.as_bytes());
-        let mut response = answer.dressed.response(request_id);
-        self.stack.proxy.tell_age(&mut response);
+        let response = answer.dressed.response(request_id, self.stack.proxy.age());
         Ok(response.map(|body| body.holding(Held::Alone(permit))))
     }
 
@@ -169,10 +168,11 @@ impl AtOnce for Received {
         let Some((answer, _permit)) = self.at_hand(&look) else { return false };
         let mut room = FreshId::default();
         let request_id = echoed_id(look.request_id, &mut room);
-        let age = self.stack.proxy.age().map(|age| age.to_string());
-        let fields = [(ID, request_id), ("age", age.as_deref().unwrap_or_default().as_bytes())];
-        let fields = if age.is_some() { &fields[..] } else { &fields[..1] };
-        if !answer.send(fields, outbox) {
+        let mut digits = itoa::Buffer::new();
+        let age = self.stack.proxy.age().map(|age| digits.format(age).as_bytes());
+        let fields = [(ID, request_id), ("age", age.unwrap_or_default())];
+        let told = if age.is_some() { &fields[..] } else { &fields[..1] };
+        if !answer.send(told, outbox) {
             return false;
         }
         self.answered(&answer, if words.is_head { &Method::HEAD } else { &Method::GET }, request_id);

@@ -6,10 +6,12 @@
 
 mod batch;
 mod contexts;
+mod gate;
 mod gather;
 mod guid;
 mod holders;
 mod keys;
+mod modes;
 mod primary;
 mod printed;
 mod reach;
@@ -25,14 +27,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::admission::Admitted;
-use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::error::Refusal;
-use crate::protocol::json::Object;
-use crate::protocol::mode::Mode;
 use crate::protocol::operation::Operation;
-use crate::protocol::subject::Context;
 
 pub use contexts::{Contexts, MapError, Pair, Selection};
+pub use gate::{Modes, Written};
+pub use modes::{Circumstances, ModeChange, ModeTable};
 pub use primary::Primary;
 pub use reach::admit_body;
 pub use rename::{Impassable, Unmapped};
@@ -56,12 +56,14 @@ impl<O: Deref<Target = Operation>> Addressed<O> {
 }
 
 /// Where a request goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// To our own copy; what it does not know, the primary is asked.
     Replica,
     /// To the primary.
     Primary,
+    /// To our own copy if it asks for what is there already, and else it is refused so.
+    Known(Refusal),
     /// Nowhere: it is about this process.
     Here,
 }
@@ -75,8 +77,8 @@ pub struct Routed<O = Arc<Operation>> {
 
 impl<O> Routed<O> {
     /// Where it goes.
-    pub fn destination(&self) -> Destination {
-        self.destination
+    pub fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// The request under both names.
@@ -92,56 +94,4 @@ pub enum Stop {
     NoRoute,
     /// The mode in scope forbids it; said in the registry's words.
     NotPermitted(Refusal),
-}
-
-/// The modes of all scopes. There is one yet: FORWARD, everywhere.
-#[derive(Clone, Debug)]
-pub struct Modes {
-    everywhere: Mode,
-}
-
-impl Default for Modes {
-    fn default() -> Self {
-        Self { everywhere: Mode::Forward }
-    }
-}
-
-impl Modes {
-    /// Sends a request on its way, or says in the registry's words why not.
-    pub fn route<O: Deref<Target = Operation>>(&self, addressed: Addressed<O>) -> Result<Routed<O>, Stop> {
-        let operation = addressed.operation();
-        let destination = match (operation.effect, operation.route) {
-            (_, Route::GlobalMode | Route::SubjectMode) => Destination::Here,
-            (Effect::Control, Route::Exporters | Route::Importers) => return Err(Stop::NoRoute),
-            (Effect::Control, _) => {
-                return Err(Stop::NotPermitted(Refusal::not_permitted(format!(
-                    "Mode changes are not allowed: every context of this outpost is in {} mode",
-                    self.everywhere
-                ))));
-            }
-            (Effect::Read, _) => Destination::Replica,
-            (Effect::Judgement | Effect::Write, _) => Destination::Primary,
-        };
-        Ok(Routed { addressed, destination })
-    }
-
-    /// The mode that counts where nothing closer is set.
-    pub fn everywhere(&self) -> Mode {
-        self.everywhere
-    }
-
-    /// The answer to `GET /mode` and `GET /mode/{s}` (WIRE.md § 4.3).
-    pub fn show(&self, operation: &Operation) -> Result<Vec<u8>, Refusal> {
-        let subject = &operation.subject;
-        let is_top_level =
-            subject.is_bare_context() && (subject.context.is_default() || subject.context == Context::global());
-        if !is_top_level && !operation.query.flag("defaultToGlobal") {
-            return Err(Refusal::no_mode(&subject.to_string()));
-        }
-        let mut out = Vec::new();
-        let mut object = Object::open(&mut out);
-        object.text("mode", Some(self.everywhere.as_str()));
-        object.close();
-        Ok(out)
-    }
 }

@@ -29,11 +29,10 @@ impl Reach {
         };
         match operation.route {
             R::GlobalMode | R::UpdateGlobalMode | R::DeleteGlobalMode | R::Exporters | R::Importers => Self::Nothing,
-            // The modes of everything are this outpost's own.
-            R::SubjectMode | R::UpdateSubjectMode | R::DeleteSubjectMode
-                if operation.subject.context == Context::global() =>
-            {
-                Self::Nothing
+            // The mode of everything is this outpost's own. Everyone may know it, and it changes for all.
+            R::SubjectMode if operation.subject.context == Context::global() => Self::Nothing,
+            R::UpdateSubjectMode | R::DeleteSubjectMode if operation.subject.context == Context::global() => {
+                Self::Everything
             }
             R::Subjects => prefixed(":*:"),
             R::Schemas => prefixed(""),

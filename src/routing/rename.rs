@@ -244,12 +244,7 @@ impl Contexts {
             return Ok(None);
         }
         let parent = &operation.subject.context;
-        // Where a parameter names a context, the subjects of the body lie in it (WIRE.md § 1.22).
-        let named = operation.query.get("context").filter(|context| !context.is_empty());
-        let within = match (named, self.bound()) {
-            (None, Some(bound)) => bound.clone(),
-            (named, _) => QualifiedSubject::parse(named.unwrap_or_default()).context,
-        };
+        let within = context_of_body(operation, self.bound());
         let mut unmapped = None;
         let spliced = splice(body, &paths(places), &mut |place, text| {
             let renamed = match kind(places, place) {
@@ -308,6 +303,34 @@ impl Contexts {
             Kind::Beside => exchanged(text, self.beside_here(text, &parent)),
             Kind::Message => exchanged(text, self.message_here(text)),
         })
+    }
+}
+
+/// The subjects that a body names as what it is about, of a listener that may be bound to a context.
+pub(super) fn subjects_sent(
+    operation: &Operation,
+    body: &[u8],
+    bound: Option<&Context>,
+) -> Result<Vec<QualifiedSubject>, Unreadable> {
+    let places = sent(operation.route);
+    let within = context_of_body(operation, bound);
+    let mut subjects = Vec::new();
+    splice(body, &paths(places), &mut |place, text| {
+        if kind(places, place) == Kind::Subject {
+            subjects.push(QualifiedSubject::parse_in(text, &within));
+        }
+        Fate::Kept
+    })?;
+    Ok(subjects)
+}
+
+/// The context that the subjects of a body lie in: the one that a parameter names (WIRE.md § 1.22), or that a listener
+/// is bound to.
+fn context_of_body(operation: &Operation, bound: Option<&Context>) -> Context {
+    let named = operation.query.get("context").filter(|context| !context.is_empty());
+    match (named, bound) {
+        (None, Some(bound)) => bound.clone(),
+        (named, _) => QualifiedSubject::parse(named.unwrap_or_default()).context,
     }
 }
 

@@ -181,7 +181,7 @@ where
     let service = Turns::new(guest, Arc::clone(&clock));
     let outcome = match protocol {
         Protocol::H1 => {
-            let io = TokioIo::new(Front::new(stream, Arc::clone(&clock), at_once));
+            let io = TokioIo::new(Front::new(stream, Arc::clone(&clock), at_once, longest_head(place.limits())));
             let connection = http1(place.limits()).serve_connection(io, service);
             drive(Box::pin(connection), &clock, &ending).await
         }
@@ -206,8 +206,12 @@ where
     }
 }
 
+fn longest_head(limits: &Limits) -> usize {
+    usize::try_from(limits.head.as_u64()).unwrap_or(usize::MAX)
+}
+
 fn http1(limits: &Limits) -> http1::Builder {
-    let head = usize::try_from(limits.head.as_u64()).unwrap_or(usize::MAX);
+    let head = longest_head(limits);
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -308,23 +312,59 @@ async fn drive<C: GracefulConnection>(
 mod tests {
     use std::time::Duration;
 
+    use http::StatusCode;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
-    use crate::server::{Gate, Metrics};
+    use crate::server::{Framing, Gate, Heads, Metrics, Outbox, Words};
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-    /// A client's end of a connection on which every request is answered with `size` bytes.
-    async fn client(size: usize) -> DuplexStream {
-        let (client, server) = tokio::io::duplex(1024);
-        let reception = move |_: Peer| {
+    /// Answers every request with so many bytes, from before hyper where that is possible.
+    #[derive(Clone)]
+    struct AtHand<R>(R, usize);
+
+    impl<R: Reception> Reception for AtHand<R> {
+        type Guest = R::Guest;
+
+        fn receive(&self, peer: Peer) -> R::Guest {
+            self.0.receive(peer)
+        }
+
+        fn at_once(&self, _: &R::Guest) -> Option<Arc<dyn AtOnce>> {
+            Some(Arc::new(Shelf(self.1)))
+        }
+    }
+
+    struct Shelf(usize);
+
+    impl AtOnce for Shelf {
+        fn answer(&self, _: &Words<'_>, outbox: &mut Outbox) -> bool {
+            let ready = Heads::default().render(StatusCode::OK, [].into_iter(), Framing::Length(self.0));
+            let body = vec![b'x'; self.0];
+            outbox.put(&ready, &[], &body, || body.clone().into());
+            true
+        }
+    }
+
+    fn sized(size: usize) -> impl Reception {
+        move |_: Peer| {
             tower::service_fn(move |_: Request<Incoming>| async move {
                 Ok::<_, Infallible>(Response::new(Body::whole(vec![b'x'; size])))
             })
-        };
+        }
+    }
+
+    /// A client's end of a connection on which every request is answered with `size` bytes.
+    async fn client(size: usize) -> DuplexStream {
+        visitor(sized(size), &Signal::default()).await
+    }
+
+    /// A client's end of a connection.
+    async fn visitor(reception: impl Reception, drain: &Signal) -> DuplexStream {
+        let (client, server) = tokio::io::duplex(1024);
         let gate = Gate::new("data", &Limits::default(), &Metrics::default());
-        let ending = Ending { drain: Signal::default(), abort: Signal::default(), tasks: TaskTracker::new() };
+        let ending = Ending { drain: drain.clone(), abort: Signal::default(), tasks: TaskTracker::new() };
         let place = gate.admit(gate.room().await);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let peer = Peer { address, tls: false, connection: place.connection, certificates: Arc::from(Vec::new()) };
@@ -380,30 +420,60 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_not_read_is_cut_and_a_slow_reader_gets_all_of_it() {
-        let mut stalled = client(100_000).await;
-        stalled.write_all(REQUEST).await.expect("open");
-        pass(11).await;
-        let (_, answer) = closed_after(&mut stalled).await;
-        assert_eq!(answer.len(), 1024, "what was on its way, and no more");
+    async fn an_empty_line_after_a_request_is_silence_and_not_half_a_head() {
+        let stays = async |mut client: DuplexStream| {
+            client.write_all(&[REQUEST, b"\r\n"].concat()).await.expect("open");
+            let (seconds, answer) = closed_after(&mut client).await;
+            assert!(answer.ends_with("\r\n\r\nx"), "{answer}");
+            assert_eq!(seconds, 75);
+        };
+        stays(client(1).await).await;
+        stays(visitor(AtHand(sized(2), 1), &Signal::default()).await).await;
+    }
 
-        let mut slow = client(600_000).await;
-        slow.write_all(REQUEST.strip_suffix(b"\r\n").expect("a head")).await.expect("open");
-        slow.write_all(b"Connection: close\r\n\r\n").await.expect("open");
-        let mut received = 0;
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_read_is_cut_and_a_slow_reader_gets_all_of_it() {
+        stall(visitor(sized(100_000), &Signal::default()).await).await;
+        crawl(visitor(sized(600_000), &Signal::default()).await, async || {}).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_holds_for_an_answer_that_was_at_hand() {
+        stall(visitor(AtHand(sized(1), 100_000), &Signal::default()).await).await;
+        crawl(visitor(AtHand(sized(1), 600_000), &Signal::default()).await, async || {}).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_leaves_a_slow_reader_the_time_to_get_all_of_an_answer() {
+        let drain = Signal::default();
+        crawl(visitor(sized(600_000), &drain).await, async || drain.give()).await;
+        let drain = Signal::default();
+        crawl(visitor(AtHand(sized(1), 600_000), &drain).await, async || drain.give()).await;
+    }
+
+    /// A client that does not read.
+    async fn stall(mut client: DuplexStream) {
+        client.write_all(REQUEST).await.expect("open");
+        pass(11).await;
+        let (_, answer) = closed_after(&mut client).await;
+        assert_eq!(answer.len(), 1024, "what was on its way, and no more");
+    }
+
+    /// A client that reads as slowly as it may, and what happens after its first piece.
+    async fn crawl(mut client: DuplexStream, then: impl AsyncFnOnce()) {
+        client.write_all(REQUEST).await.expect("open");
+        client.shutdown().await.expect("open");
+        let mut received = client.read(&mut [0; 2048]).await.expect("open");
         let start = Instant::now();
+        then().await;
         loop {
-            let mut piece = [0; 2048];
-            match slow.read(&mut piece).await.expect("not cut") {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            match client.read(&mut [0; 2048]).await.expect("not cut") {
                 0 => break,
                 length => received += length,
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        assert!(
-            received > 600_000 && start.elapsed() > Duration::from_secs(200),
-            "{received} in {:?}",
-            start.elapsed()
-        );
+        let took = start.elapsed();
+        assert!(received > 600_000 && took > Duration::from_secs(200), "{received} in {took:?}");
     }
 }

@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::ready::Outbox;
 use super::words::{MOST_FIELDS, Reading, Words, read};
 
-/// Longest head that is waited for here; hyper has its own limit for longer ones.
+/// Longest head that is answered here; longer ones are for hyper to judge, whose limit may be even less.
 const LONGEST_HEAD: usize = 4096;
 
 /// Whoever has answers that are ready.
@@ -42,6 +42,8 @@ pub(super) struct Front<T> {
     inner: T,
     clock: Arc<Clock>,
     at_once: Option<Arc<dyn AtOnce>>,
+    /// Longest head that is answered here.
+    longest: usize,
     given: Given,
     /// What was read and is not answered: the beginning of a head, or all that came after a request whose answer the
     /// client does not take.
@@ -61,10 +63,11 @@ enum Served {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Front<T> {
-    /// Puts `at_once` before hyper.
-    pub(super) fn new(inner: T, clock: Arc<Clock>, at_once: Option<Arc<dyn AtOnce>>) -> Self {
+    /// Puts `at_once` before hyper, which takes no heads that are longer than `longest`.
+    pub(super) fn new(inner: T, clock: Arc<Clock>, at_once: Option<Arc<dyn AtOnce>>, longest: usize) -> Self {
         let given = if at_once.is_some() { Given::Nothing } else { Given::Everything };
-        Self { inner, clock, at_once, given, held: Vec::new(), is_backlog: false, outbox: Outbox::default() }
+        let longest = longest.min(LONGEST_HEAD);
+        Self { inner, clock, at_once, longest, given, held: Vec::new(), is_backlog: false, outbox: Outbox::default() }
     }
 
     /// Answers what can be answered. What is in `buf` after that is hyper's.
@@ -96,7 +99,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Front<T> {
             let served = self.serve(&buf.filled()[start..], cx)?;
             let end = buf.filled().len();
             match served {
-                Served::UpTo(done) if end - start - done >= LONGEST_HEAD => self.given = Given::Everything,
+                Served::UpTo(done) if end - start - done >= self.longest => self.given = Given::Everything,
                 Served::UpTo(_) => {}
                 Served::Until(_, given) => self.given = given,
                 Served::Blocked(_) => self.is_backlog = true,
@@ -115,7 +118,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Front<T> {
 
     /// Answers the requests at the beginning of `bytes`, one after the other.
     fn serve(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<Served> {
-        let Self { inner, clock, at_once: Some(at_once), outbox, .. } = self else {
+        let Self { inner, clock, at_once: Some(at_once), longest, outbox, .. } = self else {
             return Ok(Served::Until(0, Given::Everything));
         };
         let mut done = 0;
@@ -125,13 +128,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Front<T> {
             let (length, words, body) = match read(rest, &mut room) {
                 Reading::Head { length, words, body } => (length, words, body),
                 Reading::Begun => {
-                    clock.begun();
+                    // Lines that are empty are no part of a head yet.
+                    if !rest.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+                        clock.begun();
+                    }
                     return Ok(Served::UpTo(done));
                 }
                 Reading::Strange => return Ok(Served::Until(done, Given::Everything)),
             };
             // The last answer of a connection has to say so, which is hyper's to do.
-            let words = words.filter(|_| !clock.is_draining());
+            let words = words.filter(|_| length <= *longest && !clock.is_draining());
             if !words.is_some_and(|words| at_once.answer(&words, outbox)) {
                 let follows = (rest.len() - length) as u64;
                 let given = match body.and_then(|body| body.checked_sub(follows)) {
@@ -197,6 +203,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Front<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.outbox.is_empty() {
+            // hyper has handed nothing over since, and the clock would take a flush for the end of what waits here.
+            return Poll::Ready(Ok(()));
+        }
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
         // A turn ends when hyper has the last of its answer, and hyper flushes when it has handed all of that over.
         if let Given::Request { to_come: 0, turns } = self.given
@@ -282,23 +292,38 @@ mod tests {
         response.body(body).expect("a response")
     }
 
-    /// All that a client hears that sends `pieces`, the dates aside, and after how much of it nothing more came until
-    /// the client closed its side.
-    async fn heard(
-        pieces: Vec<String>,
+    /// Between which two a conversation takes place.
+    #[derive(Clone, Copy, Debug)]
+    struct Parties {
+        /// How much there is room for between them.
         room: usize,
         half_close: bool,
-        at_once: Option<Arc<dyn AtOnce>>,
-    ) -> (usize, String) {
+        /// Longest head that the server takes.
+        longest: usize,
+        /// After how many bytes the client does not read for a while.
+        nap_at: usize,
+    }
+
+    fn parties() -> impl Strategy<Value = Parties> {
+        let rooms = prop_oneof![Just(16usize), Just(64), Just(1024), Just(65536)];
+        let all = (rooms, any::<bool>(), prop_oneof![Just(1024usize), Just(32768)], 0usize..20_000);
+        all.prop_map(|(room, half_close, longest, nap_at)| Parties { room, half_close, longest, nap_at })
+    }
+
+    /// All that a client hears that sends `pieces`, the dates aside, and after how much of it nothing more came until
+    /// the client closed its side.
+    async fn heard(pieces: Vec<String>, parties: Parties, at_once: Option<Arc<dyn AtOnce>>) -> (usize, String) {
+        let Parties { room, half_close, longest, nap_at } = parties;
         let (client, server) = tokio::io::duplex(room);
         let clock = Arc::new(Clock::new(Protocol::H1, &Limits::default()));
-        let front = Front::new(Watched::new(server, clock.clone()), clock.clone(), at_once);
+        let front = Front::new(Watched::new(server, clock.clone()), clock.clone(), at_once, longest);
         let service = service_fn(move |request: Request<Incoming>| {
             let turn = Turn::begin(clock.clone(), false);
             async move { Ok::<_, Infallible>(answer(request).await.map(|body| Outgoing::new(body, turn))) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
-        let connection = builder.half_close(half_close).serve_connection(TokioIo::new(front), service);
+        builder.half_close(half_close).max_header_size(longest);
+        let connection = builder.serve_connection(TokioIo::new(front), service);
         let (mut reading, mut writing) = tokio::io::split(client);
         let answers = RefCell::new(Vec::new());
         let send = async {
@@ -316,8 +341,12 @@ mod tests {
         };
         let receive = async {
             let mut piece = [0; 512];
+            let mut nap = Some(Duration::from_millis(100));
             while let Ok(length @ 1..) = reading.read(&mut piece).await {
                 answers.borrow_mut().extend_from_slice(&piece[..length]);
+                if answers.borrow().len() >= nap_at {
+                    sleep(nap.take().unwrap_or_default()).await;
+                }
             }
         };
         let (_, length, ()) = tokio::join!(connection, send, receive);
@@ -343,6 +372,7 @@ mod tests {
             1 => Just("GET /ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned()),
             1 => Just("GET /ready HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_owned()),
             1 => Just(format!("GET /ready HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(5000))),
+            2 => (900usize..1100).prop_map(|length| format!("GET /ready HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(length))),
             1 => Just("\r\nGET /ready HTTP/1.1\nHost: a\n\n".to_owned()),
             1 => Just("GET /ready HTTP/1.1\r\nHo st: a\r\n\r\n".to_owned()),
         ]
@@ -368,8 +398,7 @@ mod tests {
         fn a_client_hears_what_hyper_alone_would_have_said(
             requests in proptest::collection::vec((request(), sending()), 1..12),
             end in prop_oneof![Just(""), Just("GET /rea"), Just("GET /ready HTTP/1.1\r\nHost: a\r\n")],
-            room in prop_oneof![Just(16usize), Just(64), Just(1024), Just(65536)],
-            half_close: bool,
+            parties in parties(),
         ) {
             let mut pieces = requests.iter().fold(vec![String::new()], |mut pieces, (request, sending)| {
                 let last = pieces.last_mut().expect("begun with one");
@@ -392,8 +421,8 @@ mod tests {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().start_paused(true).build().expect("a runtime");
             let shelf: Option<Arc<dyn AtOnce>> = Some(Arc::new(Shelf));
-            let ours = runtime.block_on(heard(pieces.clone(), room, half_close, shelf));
-            let alone = runtime.block_on(heard(pieces, room, half_close, None));
+            let ours = runtime.block_on(heard(pieces.clone(), parties, shelf));
+            let alone = runtime.block_on(heard(pieces, parties, None));
             prop_assert!(ours == alone, "after {} and {} bytes", ours.0, alone.0);
         }
     }

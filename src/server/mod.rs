@@ -35,7 +35,7 @@ pub use intake::{IntakeError, read_whole};
 pub use listener::{BindError, Listener};
 pub use ready::{Framing, Heads, Outbox, Ready};
 pub use tls::{Certificate, TlsError};
-pub use words::Words;
+pub use words::{MOST_FIELDS, Words};
 
 /// One listener of the data port.
 #[derive(Clone, Debug, Deserialize)]

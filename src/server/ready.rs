@@ -42,6 +42,10 @@ pub struct Ready {
 #[derive(Debug, Default)]
 pub struct Heads(DashSet<Arc<[u8]>>);
 
+/// Most beginnings that are kept to be shared. There are a few, but a client can have parameters of its own in the
+/// media type of an answer, and so make any number of them.
+const MOST_SHARED: usize = 1024;
+
 impl Heads {
     /// Renders a head as hyper would: names in lower case, the framing last but for `Date`.
     pub fn render<'a>(
@@ -56,12 +60,17 @@ impl Heads {
             append(&mut start, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
         let known = self.0.get(&*start).map(|known| known.key().clone());
-        let start = known.unwrap_or_else(|| {
-            let start: Arc<[u8]> = start.into();
+        Ready { start: known.unwrap_or_else(|| self.share(start.into())), framing }
+    }
+
+    fn share(&self, start: Arc<[u8]>) -> Arc<[u8]> {
+        if self.0.len() >= MOST_SHARED {
+            self.0.retain(|start| Arc::strong_count(start) > 1);
+        }
+        if self.0.len() < MOST_SHARED {
             self.0.insert(start.clone());
-            start
-        });
-        Ready { start, framing }
+        }
+        start
     }
 }
 
@@ -110,13 +119,18 @@ impl Outbox {
         }
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Sends what waits.
     pub(super) fn poll_send(
         &mut self,
         to: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.bytes.is_empty() {
+        if self.is_empty() {
             return Poll::Ready(Ok(()));
         }
         let whole = self.bytes.len() + self.body.len() + self.tail.len();
@@ -177,5 +191,34 @@ impl Date {
             written.expect("BUG: a string takes whatever is written to it");
         }
         self.text.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(heads: &Heads, media: &str) -> Ready {
+        let media = HeaderValue::from_str(media).expect("a value");
+        heads.render(StatusCode::OK, [(http::header::CONTENT_TYPE, &media)].into_iter(), Framing::Length(1))
+    }
+
+    #[test]
+    fn heads_that_begin_alike_share_that_and_those_that_a_client_makes_up_are_forgotten() {
+        let heads = Heads::default();
+        let usual = rendered(&heads, "application/json");
+        for number in 0..3 * MOST_SHARED {
+            rendered(&heads, &format!("application/json;x={number}"));
+        }
+        assert!(heads.0.len() <= MOST_SHARED, "{} are kept", heads.0.len());
+        assert!(Arc::ptr_eq(&usual.start, &rendered(&heads, "application/json").start));
+        let all: Vec<Ready> =
+            (0..3 * MOST_SHARED).map(|number| rendered(&heads, &format!("application/json;y={number}"))).collect();
+        assert!(heads.0.len() <= MOST_SHARED, "{} are kept", heads.0.len());
+        let last = all.last().expect("there are many");
+        assert_eq!(
+            *last.start,
+            *format!("HTTP/1.1 200 OK\r\ncontent-type: application/json;y={}\r\n", all.len() - 1).as_bytes()
+        );
     }
 }

@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Status};
 
-/// Most fields of a head that is read here; one with more is hyper's.
-pub(super) const MOST_FIELDS: usize = 32;
+/// Most fields of a head that is as usual.
+pub const MOST_FIELDS: usize = 32;
 
 /// A head as usual as nearly all of them: GET or HEAD of HTTP/1.1, nothing that follows it belongs to it, and the
 /// connection is kept. The fields are as they were sent, `Host` among them, and none is judged.

@@ -17,12 +17,13 @@ use super::{Entry, Error, Table};
 
 type Definition = TableDefinition<'static, &'static str, &'static [u8]>;
 
-const TABLES: [(Table, Definition); 5] = [
+const TABLES: [(Table, Definition); 6] = [
     (Table::Texts, TableDefinition::new("texts")),
     (Table::Versions, TableDefinition::new("versions")),
     (Table::Remembered, TableDefinition::new("remembered")),
     (Table::Doubts, TableDefinition::new("doubts")),
     (Table::Meta, TableDefinition::new("meta")),
+    (Table::Modes, TableDefinition::new("modes")),
 ];
 
 // A table of its own, so that no key of the rooms above can collide with it.
@@ -186,7 +187,13 @@ impl View {
 
     fn read(&self, tables: &[Table], record: &mut impl FnMut(Table, &str, &[u8])) -> Result<(), redb::Error> {
         for (table, definition) in TABLES.into_iter().filter(|(table, _)| tables.contains(table)) {
-            for entry in self.0.open_table(definition)?.iter()? {
+            let table_of_records = match self.0.open_table(definition) {
+                Ok(open) => open,
+                // It came with a later release, and nothing was written since.
+                Err(redb::TableError::TableDoesNotExist(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            for entry in table_of_records.iter()? {
                 let (key, value) = entry?;
                 record(table, key.value(), value.value());
             }
@@ -328,7 +335,7 @@ mod tests {
         for (number, (table, _)) in TABLES.into_iter().enumerate() {
             assert_eq!(table as usize, number);
         }
-        let last = Table::Meta as usize;
+        let last = Table::Modes as usize;
         assert_eq!(last + 1, TABLES.len());
     }
 }

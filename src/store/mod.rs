@@ -43,11 +43,13 @@ pub enum Table {
     Doubts,
     /// Everything there is one of.
     Meta,
+    /// The modes that are set, by scope.
+    Modes,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Texts, Self::Versions, Self::Remembered, Self::Doubts, Self::Meta];
+    pub const ALL: [Self; 6] = [Self::Texts, Self::Versions, Self::Remembered, Self::Doubts, Self::Meta, Self::Modes];
 }
 
 /// One change: a new value under a key, or none to remove the key.

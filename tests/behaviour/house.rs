@@ -149,7 +149,8 @@ pub fn registration(doc: &str) -> String {
     serde_json::json!({ "schema": schema }).to_string()
 }
 
-/// Sends a request on a connection of its own.
+/// Sends a request on a connection of its own, as the only one rather than with `Connection: close`: what is at hand
+/// is so answered before hyper knows of it, as it is to most clients.
 pub async fn send(
     address: SocketAddr,
     method: &str,
@@ -157,7 +158,7 @@ pub async fn send(
     headers: &[(&str, &str)],
     body: Option<&str>,
 ) -> Heard {
-    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -165,7 +166,7 @@ pub async fn send(
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     let request = format!("{head}\r\n{}", body.unwrap_or_default());
-    read(&raw(address, request.as_bytes()).await)
+    read(&all_of(address, request.as_bytes()).await)
 }
 
 /// Sends bytes and reads until the other side closes.
@@ -174,7 +175,18 @@ pub async fn raw(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     exchange(&mut stream, request).await
 }
 
-/// The same where the other side may be gone: nothing is heard then.
+/// Sends bytes, says that there will be no more, and reads until the other side closes.
+pub async fn all_of(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    // The other side may answer and close before it has read everything.
+    let _ = stream.write_all(request).await;
+    let _ = stream.shutdown().await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    answer
+}
+
+/// What is heard of bytes that were sent where the other side may be gone: nothing is heard then.
 pub async fn raw_or_nothing(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     match TcpStream::connect(address).await {
         Ok(mut stream) => exchange(&mut stream, request).await,

@@ -19,6 +19,7 @@ mod linear;
 mod lists;
 mod mapped_paths;
 mod memo;
+mod modes;
 mod offline;
 mod parameters;
 mod process;

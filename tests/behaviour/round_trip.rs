@@ -85,7 +85,7 @@ impl World {
 
     async fn ask<'a>(&mut self, step: &'a Step) -> Said<'a> {
         let site = self.heard(step, self.house.address()).await;
-        // What would change a mode is for the outpost to refuse.
+        // The modes are the outpost's own, and the one that is asked for needs a local registry.
         let is_control = step.row.effect == Effect::Control;
         let alone = if is_control { site.clone() } else { self.heard(step, self.alone.address()).await };
         if alone.status == 200 && step.row.route == Route::Register && !alone.body.contains("\"references\"") {
@@ -126,9 +126,10 @@ struct Otherwise {
 
 const OTHERWISE: &[Otherwise] = &[
     Otherwise {
-        why: "a mode is the outpost's to say, and to refuse to change",
+        why: "the modes are the outpost's own; none is ever set here, so that there is none to take away",
         holds: |said| match said.step.row.effect {
-            Effect::Control => (said.site.status, said.site.code()) == (422, 42205),
+            Effect::Control if said.step.row.method == "DELETE" => matches!(said.site.status, 200 | 404),
+            Effect::Control => said.site.status == 422,
             _ => said.step.row.route.name().contains("Mode") && said.site.status == said.alone.status,
         },
     },

@@ -236,7 +236,7 @@ impl<'a> Clients<'a> {
         let body = match row.route {
             R::Lookup | R::Register | R::TestCompatibility | R::TestCompatibilityAll => self.schema(),
             R::UpdateGlobalConfig | R::UpdateSubjectConfig => self.config(),
-            R::UpdateGlobalMode | R::UpdateSubjectMode => json!({ "mode": "READONLY" }),
+            R::UpdateGlobalMode | R::UpdateSubjectMode => json!({ "mode": "IMPORT" }),
             R::ModifyTags => json!({}),
             R::CreateAssociation | R::UpdateAssociation => self.association(),
             R::BatchMutateAssociations => json!({ "requests": [self.association(), self.association()] }),

@@ -20,7 +20,7 @@ primary:
   allow_plain_http: yes
   profile: 9
   timeuot: 3s
-mode: READONLY
+mode: READWRITE
 importer:
   interval: 10
   full_interval: soon
@@ -40,7 +40,7 @@ extra: {}
         (7, "primary.allow_plain_http", "expected a boolean"),
         (8, "primary.profile", "expected one of auto, 7, 8, cloud"),
         (9, "primary.timeuot", "unknown setting; known here are urls"),
-        (10, "mode", "this mode is not supported yet; the only one is FORWARD"),
+        (10, "mode", "this mode needs a local registry, which cannot be configured yet; expected FORWARD or READONLY"),
         (12, "importer.interval", "expected a duration such as 10s or 5m"),
         (13, "importer.full_interval", "expected a duration such as 10s or 5m"),
         (15, "limits.body", "expected a size such as 64MiB"),
@@ -97,7 +97,7 @@ fn problems_of_variables_name_the_variable() {
         problems.expect_err("four of five are wrong"),
         [
             "OUTPOST_LIMITS__CONNECTIONS: limits.connections: expected a whole number",
-            "OUTPOST_MODE: mode: this mode is not supported yet; the only one is FORWARD",
+            "OUTPOST_MODE: mode: this mode needs a local registry, which cannot be configured yet; expected FORWARD or READONLY",
             "OUTPOST_PRIMARY__REQUESTS_PER_SECOND: primary.requests_per_second: expected a whole number",
             "OUTPOST_LIMITS__IDLE: limits.idle: expected a duration of more than nothing and at most a year",
         ]

@@ -12,7 +12,8 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use schema_outpost::body::Body;
 use schema_outpost::server::{
-    Certificate, Gate, IntakeError, Limits, Listener, ListenerConfig, Metrics, Peer, TlsConfig, examine, read_whole,
+    AtOnce, Certificate, Framing, Gate, Heads, IntakeError, Limits, Listener, ListenerConfig, Metrics, Outbox, Peer,
+    Reception, TlsConfig, Words, examine, read_whole,
 };
 use schema_outpost::telemetry::Registry;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -54,6 +55,9 @@ impl Echo {
                 let certificates = peer.certificates.len();
                 Ok(Response::new(Body::whole(format!("tls={} certificates={certificates}", peer.tls))))
             }
+            ("GET", path) if at_hand(path).is_some() => {
+                Ok(Response::new(Body::whole(at_hand(path).unwrap_or_default())))
+            }
             ("GET" | "HEAD", path) => Ok(Response::new(Body::whole(format!("path={path}")))),
             ("POST", "/denied") => Ok(refusal(StatusCode::UNAUTHORIZED, "who are you")),
             ("POST", _) => Ok(match read_whole(body, &self.limits).await {
@@ -84,6 +88,39 @@ impl tower::Service<Request<Incoming>> for Echo {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         Box::pin(self.clone().answer(request))
+    }
+}
+
+/// What is answered to `/at-hand/x/5`: five times x.
+fn at_hand(target: &str) -> Option<Vec<u8>> {
+    let (what, times) = target.strip_prefix("/at-hand/")?.split_once('/')?;
+    Some(what.as_bytes().repeat(times.parse().ok()?))
+}
+
+/// Makes services that echo, and has at hand what needs none.
+#[derive(Clone)]
+struct Door(Echo);
+
+impl Reception for Door {
+    type Guest = Echo;
+
+    fn receive(&self, peer: Peer) -> Echo {
+        Echo { peer: Some(peer), ..self.0.clone() }
+    }
+
+    fn at_once(&self, _: &Echo) -> Option<Arc<dyn AtOnce>> {
+        Some(Arc::new(Shelf))
+    }
+}
+
+struct Shelf;
+
+impl AtOnce for Shelf {
+    fn answer(&self, words: &Words<'_>, outbox: &mut Outbox) -> bool {
+        let Some(body) = at_hand(words.target).filter(|_| !words.is_head) else { return false };
+        let ready = Heads::default().render(StatusCode::OK, [].into_iter(), Framing::Length(body.len()));
+        outbox.put(&ready, &[], &body, || body.clone().into());
+        true
     }
 }
 
@@ -127,8 +164,7 @@ pub fn house(limits: &Limits, tls: Option<TlsConfig>) -> House {
         release: Arc::default(),
         peer: None,
     };
-    let template = echo.clone();
-    let reception = move |peer| Echo { peer: Some(peer), ..template.clone() };
+    let reception = Door(echo.clone());
     let drain = CancellationToken::new();
     House {
         address: listener.local_addr(),

@@ -2,6 +2,7 @@
 
 mod house;
 
+mod at_hand;
 mod drain;
 mod heads;
 mod silence;

@@ -17,13 +17,13 @@ use tokio_rustls::client::TlsStream;
 use crate::house::{House, PATIENCE, generous, house, status, tight, until_closed};
 
 /// A certificate authority with files for a listener.
-struct Authority {
+pub struct Authority {
     folder: tempfile::TempDir,
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
     certificate: rcgen::Certificate,
 }
 
-fn authority() -> Authority {
+pub fn authority() -> Authority {
     let key = rcgen::KeyPair::generate().expect("a key");
     let mut params = rcgen::CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -44,13 +44,13 @@ impl Authority {
         std::fs::write(self.folder.path().join("ca.crt"), self.certificate.pem()).expect("written");
     }
 
-    fn renew(&self) -> Vec<u8> {
+    pub fn renew(&self) -> Vec<u8> {
         let (certificate, key) = self.issue();
         self.write(&certificate.pem(), &key.serialize_pem());
         certificate.der().to_vec()
     }
 
-    fn files(&self) -> TlsConfig {
+    pub fn files(&self) -> TlsConfig {
         TlsConfig {
             certificate: self.folder.path().join("tls.crt"),
             key: self.folder.path().join("tls.key"),
@@ -58,7 +58,7 @@ impl Authority {
         }
     }
 
-    fn client(&self, alpn: &[&[u8]], with_certificate: bool) -> TlsConnector {
+    pub fn client(&self, alpn: &[&[u8]], with_certificate: bool) -> TlsConnector {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.certificate.der().clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -79,7 +79,7 @@ impl Authority {
 }
 
 impl House {
-    async fn connect_tls(&self, client: &TlsConnector) -> TlsStream<TcpStream> {
+    pub async fn connect_tls(&self, client: &TlsConnector) -> TlsStream<TcpStream> {
         let name = "localhost".try_into().expect("a name");
         client.connect(name, self.connect().await).await.expect("the handshake succeeds")
     }

@@ -1,0 +1,224 @@
+//! The modes as law: what is set counts, outlives the process, and lets nothing through that it forbids
+//! (CONSISTENCY.md, Modes).
+
+use schema_outpost::config::Mode;
+use schema_outpost::protocol::endpoints::{ENDPOINTS, Effect, Endpoint, Route};
+use schema_outpost::routing::Pair;
+use serde_json::json;
+use small_registry::{Seen, SmallRegistry};
+
+use crate::house::{Heard, House, registration, send};
+
+/// The scopes that hold the subject `:.c:s`, the closest first.
+const SCOPES: [&str; 3] = ["/mode/:.c:s", "/mode/:.c:", "/mode/:.__GLOBAL:"];
+
+/// A request of a row of the table that is about the subject `:.c:s`, as far as it is about any.
+fn request(row: &Endpoint) -> (String, Option<String>) {
+    let path = row
+        .path
+        .replace("{subject}", ":.c:s")
+        .replace("{version}", "1")
+        .replace("{context}", ".c")
+        .replace("{id}", "1")
+        .replace("{guid}", "00000000-0000-0000-0000-000000000000")
+        .replace("{kek}", "k");
+    let path = path.replace("{resource}", "r").replace("{namespace}", "n").replace("{name}", "r");
+    let association = json!({"resourceName": "r", "resourceNamespace": "n", "resourceId": "r", "resourceType": "topic",
+        "associations": [{"subject": ":.c:s", "associationType": "value", "lifecycle": "WEAK"}]});
+    let body = match row.route {
+        _ if row.method == "GET" || row.method == "DELETE" => return (path, None),
+        Route::Register | Route::Lookup | Route::TestCompatibility | Route::TestCompatibilityAll => registration("new"),
+        Route::CreateAssociation | Route::UpdateAssociation => association.to_string(),
+        Route::BatchMutateAssociations => json!({ "requests": [association] }).to_string(),
+        Route::DekWrite if path.ends_with("/deks") => json!({"subject": ":.c:s", "version": 1}).to_string(),
+        _ => json!({"compatibility": "NONE", "mode": "READONLY"}).to_string(),
+    };
+    (path, Some(body))
+}
+
+/// Whether a mode of a scope has a say in what a row is about.
+fn reaches(scope: &str, row: &Endpoint) -> bool {
+    match row.route {
+        Route::UpdateGlobalConfig | Route::DeleteGlobalConfig => scope == "/mode/:.__GLOBAL:",
+        // Keys that are no subject's belong to the registry as a whole; a body may name one all the same.
+        Route::DekWrite if !row.path.contains("{subject}") => {
+            scope == "/mode/:.__GLOBAL:" || (row.path.ends_with("/deks") && row.method == "POST")
+        }
+        Route::DeleteContext => scope != "/mode/:.c:s",
+        _ => true,
+    }
+}
+
+fn is_change(seen: &Seen) -> bool {
+    seen.method != "GET" && seen.method != "HEAD"
+}
+
+async fn set(house: &House, scope: &str, mode: &str) -> Heard {
+    house.ask("PUT", scope, &json!({ "mode": mode }).to_string()).await
+}
+
+#[tokio::test]
+async fn no_write_of_any_endpoint_passes_a_mode_that_forbids_it_and_everything_else_does() {
+    let house = House::with(SmallRegistry::builder().dek_registry(), |_| {}).await;
+    assert_eq!(house.register(":.c:s", "1").await.status, 200);
+    house.imported().await;
+    for mode in ["READONLY", "READONLY_OVERRIDE"] {
+        for scope in SCOPES {
+            assert_eq!(set(&house, scope, mode).await.body, json!({ "mode": mode }).to_string());
+            for row in ENDPOINTS.iter().filter(|row| row.effect != Effect::Control) {
+                house.primary.forget_requests();
+                let (target, body) = request(row);
+                let headers: &[(&str, &str)] =
+                    if body.is_some() { &[("Content-Type", "application/json")] } else { &[] };
+                let answer = send(house.address(), row.method, &target, headers, body.as_deref()).await;
+                let is_refused = row.effect == Effect::Write && reaches(scope, row);
+                let said = format!("{mode} on {scope}: {} {target}: {answer:?}", row.method);
+                if is_refused {
+                    assert_eq!((answer.status, answer.code()), (422, 42205), "{said}");
+                    assert!(answer.body.contains("is in read-only mode"), "{said}");
+                    // A registration may be asked for by a lookup, and that changes nothing.
+                    let sent = house.primary.count(|seen| is_change(seen) && seen.path() != "/subjects/:.c:s");
+                    assert_eq!(sent, 0, "{said}");
+                } else {
+                    assert!(!answer.body.contains("read-only"), "{said}");
+                }
+            }
+            let deleted = send(house.address(), "DELETE", scope, &[], None).await;
+            assert_eq!(deleted.body, json!({ "mode": mode }).to_string());
+        }
+    }
+    assert_eq!(house.register(":.c:s", "2").await.status, 200, "nothing is set any more");
+}
+
+#[tokio::test]
+async fn what_nobody_can_place_is_held_back_by_any_mode_that_forbids_writes() {
+    let house = House::open().await;
+    assert_eq!(set(&house, "/mode/:.c:", "READONLY").await.status, 200);
+    house.primary.forget_requests();
+    for (method, target) in [("POST", "/nobody/knows"), ("DELETE", "/associations/resources/r")] {
+        let answer = house.ask(method, target, "{}").await;
+        assert_eq!((answer.status, answer.code()), (422, 42205), "{method} {target}: {answer:?}");
+    }
+    assert_eq!(house.primary.count(is_change), 0);
+}
+
+#[tokio::test]
+async fn in_read_only_mode_what_is_registered_already_is_found_and_nothing_else_is_registered() {
+    let house = House::open().await;
+    let first = house.register("s", "1").await;
+    assert_eq!(first.status, 200);
+    house.imported().await;
+    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    assert_eq!(house.register("s", "1").await.json()["id"], first.json()["id"]);
+    let refused = house.register("s", "2").await;
+    assert_eq!(refused.body, r#"{"error_code":42205,"message":"Subject s in context  is in read-only mode"}"#);
+    // Registered elsewhere a moment ago: only the primary knows, and it is asked without being changed.
+    let elsewhere = house.primary.ask("POST", "/subjects/t/versions", Some(&registration("3")));
+    assert_eq!(elsewhere.status, 200);
+    house.primary.forget_requests();
+    assert_eq!(house.register("t", "3").await.status, 200);
+    assert_eq!(house.primary.count(|seen| seen.path().ends_with("/versions")), 0);
+    // An explicit id is an import, whatever is there.
+    let explicit = json!({"schema": "\"string\"", "id": 7}).to_string();
+    assert_eq!(house.ask("POST", "/subjects/s/versions", &explicit).await.code(), 42205);
+    house.primary.stop().await;
+    assert_eq!(house.register("s", "1").await.status, 200, "known, though the primary is away");
+    assert_eq!(house.register("s", "4").await.code(), 50003, "unknown is not absent");
+}
+
+#[tokio::test]
+async fn a_mode_outlives_the_process_and_is_told_of_in_the_status() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::kept_in(folder.path()).await;
+    for (scope, mode) in [("/mode/:.c:s", "READONLY"), ("/mode/t", "readonly_override"), ("/mode/:.c:", "FORWARD")] {
+        assert_eq!(set(&house, scope, mode).await.body, json!({ "mode": mode }).to_string(), "{scope}");
+    }
+    house.restart().await;
+    assert_eq!(house.get("/mode/:.c:s").await.body, r#"{"mode":"READONLY"}"#);
+    assert_eq!(house.get("/mode/t").await.body, r#"{"mode":"READONLY_OVERRIDE"}"#);
+    assert_eq!(house.get("/mode/:.c:other?defaultToGlobal=true").await.body, r#"{"mode":"FORWARD"}"#);
+    let status = house.status().await;
+    assert_eq!(status["mode"], "FORWARD");
+    let set: Vec<&str> =
+        status["modes"].as_array().expect("a list").iter().filter_map(|set| set["scope"].as_str()).collect();
+    assert_eq!(set, ["t", ":.c:", ":.c:s"]);
+    assert_eq!(status["leftovers"], json!([]));
+    let gone = send(house.address(), "DELETE", "/mode/:.c:?recursive=true", &[], None).await;
+    assert_eq!(gone.body, r#"{"mode":"FORWARD"}"#);
+    house.restart().await;
+    assert_eq!(house.get("/mode/:.c:s").await.code(), 40409);
+}
+
+/// Writes follow aliases (WIRE.md § 3.5).
+#[tokio::test]
+async fn no_alias_leads_a_write_into_what_is_read_only() {
+    let house = House::open().await;
+    assert_eq!(house.register("s", "1").await.status, 200);
+    assert_eq!(house.ask("PUT", "/config/nick", r#"{"alias":"s"}"#).await.status, 200);
+    assert_eq!(set(&house, "/mode/s", "READONLY").await.status, 200);
+    house.primary.forget_requests();
+    for (method, target) in [("POST", "/subjects/nick/versions"), ("DELETE", "/subjects/nick")] {
+        let answer = house.ask(method, target, &registration("2")).await;
+        assert_eq!(answer.body, r#"{"error_code":42205,"message":"Subject s in context  is in read-only mode"}"#);
+    }
+    assert_eq!(house.register("nick", "1").await.status, 200, "registered already");
+    assert_eq!(house.primary.count(|seen| seen.path().ends_with("/versions") || seen.method == "DELETE"), 0);
+    assert_eq!(house.ask("PUT", "/config/nick", r#"{"alias":"t"}"#).await.status, 200, "the alias itself is not");
+    assert_eq!(house.register("nick", "2").await.status, 200);
+}
+
+/// What was read through another map is forgotten; what was decided here is not.
+#[tokio::test]
+async fn a_mode_outlives_a_change_of_the_map() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut house = House::kept_in(folder.path()).await;
+    assert_eq!(set(&house, "/mode/:.c:", "READONLY").await.status, 200);
+    house.config.contexts = vec![Pair { local: ".c".into(), primary: ".site1".into() }];
+    house.restart().await;
+    assert_eq!(house.get("/mode/:.c:").await.body, r#"{"mode":"READONLY"}"#);
+    assert_eq!(house.register(":.c:s", "1").await.code(), 42205);
+}
+
+#[tokio::test]
+async fn an_outpost_can_be_read_only_from_its_start() {
+    let house = House::with(SmallRegistry::builder(), |config| config.mode = Mode::ReadOnly).await;
+    assert_eq!(house.get("/mode").await.body, r#"{"mode":"READONLY"}"#);
+    assert_eq!(house.register("s", "1").await.code(), 42205);
+    assert_eq!(set(&house, "/mode/:.c:", "FORWARD").await.status, 200);
+    assert_eq!(house.register(":.c:s", "1").await.status, 200);
+    assert_eq!(house.get("/subjects").await.body, r#"[":.c:s"]"#);
+}
+
+#[tokio::test]
+async fn forward_is_for_whole_contexts_and_what_needs_a_local_registry_is_refused_without_one() {
+    let house = House::open().await;
+    for scope in ["/mode", "/mode/:.c:", "/mode/:.__GLOBAL:", "/contexts/.d/mode"] {
+        assert_eq!(set(&house, scope, "FORWARD").await.status, 200, "{scope}");
+    }
+    let refused = set(&house, "/mode/s?force=true", "FORWARD").await;
+    assert_eq!(refused.body, r#"{"error_code":42204,"message":"Forward mode only supported on global level"}"#);
+    for mode in ["READWRITE", "IMPORT"] {
+        let refused = set(&house, "/mode?force=true", mode).await;
+        assert_eq!((refused.status, refused.code()), (422, 42205), "{mode}: {}", refused.body);
+    }
+    assert_eq!(set(&house, "/mode/s", "nosuch").await.code(), 42204);
+    assert_eq!(set(&house, "/mode/__GLOBAL", "READONLY").await.code(), 42208);
+    assert_eq!(house.primary.count(is_change), 0);
+}
+
+#[tokio::test]
+async fn a_bound_listener_changes_the_modes_of_its_own_context_alone() {
+    let house = House::with(SmallRegistry::builder(), |config| config.listeners[0].context = Some(".c".into())).await;
+    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    assert_eq!(house.status().await["modes"], json!([{"scope": ":.c:", "mode": "READONLY"}]));
+    let association = json!({"resourceName": "r", "resourceNamespace": "c", "resourceId": "r", "resourceType": "topic",
+        "associations": [{"subject": "s", "associationType": "value", "lifecycle": "WEAK"}]});
+    let held = house.ask("POST", "/associations", &association.to_string()).await;
+    assert_eq!(held.body, r#"{"error_code":42205,"message":"Subject s in context .c is in read-only mode"}"#);
+    for scope in ["/mode/:.d:", "/mode/:.d:s", "/mode/:.__GLOBAL:", "/contexts/.d/mode"] {
+        let refused = set(&house, scope, "READONLY").await;
+        assert_eq!((refused.status, refused.code()), (403, 40301), "{scope}: {}", refused.body);
+        let refused = send(house.address(), "DELETE", scope, &[], None).await;
+        assert_eq!((refused.status, refused.code()), (403, 40301), "{scope}: {}", refused.body);
+    }
+}
