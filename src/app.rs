@@ -17,8 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::importer::Importer;
-use crate::protocol::mode::Mode;
-use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::protocol::subject::Context;
 use crate::proxy::{self, Proxy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
 use crate::routing::{Contexts, MapError, ModeChange, ModeTable, Modes, Primary};
@@ -340,15 +339,6 @@ fn kept_in(table: store::Table) -> Option<replica::Table> {
 /// The modes that were set, over the one of the configuration.
 fn modes(store: &Store, config: &Config) -> Result<ModeTable, StartError> {
     let mut set = Vec::new();
-    store.load(&[store::Table::Modes], |_, scope, value| {
-        let mode = std::str::from_utf8(value).ok().and_then(Mode::parse).unwrap_or_else(|| {
-            tracing::error!(
-                scope,
-                "the mode that is kept cannot be read; the scope is read-only until it is set again"
-            );
-            Mode::ReadOnly
-        });
-        set.push(ModeChange { scope: QualifiedSubject::parse(scope), mode: Some(mode) });
-    })?;
+    store.load(&[store::Table::Modes], |_, key, value| set.push(ModeChange::kept(key, value)))?;
     Ok(ModeTable::of(config.mode.into()).with(&set))
 }

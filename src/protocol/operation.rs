@@ -35,6 +35,9 @@ pub struct Operation {
     /// Whether the path spelled a qualified subject with escapes, which the registry's alias filter does
     /// not see through (WIRE.md § 3.5).
     pub is_escaped: bool,
+    /// Whether the subject in the path, or the word before it, carried parameters: the registry's filter of aliases does
+    /// not look past them (WIRE.md § 3.5).
+    pub hides_alias: bool,
     /// The other names in the path, decoded, in their order: id, version, guid, context, resource.
     pub names: Vec<String>,
     /// The query, with the context of the path folded in.
@@ -119,9 +122,11 @@ impl Operation {
     ) -> Self {
         let mut operation = Self::unnamed(endpoint.route, endpoint.effect, method, query, target);
         operation.path = endpoint.path;
-        for (word, segment) in words(endpoint.path).zip(segments) {
+        for (index, (word, segment)) in words(endpoint.path).zip(segments).enumerate() {
             match word {
                 "{subject}" => {
+                    let before = index.checked_sub(1).and_then(|before| segments.get(before));
+                    operation.hides_alias = segment.has_parameters || before.is_some_and(|word| word.has_parameters);
                     operation.subject = QualifiedSubject::parse(&segment.decoded);
                     operation.subject_text = segment.decoded.clone().into_owned();
                     operation.is_escaped = is_escaped(segment.raw);
@@ -142,6 +147,7 @@ impl Operation {
             subject: QualifiedSubject::none(),
             subject_text: String::new(),
             is_escaped: false,
+            hides_alias: false,
             names: Vec::new(),
             query,
             target,
@@ -155,7 +161,7 @@ impl Operation {
 
     /// Whether an alias in the path is followed: of a subject, and never of its configuration or mode (WIRE.md § 3.5).
     pub fn follows_aliases(&self) -> bool {
-        ["/subjects/{", "/deks/{"].iter().any(|word| self.path.contains(word))
+        !self.hides_alias && ["/subjects/{", "/deks/{"].iter().any(|word| self.path.contains(word))
     }
 
     /// The subject that a parameter of an id names, behind which an alias is followed too.
@@ -298,19 +304,11 @@ fn passable(path: &str, query: &str, segments: &[Segment<'_>]) -> Result<String,
     Ok(if query.is_empty() { path } else { format!("{path}?{query}") })
 }
 
-/// Whether a context has parameters in it. The registry takes contexts out of a path before it knows of parameters, and
-/// reads what remains when it does: what is meant is anybody's guess.
+/// Whether a path with a context in it has parameters anywhere. The registry takes contexts out of a path before it
+/// knows of parameters, and reads what remains when it does: what is meant is anybody's guess.
 fn hides_context(path: &str) -> bool {
-    let mut words = path.split('/').skip(1);
-    while let (Some(word), Some(name)) = (words.next(), words.next()) {
-        if word.split(';').next() != Some("contexts") {
-            return false;
-        }
-        if word.contains(';') || name.contains(';') {
-            return true;
-        }
-    }
-    false
+    let first = path.split('/').nth(1).unwrap_or_default();
+    path.contains(';') && first.split(';').next() == Some("contexts")
 }
 
 /// Folds `contexts/{ctx}` into the names that follow (WIRE.md § 3.4).
@@ -365,10 +363,14 @@ fn context_prefix(segment: &Segment<'_>) -> Result<String, Misdirected> {
 /// What stands for the raw text of a name that came with the context: like no fixed word, and without escapes.
 const GIVEN: &str = ":";
 
+fn given(name: String) -> Segment<'static> {
+    Segment { raw: GIVEN, decoded: Cow::Owned(name), has_parameters: false }
+}
+
 fn bare_context(prefix: String, written: &str) -> Vec<Segment<'static>> {
-    let contexts = Segment { raw: "contexts", decoded: Cow::Borrowed("contexts") };
+    let contexts = Segment { raw: "contexts", decoded: Cow::Borrowed("contexts"), has_parameters: false };
     match (prefix.is_empty(), written) {
-        (false, _) => vec![contexts, Segment { raw: GIVEN, decoded: Cow::Owned(prefix) }],
+        (false, _) => vec![contexts, given(prefix)],
         (true, ".") => Vec::new(),
         (true, _) => vec![contexts],
     }
@@ -389,7 +391,7 @@ fn fold_path(segments: &mut Vec<Segment<'_>>, prefix: &str) {
         match segments.get_mut(1) {
             Some(segment) => qualify(segment),
             None if !prefix.is_empty() => {
-                segments.push(Segment { raw: GIVEN, decoded: Cow::Owned(prefix.to_owned()) });
+                segments.push(given(prefix.to_owned()));
             }
             None => {}
         }

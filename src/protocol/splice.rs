@@ -128,16 +128,39 @@ impl<'p> Reader<'_, 'p, '_> {
             b'"' => self.text_value(open),
             b'[' => self.array(open, depth),
             b'{' => self.object(open, depth),
-            _ => self.scalar(),
+            _ => self.scalar(open),
         }
     }
 
-    fn scalar(&mut self) -> Result<(), Unreadable> {
+    /// A number or a word. Where a name is expected Jackson makes a text of it (WIRE.md § 0.5).
+    fn scalar(&mut self, open: &[Open<'p>]) -> Result<(), Unreadable> {
         let start = self.at;
         while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')) {
             self.at += 1;
         }
-        if self.at == start { Err(Unreadable::Broken) } else { Ok(()) }
+        match &self.body[start..self.at] {
+            b"" => Err(Unreadable::Broken),
+            b"null" => Ok(()),
+            scalar => {
+                let text = std::str::from_utf8(scalar).map_err(|_| Unreadable::Strange)?.to_owned();
+                self.decide_at(open, start, &text);
+                Ok(())
+            }
+        }
+    }
+
+    /// Does with the value from `start` to here what is decided of it, if it stands at a place.
+    fn decide_at(&mut self, open: &[Open<'p>], start: usize, text: &str) {
+        let Some(here) = open.iter().find(|open| open.rest.is_empty()) else { return };
+        match (self.decide)(here.place, text) {
+            Fate::Kept => {}
+            Fate::Gone => self.is_gone = true,
+            Fate::Exchanged(other) => {
+                self.out.extend_from_slice(&self.body[self.copied..start]);
+                push_string(&mut self.out, &other);
+                self.copied = self.at;
+            }
+        }
     }
 
     /// Moves behind a text, and returns it without its escapes.
@@ -153,19 +176,11 @@ impl<'p> Reader<'_, 'p, '_> {
 
     fn text_value(&mut self, open: &[Open<'p>]) -> Result<(), Unreadable> {
         let start = self.at;
-        let Some(here) = open.iter().find(|open| open.rest.is_empty()).copied() else {
+        if !open.iter().any(|open| open.rest.is_empty()) {
             return self.pass_text();
-        };
-        let text = self.text()?.into_owned();
-        match (self.decide)(here.place, &text) {
-            Fate::Kept => {}
-            Fate::Gone => self.is_gone = true,
-            Fate::Exchanged(other) => {
-                self.out.extend_from_slice(&self.body[self.copied..start]);
-                push_string(&mut self.out, &other);
-                self.copied = self.at;
-            }
         }
+        let text = self.text()?.into_owned();
+        self.decide_at(open, start, &text);
         Ok(())
     }
 
@@ -299,6 +314,13 @@ mod tests {
         let changed = r#" { "a" : 1.50, "subject": "XY", "metadata":{"subject":"no"}, "references" : [ {"name":"n","subject":"R"} , {"subject":null} ] } junk"#;
         assert_eq!(shout(&["subject", "references[].subject"], body).as_deref(), Ok(changed));
         assert_eq!(shout(&["subjects", "reference[].subject", "references.subject"], body).as_deref(), Ok("same"));
+    }
+
+    #[test]
+    fn a_number_is_the_text_that_jackson_makes_of_it() {
+        let body = r#"{"subject":12,"references":[{"subject":true},{"subject":null}],"id":7}"#;
+        let changed = r#"{"subject":"12","references":[{"subject":"TRUE"},{"subject":null}],"id":7}"#;
+        assert_eq!(shout(&["subject", "references[].subject"], body).as_deref(), Ok(changed));
     }
 
     #[test]

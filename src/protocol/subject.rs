@@ -101,6 +101,19 @@ impl QualifiedSubject {
         }
     }
 
+    /// The text that [`Self::parse`] reads as just this one. It differs from the printed form where a name in the
+    /// default context looks like a qualified one.
+    pub fn spelt(&self) -> String {
+        let is_misread =
+            self.context.is_default() && (self.subject.starts_with(":.") || self.subject.starts_with(":*:"));
+        if is_misread { format!(":.:{}", self.subject) } else { self.to_string() }
+    }
+
+    /// Whether this is the default context itself.
+    pub fn is_top_level(&self) -> bool {
+        self.is_bare_context() && self.context.is_default()
+    }
+
     /// Reads a subject that may be relative to a context, as references and aliases are: an unqualified
     /// one lies in `parent`, under the name as it is written. From a named context `:.:x` does not lead
     /// into the default one (WIRE.md § 3.8).
@@ -174,6 +187,16 @@ impl SubjectPrefix {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_spelt_is_read_as_the_same() {
+        for (context, name) in
+            [(".", "s"), (".", ""), (".", ":.c:x"), (".", ":*:x"), (".c", ":.d:x"), (".c", ""), (".", ":x")]
+        {
+            let subject = QualifiedSubject::new(Context::named(context), name);
+            assert_eq!(QualifiedSubject::parse(&subject.spelt()), subject, "{context} {name}");
+        }
+    }
 
     #[test]
     fn the_table_of_wire_3_1_is_read_as_printed() {

@@ -70,6 +70,8 @@ pub struct Segment<'a> {
     pub raw: &'a str,
     /// The text after percent-decoding; a name.
     pub decoded: Cow<'a, str>,
+    /// Whether parameters followed the raw text, which only some parts of the registry look past.
+    pub has_parameters: bool,
 }
 
 /// The bytes that must not stand raw in a path: some marks, and all that is not ASCII.
@@ -113,7 +115,7 @@ fn segment(whole: &str) -> Result<Segment<'_>, Malformed> {
     let needs_care = |byte: u8| matches!(byte, b'%' | b';' | 0..b' ' | 0x7f);
     if !whole.bytes().any(needs_care) {
         // Nothing to decode, to cut off or to hide behind.
-        return Ok(Segment { raw: whole, decoded: Cow::Borrowed(whole) });
+        return Ok(Segment { raw: whole, decoded: Cow::Borrowed(whole), has_parameters: false });
     }
     let raw = whole.split(';').next().unwrap_or_default();
     if raw.is_empty() {
@@ -130,7 +132,7 @@ fn segment(whole: &str) -> Result<Segment<'_>, Malformed> {
     if decoded.contains('/') && decoded.split('/').any(is_dots) {
         return Err(Malformed::HiddenDots);
     }
-    Ok(Segment { raw, decoded })
+    Ok(Segment { raw, decoded, has_parameters: raw.len() != whole.len() })
 }
 
 fn is_dots(text: &str) -> bool {

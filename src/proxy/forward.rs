@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Response};
+use http::{HeaderValue, Method, Response, StatusCode};
+use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::Proxy;
@@ -18,8 +19,9 @@ use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::Listed;
 use crate::protocol::shape::{Record, registered};
-use crate::replica::{Doubt, NotReread, Scope, Urgency};
-use crate::routing::Routed;
+use crate::replica::answer::Asked;
+use crate::replica::{Doubt, NotReread, Scope, Urgency, served_subject};
+use crate::routing::{Forbidden, Routed};
 use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent};
 
 /// What of a registration's time is kept back for the lookup that resolves it.
@@ -139,8 +141,45 @@ impl Proxy {
         Some((answer, found))
     }
 
-    /// Asks the primary whether it has what a registration registers; `None` if there is no such question.
-    pub(super) async fn look_up_there(&self, operation: &Operation, ask: &Ask) -> Option<Result<Answer, Unanswered>> {
+    /// Registers nothing: what is there already is answered, anything else refused (WIRE.md § 2.2). Where only the
+    /// primary can tell which of the two it is, it is asked by a lookup.
+    pub(super) async fn only_known(
+        &self,
+        operation: &Operation,
+        ask: &Ask,
+        forbidden: Forbidden,
+    ) -> Result<Response<Body>, Failure> {
+        if let Some(known) = self.already_registered(operation, ask, false) {
+            return Ok(known);
+        }
+        match self.look_up_there(operation, ask).await {
+            Some(Ok(answer)) => match found_by(&answer) {
+                Some(found) => Ok(self.registered_as(&found, ask)),
+                None if is_absence(&answer) => Err(self.held_back(operation, forbidden, ask)),
+                // Whatever else it says is no word about whether it is there.
+                None => Ok(self.relayed(operation, &answer, ask)),
+            },
+            Some(Err(failure)) => Err(Failure::Away(Box::new(failure), ask.media.clone())),
+            None => Err(self.held_back(operation, forbidden, ask)),
+        }
+    }
+
+    /// What to say of a write that a mode does not let through.
+    pub(super) fn held_back(&self, operation: &Operation, forbidden: Forbidden, ask: &Ask) -> Failure {
+        let Forbidden { refusal, scope, mode } = forbidden;
+        tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
+            subject = %operation.subject, %scope, %mode, code = refusal.code, reason = %refusal.message, "write refused");
+        Failure::refused(refusal, &ask.media)
+    }
+
+    /// Asks the primary whether it has what a registration registers; `None` if a lookup could not tell: it knows
+    /// nothing of explicit ids and versions, nor of what a configuration adds (WIRE.md §§ 1.2, 2.2).
+    async fn look_up_there(&self, operation: &Operation, ask: &Ask) -> Option<Result<Answer, Unanswered>> {
+        Asked::read(&ask.body).filter(Asked::is_plain_registration)?;
+        let snapshot = self.parties.replica.snapshot();
+        if snapshot.config_adds_to_schemas(&served_subject(&snapshot, operation)) == Some(true) {
+            return None;
+        }
         let (path, query) = operation.target.split_once('?').unwrap_or((&operation.target, ""));
         let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
         let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
@@ -157,7 +196,7 @@ impl Proxy {
     }
 
     /// The answer to a registration of what was found.
-    pub(super) fn registered_as(&self, found: &Listed, ask: &Ask) -> Response<Body> {
+    fn registered_as(&self, found: &Listed, ask: &Ask) -> Response<Body> {
         let body = registered(&found.version, ask.form(&self.parties.replica.snapshot()), Record::Asked);
         self.own(200, body.into(), ask)
     }
@@ -208,8 +247,18 @@ impl Proxy {
 }
 
 /// What a lookup found.
-pub(super) fn found_by(answer: &Answer) -> Option<Listed> {
-    (answer.status == http::StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())?
+fn found_by(answer: &Answer) -> Option<Listed> {
+    (answer.status == StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())?
+}
+
+/// Whether a lookup found for certain that there is no such subject, or no such schema in it.
+fn is_absence(answer: &Answer) -> bool {
+    #[derive(Deserialize)]
+    struct Said {
+        error_code: u32,
+    }
+    let said = serde_json::from_slice::<Said>(&answer.body).ok();
+    answer.status == StatusCode::NOT_FOUND && said.is_some_and(|said| matches!(said.error_code, 40401 | 40403))
 }
 
 fn log(failure: &NotReread) {

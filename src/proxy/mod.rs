@@ -42,7 +42,7 @@ use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::{Misdirected, Operation};
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Memo, Replica, Reread, Snapshot, behind_parameter, served_subject};
-use crate::routing::{Contexts, Destination, Modes, Primary, Unmapped, Written, admit_body};
+use crate::routing::{Contexts, Destination, Modes, Primary, Stop, Unmapped, Written, admit_body};
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 
@@ -159,16 +159,18 @@ impl Proxy {
             stays_within(addressed.operation(), bound, &snapshot)?;
             admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask.media))?;
         }
+        let operation = addressed.operation().clone();
         let written = Written { body: &ask.body, bound: visit.bound.as_ref(), snapshot: &snapshot };
         let routed = self.parties.modes.route(addressed, Some(written));
-        let routed = routed.map_err(|stop| self.stopped(stop, visit, &ask))?;
+        let routed = match routed {
+            Ok(routed) => routed,
+            Err(Stop::NoRoute) => return Err(Failure::Misdirected(Misdirected::NotFound)),
+            Err(Stop::Forbidden(forbidden)) => return Err(self.held_back(&operation, forbidden, &ask)),
+        };
         match routed.destination() {
-            Destination::Here => self.control(routed.addressed().operation(), &ask).await,
+            Destination::Here => self.control(&operation, ask).await,
             Destination::Replica => self.read(&routed, &ask).await,
-            Destination::Known(refusal) => {
-                let refusal = refusal.clone();
-                Box::pin(self.only_known(routed, ask, refusal, visit)).await
-            }
+            Destination::Known(forbidden) => Box::pin(self.only_known(&operation, &ask, forbidden.clone())).await,
             Destination::Primary => Box::pin(self.write(routed, ask)).await,
         }
     }

@@ -17,7 +17,7 @@ use crate::protocol::media::{self, Unacceptable};
 use crate::protocol::operation::Misdirected;
 use crate::protocol::page::{self, Page};
 use crate::protocol::target::Malformed;
-use crate::routing::{Impassable, Stop, Unmapped};
+use crate::routing::{Impassable, Unmapped};
 use crate::server::{HeadError, IntakeError};
 
 /// Why a request has no other answer.
@@ -89,14 +89,6 @@ impl Failure {
         match why {
             Impassable::Unmapped(why) => Self::NotShown(why),
             Impassable::Unreadable(_) => Self::refused(Refusal::new(400, "Unable to process JSON"), media),
-        }
-    }
-
-    /// What to say of a request that goes nowhere.
-    pub(super) fn stopped(stop: Stop, media: &HeaderValue) -> Self {
-        match stop {
-            Stop::NoRoute => Self::Misdirected(Misdirected::NotFound),
-            Stop::NotPermitted(refusal) => Self::refused(refusal, media),
         }
     }
 }

@@ -1,23 +1,23 @@
 //! The gate: what the modes in scope make of a request (CONSISTENCY.md, Modes).
 //!
 //! Reads pass always. A write passes if every scope that it reaches lets it; where nobody could tell which those are,
-//! every scope that is set has a say.
+//! every scope that is set, and that is there for the client, has a say.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use serde_json::Value;
 
 use super::modes::{ModeTable, whole};
 use super::rename::subjects_sent;
-use super::{Addressed, Destination, Routed, Stop};
+use super::{Addressed, Destination, Forbidden, Routed, Stop};
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::error::Refusal;
-use crate::protocol::mode::Mode;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::Unreadable;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Snapshot, served_subject};
+use crate::replica::{Snapshot, served_subject, subjects_behind};
 
 /// The modes in force, which can be changed while requests pass.
 #[derive(Debug)]
@@ -51,31 +51,48 @@ impl Reached {
     fn by(operation: &Operation, written: Written<'_>) -> Self {
         use Route as R;
         let Written { body, bound, snapshot } = written;
-        let subject = &operation.subject;
         match operation.route {
+            // An association without a subject is about one that is there already, or that it is called after.
+            R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations if !names_all(body) => {
+                Self::Anything
+            }
             R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => {
-                match subjects_sent(operation, body, bound) {
-                    Ok(subjects) if !subjects.is_empty() => Self::Scopes(subjects),
-                    // What names no subject the registry refuses, or it is about one that is there already.
-                    Ok(_) | Err(Unreadable::Broken | Unreadable::Strange) => Self::Anything,
-                }
+                Self::named(operation, written).unwrap_or(Self::Anything)
             }
             R::DeleteContext => Self::Scopes(vec![whole(&operation.named_context())]),
             R::DeleteAssociations | R::UnknownWrite => Self::Anything,
-            // Which of two aliases counts for a key is the registry's to say; neither may be read-only.
-            R::DekWrite if operation.path.contains("{subject}") => {
-                Self::Scopes(vec![subject.clone(), served_subject(snapshot, operation)])
+            R::DekWrite if operation.path.contains("{subject}") => Self::Scopes(subjects_behind(snapshot, operation)),
+            R::DekWrite if operation.path.ends_with("/deks") => {
+                Self::named(operation, written).unwrap_or_else(|| match subjects_sent(operation, body, bound) {
+                    Ok(_) => Self::Registry,
+                    Err(Unreadable::Broken | Unreadable::Strange) => Self::Anything,
+                })
             }
-            R::DekWrite => match subjects_sent(operation, body, bound) {
-                Ok(subjects) if !subjects.is_empty() => Self::Scopes(subjects),
-                Ok(_) => Self::Registry,
-                Err(Unreadable::Broken | Unreadable::Strange) => Self::Anything,
-            },
+            R::DekWrite => Self::Registry,
             // Writes follow aliases too (WIRE.md § 3.5), so what is behind one is what is written to.
             _ if operation.follows_aliases() => Self::Scopes(vec![served_subject(snapshot, operation)]),
-            _ => Self::Scopes(vec![subject.clone()]),
+            _ => Self::Scopes(vec![operation.subject.clone()]),
         }
     }
+
+    /// What the body names, and what is behind that.
+    fn named(operation: &Operation, Written { body, bound, snapshot }: Written<'_>) -> Option<Self> {
+        let subjects = subjects_sent(operation, body, bound).ok().filter(|subjects| !subjects.is_empty())?;
+        let behind = |subject| subjects_behind(snapshot, &Operation { subject, ..operation.clone() });
+        Some(Self::Scopes(subjects.into_iter().flat_map(behind).collect()))
+    }
+}
+
+/// Whether every association of a body says which subject it is about.
+fn names_all(body: &[u8]) -> bool {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return false };
+    let requests = body.get("requests").and_then(Value::as_array);
+    let one = std::slice::from_ref(&body);
+    let named = |association: &Value| association.get("subject").is_some_and(|name| !name.is_null() && name != "");
+    requests.map_or(one, Vec::as_slice).iter().all(|request| {
+        let associations = request.get("associations").and_then(Value::as_array);
+        associations.is_some_and(|associations| !associations.is_empty() && associations.iter().all(named))
+    })
 }
 
 impl Modes {
@@ -90,7 +107,7 @@ impl Modes {
     }
 
     /// From now on another one counts. What was let through before goes on.
-    pub fn show(&self, next: ModeTable) {
+    pub fn enforce(&self, next: ModeTable) {
         self.table.store(Arc::new(next));
     }
 
@@ -108,12 +125,12 @@ impl Modes {
             (Effect::Control, _) => Destination::Here,
             (Effect::Read, _) => Destination::Replica,
             (Effect::Judgement, _) => Destination::Primary,
-            (Effect::Write, Route::Register) => match self.refusal(operation, written) {
-                Some(refusal) => Destination::Known(refusal),
+            (Effect::Write, Route::Register) => match self.forbidding(operation, written) {
+                Some(forbidden) => Destination::Known(forbidden),
                 None => Destination::Primary,
             },
-            (Effect::Write, _) => match self.refusal(operation, written) {
-                Some(refusal) => return Err(Stop::NotPermitted(refusal)),
+            (Effect::Write, _) => match self.forbidding(operation, written) {
+                Some(forbidden) => return Err(Stop::Forbidden(forbidden)),
                 None => Destination::Primary,
             },
         };
@@ -121,34 +138,28 @@ impl Modes {
     }
 
     /// Why a write is not let through.
-    fn refusal(&self, operation: &Operation, written: Option<Written<'_>>) -> Option<Refusal> {
+    fn forbidding(&self, operation: &Operation, written: Option<Written<'_>>) -> Option<Forbidden> {
         let table = self.table.load();
+        let read_only = |scope: QualifiedSubject| {
+            let mode = table.in_scope(&scope);
+            mode.is_read_only().then_some((scope, mode))
+        };
+        let everything = whole(&Context::global());
         let (scope, mode) = match written.map_or(Reached::Anything, |written| Reached::by(operation, written)) {
-            Reached::Scopes(scopes) => {
-                let mut modes = scopes.into_iter().map(|scope| (table.in_scope(&scope), scope));
-                modes.find(|(mode, _)| forbids_writes(*mode)).map(|(mode, scope)| (scope, mode))
-            }
-            Reached::Registry => {
-                let everything = whole(&Context::global());
-                let mode = table.in_scope(&everything);
-                forbids_writes(mode).then_some((everything, mode))
-            }
+            Reached::Scopes(scopes) => scopes.into_iter().find_map(read_only),
+            Reached::Registry => read_only(everything),
             Reached::Anything => {
-                let set = table.iter().map(|(scope, mode)| (scope.clone(), mode));
-                let otherwise = (whole(&Context::global()), table.otherwise());
-                set.chain([otherwise]).find(|(_, mode)| forbids_writes(*mode))
+                // What is set on contexts that there are not for the client is no matter of its own.
+                let bound = written.and_then(|written| written.bound);
+                let is_there = |scope: &QualifiedSubject| bound.is_none_or(|bound| scope.context == *bound);
+                let set = table.iter().map(|(scope, _)| scope.clone()).filter(is_there);
+                let found = set.chain([everything]).find_map(read_only);
+                // Nobody knows that it is about this one, so it is not named.
+                found.map(|(_, mode)| (QualifiedSubject::none(), mode))
             }
         }?;
         let refusal = Refusal::not_permitted(in_the_registrys_words(operation, &scope));
-        tracing::debug!(%scope, %mode, operation = operation.route.name(), "a mode forbids a write");
-        Some(refusal)
-    }
-}
-
-fn forbids_writes(mode: Mode) -> bool {
-    match mode {
-        Mode::ReadOnly | Mode::ReadOnlyOverride => true,
-        Mode::Forward | Mode::ReadWrite | Mode::Import => false,
+        Some(Forbidden { refusal, scope, mode })
     }
 }
 
@@ -156,10 +167,10 @@ fn forbids_writes(mode: Mode) -> bool {
 fn in_the_registrys_words(operation: &Operation, scope: &QualifiedSubject) -> String {
     use Route as R;
     let (subject, context) = match operation.route {
+        _ if scope.is_top_level() => ("null".to_owned(), String::new()),
         R::CreateAssociation | R::UpdateAssociation | R::DeleteAssociations | R::BatchMutateAssociations => {
             (scope.subject.to_string(), scope.context.to_string())
         }
-        _ if scope.is_bare_context() && scope.context.is_default() => ("null".to_owned(), String::new()),
         _ => (scope.to_string(), scope.context.prefix()),
     };
     format!("Subject {subject} in context {context} is in read-only mode")

@@ -28,7 +28,9 @@ use std::sync::Arc;
 
 use crate::admission::Admitted;
 use crate::protocol::error::Refusal;
+use crate::protocol::mode::Mode;
 use crate::protocol::operation::Operation;
+use crate::protocol::subject::QualifiedSubject;
 
 pub use contexts::{Contexts, MapError, Pair, Selection};
 pub use gate::{Modes, Written};
@@ -63,7 +65,7 @@ pub enum Destination {
     /// To the primary.
     Primary,
     /// To our own copy if it asks for what is there already, and else it is refused so.
-    Known(Refusal),
+    Known(Forbidden),
     /// Nowhere: it is about this process.
     Here,
 }
@@ -92,6 +94,17 @@ impl<O> Routed<O> {
 pub enum Stop {
     /// It asks for something that this outpost does not have, and that must not be forwarded blindly.
     NoRoute,
-    /// The mode in scope forbids it; said in the registry's words.
-    NotPermitted(Refusal),
+    /// A mode forbids it.
+    Forbidden(Forbidden),
+}
+
+/// A write that a mode does not let through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forbidden {
+    /// The registry's words for it.
+    pub refusal: Refusal,
+    /// What may not be written to; the top level where nobody can tell.
+    pub scope: QualifiedSubject,
+    /// The mode in that scope.
+    pub mode: Mode,
 }

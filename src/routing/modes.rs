@@ -24,6 +24,25 @@ pub struct ModeChange {
     pub mode: Option<Mode>,
 }
 
+impl ModeChange {
+    /// Under which key a scope's mode is kept.
+    pub fn key(&self) -> String {
+        self.scope.spelt()
+    }
+
+    /// What is kept under a key. A mode that cannot be read is read-only until it is set again: it is never guessed.
+    pub fn kept(key: &str, value: &[u8]) -> Self {
+        let mode = std::str::from_utf8(value).ok().and_then(Mode::parse);
+        if mode.is_none() {
+            tracing::error!(
+                scope = key,
+                "the mode that is kept cannot be read; the scope is read-only until it is set again"
+            );
+        }
+        Self { scope: QualifiedSubject::parse(key), mode: Some(mode.unwrap_or(Mode::ReadOnly)) }
+    }
+}
+
 /// What else bears on whether a mode can be set.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
@@ -147,8 +166,10 @@ impl ModeTable {
         let within = |other: &QualifiedSubject| {
             recursive && scope.is_bare_context() && !other.is_bare_context() && other.context == scope.context
         };
-        let gone = self.set.keys().filter(|other| *other == scope || within(other));
-        let changes = gone.map(|scope| ModeChange { scope: scope.clone(), mode: None }).collect();
+        // What is asked for goes even if it is not there: a change that failed may have left it on the disk.
+        let gone = self.set.keys().filter(|other| *other != scope && within(other));
+        let changes = std::iter::once(scope).chain(gone);
+        let changes = changes.map(|scope| ModeChange { scope: scope.clone(), mode: None }).collect();
         Ok((own.or_else(|| is_always_set(scope).then_some(self.otherwise)), changes))
     }
 }
@@ -160,7 +181,7 @@ pub(super) fn whole(context: &Context) -> QualifiedSubject {
 
 /// The default context and everything, of which nobody says that they have no mode.
 fn is_always_set(scope: &QualifiedSubject) -> bool {
-    scope.is_bare_context() && (scope.context.is_default() || scope.context == Context::global())
+    scope.is_top_level() || *scope == whole(&Context::global())
 }
 
 #[cfg(test)]

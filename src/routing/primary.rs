@@ -20,7 +20,7 @@ use crate::protocol::operation::Operation;
 use crate::protocol::splice::Spliced;
 use crate::protocol::subject::Context;
 use crate::protocol::target::CAPPED;
-use crate::replica::{Snapshot, behind_parameter, served_subject};
+use crate::replica::{Snapshot, behind_parameter, is_alias, served_subject};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Reachability, Registry, Sent};
 
 /// The primary, under our names.
@@ -104,6 +104,10 @@ impl Primary {
             return Ok(None);
         }
         for home in search::homes(self, call, &served.subject).await? {
+            // Whoever asks for an alias is led elsewhere; the registry itself would look at what lies here.
+            if is_alias(snapshot, &home) {
+                return Err(Failure::new(FailureKind::Unreadable, Sent::No));
+            }
             let target = target(operation.path, &home.to_string(), &operation.names, &pairs(operation));
             let answer = self.send(Call { path_and_query: target, ..call.clone() }).await?;
             if answer.status != StatusCode::NOT_FOUND {

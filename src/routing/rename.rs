@@ -336,8 +336,7 @@ fn context_of_body(operation: &Operation, bound: Option<&Context>) -> Context {
 
 /// A subject as it is written in a path or a body, so that it is read as just this one; the beginning of one too.
 pub(super) fn written(context: &Context, subject: &str) -> String {
-    let is_misread = context.is_default() && (subject.starts_with(":.") || subject.starts_with(":*:"));
-    if is_misread { format!(":.:{subject}") } else { format!("{}{subject}", context.prefix()) }
+    QualifiedSubject::new(context.clone(), subject).spelt()
 }
 
 fn exchanged(old: &str, new: String) -> Fate {

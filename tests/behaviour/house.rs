@@ -78,6 +78,11 @@ impl House {
         self.app.as_ref().expect("running").data_addresses()[0]
     }
 
+    /// Of all listeners.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.app.as_ref().expect("running").data_addresses()
+    }
+
     pub fn admin(&self) -> SocketAddr {
         self.app.as_ref().expect("running").admin_address()
     }

@@ -31,10 +31,24 @@ pub fn config_key(subject: &QualifiedSubject) -> String {
 /// spelled that with escapes.
 pub fn served_subject(snapshot: &Snapshot, operation: &Operation) -> QualifiedSubject {
     let subject = &operation.subject;
-    match alias(snapshot, subject) {
-        Some(target) if operation.is_escaped => QualifiedSubject::parse(&target),
-        Some(target) => QualifiedSubject::parse_in(&target, &subject.context),
-        None => subject.clone(),
+    let target = if operation.hides_alias { None } else { alias(snapshot, subject) };
+    target.map_or_else(|| subject.clone(), |target| behind(&target, operation))
+}
+
+/// All that a write to the subject in the path may be about: the subject, and what either of its aliases stands for, of
+/// which the registry says which counts.
+pub fn subjects_behind(snapshot: &Snapshot, operation: &Operation) -> Vec<QualifiedSubject> {
+    let aliases = aliases(snapshot, &operation.subject).unwrap_or_default();
+    let targets = [aliases.alias, aliases.alias_for_deks].into_iter().flatten().filter(|target| !target.is_empty());
+    let behind = targets.map(|target| behind(&target, operation));
+    std::iter::once(operation.subject.clone()).chain(behind).collect()
+}
+
+fn behind(target: &str, operation: &Operation) -> QualifiedSubject {
+    if operation.is_escaped {
+        QualifiedSubject::parse(target)
+    } else {
+        QualifiedSubject::parse_in(target, &operation.subject.context)
     }
 }
 
@@ -51,7 +65,7 @@ pub fn behind_alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> Qualifie
 
 /// The same as text; a subject that is no alias as the path has it, before it was normalised.
 pub(super) fn served_text(snapshot: &Snapshot, operation: &Operation) -> String {
-    match alias(snapshot, &operation.subject) {
+    match alias(snapshot, &operation.subject).filter(|_| !operation.hides_alias) {
         Some(_) => served_subject(snapshot, operation).to_string(),
         None => operation.subject_text.clone(),
     }
@@ -68,16 +82,22 @@ pub fn behind_parameter(snapshot: &Snapshot, written: &str) -> Option<QualifiedS
 /// What the configuration of a subject says that it stands for. That of the default context as a whole has no name that
 /// an alias could be looked for by.
 pub(super) fn alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Alias {
-        alias: Option<String>,
-    }
+    aliases(snapshot, subject)?.alias.filter(|target| !target.is_empty())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Aliases {
+    alias: Option<String>,
+    alias_for_deks: Option<String>,
+}
+
+fn aliases(snapshot: &Snapshot, subject: &QualifiedSubject) -> Option<Aliases> {
     if subject.is_bare_context() && subject.context.is_default() {
         return None;
     }
     let config = snapshot.remembered(&config_key(subject)).filter(|config| config.status == 200)?;
-    let read: Alias = serde_json::from_slice(&config.body).ok()?;
-    read.alias.filter(|target| !target.is_empty())
+    serde_json::from_slice(&config.body).ok()
 }
 
 /// A version of a subject. One that the default context does not have is looked for under the same
