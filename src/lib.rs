@@ -46,8 +46,9 @@
 //! Everything here speaks our names of contexts: requests, replica, importer, log. The primary's are known to
 //! [`routing::Primary`] alone, through which every call to it goes: `routing/way.rs` says how a request is asked there,
 //! `routing/rename.rs` at which places of a body names are exchanged, `routing/gather.rs` puts lists over several
-//! contexts together. A new endpoint with names in its bodies is a line in each of the first two. One whose answer does
-//! not say whose it is needs a way of its own, as `routing/referrers.rs`, `guid.rs`, `batch.rs` and `search.rs` are.
+//! contexts together. A new endpoint with names in its bodies is a line in the second, and one in the first too unless
+//! it is a single call about the subject in its path. One whose answer does not say whose it is needs a way of its own,
+//! as `routing/referrers.rs`, `guid.rs`, `batch.rs` and `search.rs` are.
 //!
 //! A listener that is bound to a context has a part of both: [`replica::Snapshot::within`] and
 //! [`routing::Primary::within`]. Nothing that it says is cut down afterwards.
@@ -60,15 +61,42 @@
 //!
 //! # To add a read endpoint
 //!
-//! 1. One row in [`protocol::endpoints::ENDPOINTS`]: method, path, a new [`protocol::endpoints::Route`],
-//!    its effect, and the parameters it reads.
-//! 2. One row in [`replica::answer::ROWS`] for the route and for each parameter: who answers, in which
-//!    case, and why. [`replica::answer::Teller`] names who can.
-//! 3. One renderer in [`replica::answer`], a pure function of an operation and a snapshot, and its arm in
-//!    [`replica::answer::answer`]. What it cannot know for certain is [`replica::answer::Verdict::Unknown`].
-//! 4. One test: paths and values in `tests/behaviour/parameters.rs`, which panics for a route it has none
-//!    for, holds every combination to the registry's bytes, and counts the calls that it cost; a row of
-//!    the primary's needs its ground in `tests/behaviour/grounds.rs`.
+//! The route that is most like the new one leads the way, as `VersionText` does for a part of a version: wherever
+//! `grep -rnw VersionText --include=*.rs src small-registry tests` finds it, the new one may have to stand too. The
+//! compiler asks for hardly any of these places, since most lists of routes end in `_`.
+//!
+//! 1. One row in [`protocol::endpoints::ENDPOINTS`]: method, path, a new [`protocol::endpoints::Route`] with its name,
+//!    its effect, and the parameters it reads. A parameter that 7.4 did not read stands in `SINCE` too.
+//! 2. In [`replica::answer::ROWS`], who answers the route and each parameter, in which case, and why. Rows are about
+//!    lists of routes that stand above the table: the route goes into `HELD`, and into every other list that is true of
+//!    it; what none of them says is a new row. [`replica::answer::Teller`] names who can.
+//! 3. One renderer in `replica/answer/`, a pure function of an operation and a snapshot, and its arm in `rendered`,
+//!    beside [`replica::answer::answer`]. It returns the bytes of a 200, or `ABSENT` for what is not there, even where
+//!    the version is here and has no such part: that there is none, only the primary says.
+//! 4. One arm in `dispatch` of `small-registry/src/router.rs`, and the answer to compare with. Paths and parameters it
+//!    takes from our table; a route without an arm is not found there.
+//! 5. One test: paths and values in `tests/behaviour/parameters.rs`, which panics for a route it has none
+//!    for, holds every combination to the registry's bytes, and counts the calls that it cost. A row of the primary's
+//!    needs its ground in `tests/behaviour/grounds.rs`, which has lists of its own. `tests/behaviour/sequences.rs`
+//!    has to know what body is sent; out of that and the table it makes up what sites ask.
+//!
+//! ```sh
+//! cargo test --lib table                                    # steps 1 and 2
+//! cargo test --test behaviour every_parameter_is_answered   # steps 3 to 5
+//! cargo test --test behaviour round_trip                    # the same under a map
+//! ```
+//!
+//! All of this can be green while two promises are broken:
+//!
+//! * `concerns` in `proxy/settle.rs`: for a route that it does not name, no write of unknown outcome is in the way, and
+//!   what such a write may have deleted is shown. No test asks this of every route.
+//! * `Way::of` in `routing/way.rs`: what has `{subject}` in its path is one call unless an arm says otherwise. Where
+//!   that lies in the primary's default context, the primary goes on to all others, and an answer that does not say whose
+//!   it is may be another site's. What is not found there, `elsewhere` in `routing/primary.rs` looks for in our contexts.
+//!   A target in the lists of `tests/behaviour/sites.rs` holds the route to both.
+//!
+//! Less is lost with `lessons` in `proxy/learn.rs`, which says what an answer of the primary's is news of, and with
+//! `is_registrys` in `proxy/apply.rs`, which knows the registry's answers from those of whatever stands before it.
 
 pub mod admin;
 pub mod admission;

@@ -1,7 +1,8 @@
 //! A small in-memory Schema Registry on a real socket.
 //!
 //! It answers as Confluent Schema Registry 8.3 does, as far as `tests/transcripts` says, and misbehaves on
-//! demand. Tests, benches and examples start it; it never ships.
+//! demand. Tests, benches and examples start it; it never ships. Its routes and their parameters are those of the
+//! outpost's own table; `router.rs` says who answers.
 //!
 //! ```no_run
 //! # async fn run() -> std::io::Result<()> {

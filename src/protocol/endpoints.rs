@@ -1,6 +1,8 @@
 //! THE table: a row an endpoint (WIRE.md § 1). Routing, effect, metric label and tests come from it.
 
 /// Which endpoint a request asks for. The names follow the registry's own operation names (HYBRID.md § 1.7).
+///
+/// `UnknownWrite` stays the last: by it the proxy counts how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is a row of the table below, which says what it is")]
 pub enum Route {

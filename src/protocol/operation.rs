@@ -73,8 +73,12 @@ impl Operation {
         if context.is_default() || path == "/" {
             return Self::classify(method, path, query);
         }
+        if hides_context(path) {
+            return Err(Malformed::Parameter.into());
+        }
+        // What is sent on is spelt anew, without parameters that anybody could read otherwise.
         let name = utf8_percent_encode(context.as_str(), &CONTEXT);
-        Self::classify(method, &format!("/contexts/{name}{path}"), query)
+        Self::understand(method, &format!("/contexts/{name}{path}"), query)
     }
 
     /// Understands a method and a target that is in one piece.
@@ -85,10 +89,15 @@ impl Operation {
 
     /// Understands a method and a target.
     pub fn classify(method: &Method, path: &str, query: &str) -> Result<Self, Misdirected> {
-        let segments = split(path)?;
-        if hides_context(path) {
+        // What cannot be split is refused for that.
+        if hides_context(path) && split(path).is_ok() {
             return Err(Malformed::Parameter.into());
         }
+        Self::understand(method, path, query)
+    }
+
+    fn understand(method: &Method, path: &str, query: &str) -> Result<Self, Misdirected> {
+        let segments = split(path)?;
         let target = passable(path, query, &segments)?;
         // Behind the registry's alias filter a plus in the subject of an id is no blank any more.
         let is_by_id = segments.windows(2).any(|pair| pair[0].raw == "schemas" && pair[1].raw == "ids");
@@ -307,8 +316,9 @@ fn passable(path: &str, query: &str, segments: &[Segment<'_>]) -> Result<String,
 /// Whether a path with a context in it has parameters anywhere. The registry takes contexts out of a path before it
 /// knows of parameters, and reads what remains when it does: what is meant is anybody's guess.
 fn hides_context(path: &str) -> bool {
-    let first = path.split('/').nth(1).unwrap_or_default();
-    path.contains(';') && first.split(';').next() == Some("contexts")
+    let mut words = path.split('/').skip(1).filter(|word| !word.is_empty());
+    let is_context = words.next().is_some_and(|word| word.split(';').next() == Some("contexts"));
+    is_context && words.next().is_some() && path.contains(';')
 }
 
 /// Folds `contexts/{ctx}` into the names that follow (WIRE.md § 3.4).
@@ -504,13 +514,14 @@ mod tests {
             "/contexts/.c;a=b/subjects",
             "/contexts;a/.c/subjects",
             "/contexts/.c/contexts/.d;/config",
+            "/contexts/.c/subjects;a",
+            "/contexts/.c/subjects;a/s/versions",
             "/contexts;a=b/..",
         ] {
             let found = understood(Method::GET, target).err();
             assert_eq!(found, Some(Misdirected::Malformed(Malformed::Parameter)), "{target}");
         }
         assert_eq!(understood(Method::GET, "/contexts;a").expect("a route").route, Route::Contexts);
-        assert_eq!(understood(Method::GET, "/contexts/.c/subjects;a").expect("a route").route, Route::Subjects);
         for target in ["/contexts/.?x=1", "/contexts/./?x=1", "/contexts/.c/contexts/.?x=1"] {
             let root = understood(Method::GET, target).expect("a route");
             assert_eq!((root.route, &*root.target), (Route::Root, "/?x=1"), "{target}");

@@ -79,7 +79,8 @@ pub(super) fn is_doubtful(operation: &Operation, snapshot: &Snapshot) -> bool {
     snapshot.doubts().any(|(scope, _)| concerns(scope, operation, snapshot))
 }
 
-/// Whether what is in doubt can show in the answer.
+/// Whether what is in doubt can show in the answer. Of a route that none of these lists names, it
+/// never does, unless all of the replica is.
 fn concerns(scope: &Scope, operation: &Operation, snapshot: &Snapshot) -> bool {
     use Route as R;
     let about_one_subject = matches!(

@@ -52,7 +52,8 @@ pub(super) enum Way {
 }
 
 impl Way {
-    /// Finds the way. What a request names that is not mapped has none.
+    /// Finds the way. What a request names that is not mapped has none; what no arm is about is one call, and what
+    /// is said to that is passed on.
     pub(super) fn of(contexts: &Contexts, operation: &Operation, body: &[u8]) -> Result<Self, Unmapped> {
         use Route as R;
         let asked = Asked { contexts, operation };

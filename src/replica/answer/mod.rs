@@ -77,7 +77,9 @@ impl From<NotANumber> for Verdict {
 /// A renderer's way out: `?` on what ends it early.
 type Answer = Result<Bytes, Verdict>;
 
+/// The replica does not have it: the primary is asked once for all who ask at the same time.
 const ABSENT: Verdict = Verdict::Unknown(Why::Absent);
+/// The replica cannot say it: the primary is asked by each client for itself.
 const PRIMARY_ONLY: Verdict = Verdict::Unknown(Why::PrimaryOnly);
 
 /// Answers a read from one snapshot. Who answers, the [table](ROWS) says.
@@ -91,6 +93,7 @@ pub fn answer(operation: &Operation, snapshot: &Snapshot, form: Form, body: &[u8
     }
 }
 
+/// What the replica has to say. A route without an arm is the primary's.
 fn rendered(question: &Question<'_>) -> Answer {
     match question.operation.route {
         Route::Root => lists::root(question.snapshot),

@@ -218,7 +218,7 @@ const HELD: &[Route] = &[
     R::BatchGetAssociations,
 ];
 
-/// The table.
+/// The table. A read that no row of the primary's holds for is the replica's, also where a list lacks its route.
 #[rustfmt::skip]
 pub static ROWS: &[Row] = &[
     // What is the primary's, whatever the replica holds.
