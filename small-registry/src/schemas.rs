@@ -28,17 +28,13 @@ fn id(call: &Call<'_>) -> Outcome<i32> {
     java_int(call.operation.name()).ok_or_else(Failure::not_found)
 }
 
-/// The subject parameter, behind its alias. It is not normalised: `:.:s` is nobody's key (WIRE.md § 3.7).
+/// The subject parameter, behind its alias. It is not normalised: `:.:s` is nobody's key (WIRE.md § 3.7). What an alias
+/// leads to is.
 fn asked(state: &State, call: &Call<'_>) -> (String, QualifiedSubject) {
     let text = call.parameter("subject");
-    let subject = QualifiedSubject::parse(text);
-    match state.configs.get(text).and_then(|config| config.alias.clone()).filter(|alias| !alias.is_empty()) {
-        Some(alias) => {
-            let subject = QualifiedSubject::parse(&alias);
-            (alias, subject)
-        }
-        None => (text.to_owned(), subject),
-    }
+    let named = QualifiedSubject::parse(text);
+    let served = state.behind_alias(&named, &Context::default_context()).filter(|_| named.to_string() == text);
+    served.map_or_else(|| (text.to_owned(), named), |served| (served.to_string(), served))
 }
 
 fn holder(state: &State, context: &Context, id: i32, name: Option<&str>) -> Option<Key> {

@@ -243,7 +243,9 @@ async fn live(
 pub(super) enum Found {
     /// It is there.
     Reading(Box<Reading>),
-    /// It was not in the list, or the list is of no use for this.
+    /// It is not in the list.
+    Nowhere,
+    /// The list is of no use for this.
     Unclear,
 }
 
@@ -281,8 +283,11 @@ pub(super) async fn read_subject(
         offset += ours;
     }
     // A page that moved shows a hole or nothing, and so does a registry that does not say what is deleted.
-    if gathering.is_silent_on_deletion || gathering.is_empty() || offset > 0 {
+    if gathering.is_silent_on_deletion || offset > 0 {
         return Ok(Found::Unclear);
+    }
+    if gathering.is_empty() {
+        return Ok(Found::Nowhere);
     }
     Ok(Found::Reading(Box::new(gathering.finish())))
 }

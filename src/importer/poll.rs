@@ -103,7 +103,13 @@ pub(super) struct Poll {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct IdAnswer {
+    subject: Option<String>,
     max_id: Option<i32>,
+}
+
+#[derive(Deserialize)]
+struct ConfigAnswer {
+    alias: Option<String>,
 }
 
 /// The names that stand for subjects.
@@ -299,6 +305,17 @@ impl Poll {
         if is_absence(&answer) { Ok(None) } else { list(&path, &answer).map(Some) }
     }
 
+    /// Whether whoever asks for the subject is led to another one.
+    pub(super) async fn is_alias(&self, subject: &QualifiedSubject) -> Result<bool, PollError> {
+        let path = format!("/config/{}", segment(&subject.to_string()));
+        let answer = self.ask(&path).await?;
+        match answer.status.as_u16() {
+            200 => Ok(read::<ConfigAnswer>(&path, &answer)?.alias.is_some_and(|alias| !alias.is_empty())),
+            404 | 405 | 501 => Ok(false),
+            status => Err(PollError::Refused { path, status }),
+        }
+    }
+
     /// One version as it came; nothing if there certainly is none.
     pub(super) async fn version(
         &self,
@@ -347,7 +364,12 @@ impl Poll {
         let path = format!("/schemas/ids/{known}?fetchMaxId=true&subject={}", query_value(&context.prefix()));
         let answer = self.ask(&path).await?;
         match answer.status.as_u16() {
-            200 => Ok(read::<IdAnswer>(&path, &answer)?.max_id),
+            200 => {
+                let IdAnswer { subject, max_id } = read(&path, &answer)?;
+                // The name of a context may be an alias that leads out of it.
+                let is_inside = subject.is_none_or(|name| QualifiedSubject::parse(&name).context == *context);
+                Ok(max_id.filter(|_| is_inside))
+            }
             404 => Ok(None),
             status => Err(PollError::Refused { path, status }),
         }
@@ -361,7 +383,8 @@ impl Poll {
             return Ok(None);
         }
         let holders: Vec<HolderAnswer> = list(&path, &answer)?;
-        Ok(Some(holders.iter().map(|holder| QualifiedSubject::parse_in(&holder.subject, context)).collect()))
+        let holders = holders.iter().map(|holder| QualifiedSubject::parse_in(&holder.subject, context));
+        Ok(Some(holders.filter(|holder| holder.context == *context).collect()))
     }
 
     /// An answer that is kept as it is, by the key that it is found under: a success, or a refusal

@@ -86,6 +86,8 @@ pub enum Reason {
     IdConflict(i32),
     /// The primary answered with this status when it was asked for the subject.
     Refused(u16),
+    /// The subject's name is an alias, which leads whoever asks for it to another one (WIRE.md § 3.5).
+    Aliased,
 }
 
 impl fmt::Display for Reason {
@@ -98,6 +100,7 @@ impl fmt::Display for Reason {
             }
             Self::IdConflict(id) => write!(f, "has id {id}, which stands for another schema here"),
             Self::Refused(status) => write!(f, "is answered with status {status}"),
+            Self::Aliased => f.write_str("cannot be asked for, because its name is an alias of another subject"),
         }
     }
 }

@@ -9,8 +9,8 @@ use super::pass::PassError;
 use super::poll::{Poll, PollError};
 use super::reading::{Reading, Shown};
 use super::reread::RereadError;
-use super::status::Skipped;
-use super::walk::{self, Care, Walked};
+use super::status::{Reason, Skipped};
+use super::walk::{self, Care, Walk, Walked};
 use crate::protocol::subject::QualifiedSubject;
 use crate::replica::{Scope, Ticket};
 
@@ -28,16 +28,18 @@ impl Core {
         ticket: Ticket,
     ) -> Result<(Shown, Vec<Skipped>), PollError> {
         let walks = self.state().walks;
+        let mut is_unlisted = false;
         // `:*:` names no context in a list, it asks for all of them.
         if !walks && !subject.context.is_wildcard() {
             match listing::read_subject(poll, &self.replica, subject, ticket).await {
                 Ok(Found::Reading(reading)) => {
                     let Reading { mut shown, skipped, .. } = *reading;
-                    // That a list does not show it is no proof that it is not there.
                     if let Some(shown) = shown.pop() {
                         return Ok((shown, skipped));
                     }
                 }
+                // That a list does not show it is no proof that it is not there.
+                Ok(Found::Nowhere) => is_unlisted = true,
                 Ok(Found::Unclear) => {}
                 Err(listing::ListingError::Poll(error)) if !error.is_too_large() => return Err(error),
                 // Version by version it may still come.
@@ -45,8 +47,16 @@ impl Core {
             }
         }
         match walk::read_subject(poll, &self.replica, subject, ticket, Care::Thorough).await? {
-            Some(Walked { shown, skipped }) => Ok((shown, skipped)),
-            None => Ok((Shown::nothing(subject.clone(), ticket), Vec::new())),
+            Walk::Through(Walked { shown, skipped }) => Ok((shown, skipped)),
+            // A registry that knows aliases lists what it has, also what they hide.
+            Walk::Nowhere | Walk::Elsewhere if is_unlisted => Ok((Shown::nothing(subject.clone(), ticket), Vec::new())),
+            Walk::Nowhere if !poll.is_alias(subject).await? => {
+                Ok((Shown::nothing(subject.clone(), ticket), Vec::new()))
+            }
+            Walk::Nowhere | Walk::Elsewhere => {
+                let (shown, skipped) = walk::unknown(subject.clone(), ticket, Reason::Aliased);
+                Ok((shown, vec![skipped]))
+            }
         }
     }
 

@@ -296,7 +296,7 @@ fn later<'a>(last: Option<(&'a str, i32)>, name: &'a str, version: Option<i32>) 
 
 /// Whether it stands for an item of the listing, and not for a subject that could not be asked for.
 fn is_listed(one: &Skipped) -> bool {
-    !matches!(one.reason, Reason::Refused(_))
+    !matches!(one.reason, Reason::Refused(_) | Reason::Aliased)
 }
 
 fn is_held(one: &Skipped, held: &Snapshot) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! It takes two calls a subject and one for each version that is not known yet. A registry that
 //! re-uses a version's number is found out only where the highest version of a subject changed,
-//! which a thorough walk asks for again.
+//! which a thorough walk asks for again. What a name holds that is an alias cannot be read in this
+//! way: whoever asks for it is given what another subject holds (WIRE.md § 3.5).
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::poll::{PAGE, Poll, PollError};
 use super::reading::{Gathering, Reading, Shown, mark};
 use super::status::{Reason, Skipped};
 use crate::protocol::subject::QualifiedSubject;
-use crate::replica::{Replica, Ticket};
+use crate::replica::{Replica, Ticket, is_alias};
 
 /// Whether versions that are known already are asked for again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,31 +45,35 @@ pub(super) async fn read(
         .buffer_unordered(parallel.max(1));
     while let Some((subject, outcome, ticket)) = walks.next().await {
         match outcome {
-            Ok(Some(walked)) => {
+            Ok(Walk::Through(walked)) => {
                 reading.shown.push(walked.shown);
                 reading.skipped.extend(walked.skipped);
             }
+            Ok(Walk::Elsewhere) => {
+                let (shown, skipped) = unknown(subject, ticket, Reason::Aliased);
+                reading.shown.push(shown);
+                reading.skipped.push(skipped);
+            }
             // Deleted between the list and now; whether that is so is asked again before it counts.
-            Ok(None) => {}
+            Ok(Walk::Nowhere) => {}
             Err(error) => {
                 refused += 1;
                 let Some(status) = error.status().filter(|_| refused <= 10 || refused * 2 <= total) else {
                     return Err(error);
                 };
-                let reason = Reason::Refused(status);
-                reading.skipped.push(Skipped {
-                    subject: Some(subject.to_string()),
-                    version: None,
-                    deleted: false,
-                    reason,
-                });
-                let mut shown = Shown::nothing(subject, ticket);
-                shown.is_vague = true;
+                let (shown, skipped) = unknown(subject, ticket, Reason::Refused(status));
                 reading.shown.push(shown);
+                reading.skipped.push(skipped);
             }
         }
     }
     Ok(reading)
+}
+
+/// A subject of which only the name can be told.
+pub(super) fn unknown(subject: QualifiedSubject, ticket: Ticket, reason: Reason) -> (Shown, Skipped) {
+    let skipped = Skipped { subject: Some(subject.to_string()), version: None, deleted: false, reason };
+    (Shown { is_vague: true, ..Shown::nothing(subject, ticket) }, skipped)
 }
 
 /// The names of all subjects. Registries without paging answer every page with the whole list.
@@ -100,15 +105,28 @@ pub(super) struct Walked {
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// Reads one subject; nothing if it certainly is not there.
+/// What asking for one subject led to.
+pub(super) enum Walk {
+    /// It is there.
+    Through(Walked),
+    /// Nothing is there, neither under the name nor, if it is an alias, where that leads.
+    Nowhere,
+    /// The name is an alias: the answers are about another subject.
+    Elsewhere,
+}
+
+/// Reads one subject.
 pub(super) async fn read_subject(
     poll: &Poll,
     replica: &Arc<Replica>,
     subject: &QualifiedSubject,
     ticket: Ticket,
     care: Care,
-) -> Result<Option<Walked>, PollError> {
-    let Some(all) = poll.versions(subject, true).await? else { return Ok(None) };
+) -> Result<Walk, PollError> {
+    if is_alias(&replica.snapshot(), subject) {
+        return Ok(Walk::Elsewhere);
+    }
+    let Some(all) = poll.versions(subject, true).await? else { return Ok(Walk::Nowhere) };
     let live = poll.versions(subject, false).await?.unwrap_or_default();
     let held = replica.snapshot();
     let highest = all.iter().max().copied();
@@ -119,6 +137,7 @@ pub(super) async fn read_subject(
         match held.version(subject, number).filter(|_| !again) {
             Some(version) => known.push(version.clone()),
             None => match fetch(poll, subject, number).await? {
+                Some(Ok(item)) if !is_of(&item, subject) => return Ok(Walk::Elsewhere),
                 Some(Ok(item)) => gathering.add(subject.clone(), item, ticket),
                 Some(Err(skipped)) => gathering.skip(skipped, ticket),
                 // Gone since the list was made.
@@ -133,7 +152,14 @@ pub(super) async fn read_subject(
     for version in &mut shown.versions {
         mark(version, !live.contains(&version.version));
     }
-    Ok(Some(Walked { shown, skipped }))
+    Ok(Walk::Through(Walked { shown, skipped }))
+}
+
+/// Whether a version is one of the subject that was asked for. Some registries leave out the context that it was
+/// asked for in, or the subject.
+fn is_of(item: &Item, subject: &QualifiedSubject) -> bool {
+    let named = item.subject.as_deref().map(|name| QualifiedSubject::parse_in(name, &subject.context));
+    named.is_none_or(|named| named == *subject)
 }
 
 /// One version; nothing if it is gone.

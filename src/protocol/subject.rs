@@ -40,6 +40,13 @@ impl Context {
         &*self.0 == "*"
     }
 
+    /// The context as the `subject` of an id, so written that no alias of the whole context is followed: it is not
+    /// normalised there before it is looked for among the aliases (WIRE.md § 3.5).
+    pub fn unaliased(&self) -> String {
+        let prefix = self.prefix();
+        if self.is_wildcard() { prefix } else { prefix.trim_end_matches(':').to_owned() }
+    }
+
     /// What stands before a subject of this context: nothing, or `:.ctx:`.
     pub fn prefix(&self) -> String {
         if self.is_default() { String::new() } else { format!(":{}:", self.0) }

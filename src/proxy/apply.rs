@@ -14,7 +14,7 @@ use crate::protocol::operation::Operation;
 use crate::protocol::schema::Listed;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::answer::Asked;
-use crate::replica::{Change, Remembered, Replica, Scope, Snapshot, Ticket, config_key, served_subject};
+use crate::replica::{Change, Remembered, Replica, Scope, Snapshot, Ticket, behind_alias, config_key, served_subject};
 use crate::upstream::Answer;
 
 /// What a write may have changed, worked out before it is sent.
@@ -192,7 +192,8 @@ fn configs(subject: &QualifiedSubject, snapshot: &Snapshot) -> Vec<Scope> {
     keys.into_iter().map(|key| Scope::Remembered(Arc::from(key))).collect()
 }
 
-/// The subjects that a change of associations names, or that those hold which it removes.
+/// The subjects that a change of associations names, with what those stand for that are aliases, or that those hold
+/// which it removes.
 fn associated(operation: &Operation, body: &Bytes, snapshot: &Snapshot) -> Vec<Scope> {
     fn walk(value: &Value, found: &mut Vec<String>) {
         match value {
@@ -208,15 +209,19 @@ fn associated(operation: &Operation, body: &Bytes, snapshot: &Snapshot) -> Vec<S
     if let Ok(value) = serde_json::from_slice(body) {
         walk(&value, &mut names);
     }
+    let context = QualifiedSubject::parse(operation.query.get("context").unwrap_or_default()).context;
+    let mut subjects: Vec<_> = names.iter().map(|name| QualifiedSubject::parse_in(name, &context)).collect();
+    let targets: Vec<_> = subjects.iter().map(|subject| behind_alias(snapshot, subject)).collect();
+    subjects.extend(targets);
     let resource = operation.name();
     let held = snapshot.associations().unwrap_or_default().iter().filter(|held| held.resource_id == resource);
-    names.extend(held.map(|held| held.subject.clone()));
-    if names.is_empty() {
+    subjects.extend(held.map(|held| QualifiedSubject::parse(&held.subject)));
+    if subjects.is_empty() {
         return vec![Scope::All];
     }
-    names.sort();
-    names.dedup();
-    names.iter().map(|name| Scope::Subject(QualifiedSubject::parse(name))).collect()
+    subjects.sort();
+    subjects.dedup();
+    subjects.into_iter().map(Scope::Subject).collect()
 }
 
 /// Whether a 2xx to a write is one: complete, and of the shape that such an answer has (C1).

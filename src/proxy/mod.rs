@@ -41,8 +41,8 @@ use crate::body::{Body, Permit};
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::{Misdirected, Operation};
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Memo, Replica, Reread, Snapshot, served_subject};
-use crate::routing::{Destination, Modes, Primary, Stop, Unmapped, Written, admit_body};
+use crate::replica::{Memo, Replica, Reread, Snapshot, behind_parameter, served_subject};
+use crate::routing::{Contexts, Destination, Modes, Primary, Stop, Unmapped, Written, admit_body};
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 
@@ -153,11 +153,12 @@ impl Proxy {
         let addressed = self.parties.primary.contexts().address(admitted, visit.bound.as_ref())?;
         visit.understood(addressed.operation());
         let ask = Ask::read(head, body, visit, addressed.operation(), &self.limits).await?;
+        let snapshot = self.parties.replica.snapshot();
+        stays_mapped(addressed.operation(), self.parties.primary.contexts(), &snapshot)?;
         if let Some(bound) = &visit.bound {
-            stays_within(addressed.operation(), bound, &self.parties.replica.snapshot())?;
+            stays_within(addressed.operation(), bound, &snapshot)?;
             admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask.media))?;
         }
-        let snapshot = self.parties.replica.snapshot();
         let operation = addressed.operation().clone();
         let written = Written { body: &ask.body, bound: visit.bound.as_ref(), snapshot: &snapshot };
         let routed = self.parties.modes.route(addressed, Some(written));
@@ -172,6 +173,20 @@ impl Proxy {
             Destination::Known(forbidden) => Box::pin(self.only_known(&operation, &ask, forbidden.clone())).await,
             Destination::Primary => Box::pin(self.write(routed, ask)).await,
         }
+    }
+}
+
+/// Refuses what an alias would lead to where nothing is mapped: somebody at the primary made it (WIRE.md § 3.5).
+fn stays_mapped(operation: &Operation, contexts: &Contexts, snapshot: &Snapshot) -> Result<(), Unmapped> {
+    if contexts.is_identity() {
+        return Ok(());
+    }
+    let path = operation.follows_aliases().then(|| served_subject(snapshot, operation));
+    let parameter = operation.subject_of_id().and_then(|_| behind_parameter(snapshot, operation.query.get("subject")?));
+    let served = path.filter(|served| *served != operation.subject).into_iter().chain(parameter);
+    match served.map(|served| served.context).find(|context| contexts.to_primary(context).is_none()) {
+        Some(context) => Err(Unmapped(context)),
+        None => Ok(()),
     }
 }
 

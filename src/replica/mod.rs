@@ -29,7 +29,7 @@ use arc_swap::ArcSwap;
 use texts::Texts;
 use unsettled::Unsettled;
 
-pub use answer::{config_key, served_subject, subjects_behind};
+pub use answer::{behind_alias, behind_parameter, config_key, is_alias, served_subject, subjects_behind};
 pub use change::{Change, IdConflict};
 pub use digest::Digest;
 pub use index::{ContextState, Holder, SubjectState};

@@ -60,7 +60,7 @@ fn holding(operation: &Operation, context: &Context) -> Operation {
 
 fn at(primary: &Primary, operation: &Operation, call: &Call, (context, id): (&Context, i32)) -> Result<Call, Failure> {
     let there = primary.contexts().to_primary(context).ok_or_else(unreadable)?;
-    let mut query = vec![("subject".to_owned(), there.prefix())];
+    let mut query = vec![("subject".to_owned(), there.unaliased())];
     query.extend(operation.query.get("format").map(|format| ("format".to_owned(), format.to_owned())));
     Ok(question(call, target("/schemas/ids/{id}", "", &[id.to_string()], &query)))
 }

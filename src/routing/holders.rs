@@ -91,7 +91,7 @@ pub(super) async fn first(
     context: &Context,
 ) -> Result<Answer, Failure> {
     let Some(there) = primary.contexts().to_primary(context) else { return Ok(denied(&call.method)) };
-    let any = at(operation, call, operation.path, there.prefix());
+    let any = at(operation, call, operation.path, there.unaliased());
     // Whoever reads for the replica looks at what an id stands for, and not at who holds it.
     let is_any_good = there == *context || call.priority == Priority::Importer || call.method == Method::HEAD;
     if is_any_good || operation.route != Route::SchemaById {
@@ -101,7 +101,7 @@ pub(super) async fn first(
     let shown = |answer: &Answer| serde_json::from_slice::<Shown>(&answer.body).ok().map(|shown| shown.subject);
     // Releases that do not say whose it is say the same of all holders.
     let (StatusCode::OK, Some(subject)) = (answer.status, shown(&answer)) else { return Ok(answer) };
-    let first = all(primary, operation, call, &there.prefix()).await?.into_iter().next();
+    let first = all(primary, operation, call, &there.unaliased()).await?.into_iter().next();
     let Some(first) = first.filter(|first| *first != subject) else { return Ok(answer) };
     let Ok(named) = primary.contexts().subject_there(&first) else { return Ok(answer) };
     let other = primary.ask(operation, at(operation, call, operation.path, named)).await?;

@@ -18,9 +18,9 @@ use crate::protocol::json::error_body;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::Spliced;
-use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::protocol::subject::Context;
 use crate::protocol::target::CAPPED;
-use crate::replica::{Snapshot, served_subject};
+use crate::replica::{Snapshot, behind_parameter, is_alias, served_subject};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Reachability, Registry, Sent};
 
 /// The primary, under our names.
@@ -75,21 +75,16 @@ impl Primary {
         if self.contexts.bound().is_some() {
             return plain_target(operation);
         }
-        let follow = |subject: QualifiedSubject| {
-            served_subject(snapshot, &Operation { subject, is_escaped: true, ..operation.clone() })
-        };
         let mut query = pairs(operation);
         if operation.subject_of_id().is_some() {
             for (_, value) in query.iter_mut().filter(|(name, _)| name == "subject") {
-                let named = QualifiedSubject::parse(value);
-                let served = follow(named.clone());
-                if served != named {
+                if let Some(served) = behind_parameter(snapshot, value) {
                     *value = served.to_string();
                 }
             }
         }
         let is_followed = operation.is_escaped && operation.follows_aliases();
-        let served = if is_followed { follow(operation.subject.clone()) } else { operation.subject.clone() };
+        let served = if is_followed { served_subject(snapshot, operation) } else { operation.subject.clone() };
         let subject = if served == operation.subject { operation.subject_text.clone() } else { served.to_string() };
         target(operation.path, &subject, &operation.names, &query)
     }
@@ -109,6 +104,10 @@ impl Primary {
             return Ok(None);
         }
         for home in search::homes(self, call, &served.subject).await? {
+            // Whoever asks for an alias is led elsewhere; the registry itself would look at what lies here.
+            if is_alias(snapshot, &home) {
+                return Err(Failure::new(FailureKind::Unreadable, Sent::No));
+            }
             let target = target(operation.path, &home.to_string(), &operation.names, &pairs(operation));
             let answer = self.send(Call { path_and_query: target, ..call.clone() }).await?;
             if answer.status != StatusCode::NOT_FOUND {
@@ -185,7 +184,14 @@ impl Primary {
             Way::IfShown { shown, target } => {
                 let asked = search::question(&call, shown);
                 let shown = match operation.route {
-                    Route::VersionText => search::strictly(self, operation, asked).await,
+                    Route::VersionText
+                        if self
+                            .contexts
+                            .to_primary(&operation.subject.context)
+                            .is_some_and(|there| there.is_default()) =>
+                    {
+                        search::strictly(self, operation, asked).await
+                    }
                     _ => self.ask(&showing(operation), asked).await,
                 };
                 match shown {

@@ -155,7 +155,7 @@ impl Place<'_> {
         let id = [self.id.to_string()];
         let query = |context: &Context| {
             let deleted = ("deleted".to_owned(), self.with_deleted.to_string());
-            [("subject".to_owned(), context.prefix()), deleted]
+            [("subject".to_owned(), context.unaliased()), deleted]
         };
         let local = Operation::of_target(&Method::GET, &target(path, "", &id, &query(self.context)));
         let there = self.primary.contexts().to_primary(self.context);

@@ -101,6 +101,10 @@ fn answered(operation: &Operation) -> Places {
     }
 }
 
+/// What stands where somebody at the primary wrote the name of what is not ours into what is: its own name there might
+/// be that of another subject here. No map has this one, so whoever asks for it is refused as for all that is not mapped.
+const NOWHERE: &str = ":*:";
+
 /// A name that no context of ours has, or that means every context.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the context {0} is not mapped")]
@@ -171,7 +175,7 @@ impl Contexts {
         match self.to_local(&named.context) {
             Some(context) if context.is_default() => format!(":.:{}", named.subject),
             Some(context) => written(&context, &named.subject),
-            None => text.to_owned(),
+            None => NOWHERE.to_owned(),
         }
     }
 

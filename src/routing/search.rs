@@ -148,7 +148,7 @@ pub(super) async fn by_id(primary: &Primary, operation: &Operation, call: &Call)
     }
     match operation.route {
         Route::SubjectsById | Route::VersionsById => match primary.contexts().to_primary(&asked.context) {
-            Some(there) => holders::list(primary, operation, call, &there.prefix()).await,
+            Some(there) => holders::list(primary, operation, call, &there.unaliased()).await,
             None => Ok(denied(&call.method)),
         },
         Route::SchemaTextById => text_alone(primary, operation, call, &asked.context).await,
@@ -164,7 +164,7 @@ async fn text_alone(
     call: &Call,
     context: &Context,
 ) -> Result<Answer, Failure> {
-    let Some(there) = primary.contexts().to_primary(context).map(|there| there.prefix()) else {
+    let Some(there) = primary.contexts().to_primary(context).map(|there| there.unaliased()) else {
         return Ok(denied(&call.method));
     };
     if java_int(operation.name()).is_none() {

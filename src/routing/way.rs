@@ -152,7 +152,7 @@ impl Asked<'_> {
             forget_qualified(&named.context, &mut query);
             self.plain(&query)
         };
-        let bare = at(there.prefix());
+        let bare = at(there.unaliased());
         let is_list = matches!(self.operation.route, Route::SubjectsById | Route::VersionsById);
         if named.is_bare_context() && self.operation.route == Route::SchemaTextById && !there.is_default() {
             return Ok(Way::IfShown { shown: bare.replacen("/schema?", "?", 1), target: bare });
@@ -160,7 +160,7 @@ impl Asked<'_> {
         if named.is_bare_context() {
             return Ok(match self.operation.route {
                 Route::SchemaById => Way::ById,
-                _ if is_list => Way::Holders(there.prefix()),
+                _ if is_list => Way::Holders(there.unaliased()),
                 _ => Way::One(bare),
             });
         }
@@ -229,12 +229,13 @@ impl Asked<'_> {
         Ok(Way::IfAllOurs { target, resources: resources.iter().map(read).collect() })
     }
 
-    /// The primary's default context is looked for in all the others too (WIRE.md § 1.12).
+    /// What the primary's default context does not have is looked for in all the others too (WIRE.md § 1.12), and an alias
+    /// may lead anywhere: a text does not show that.
     fn version_text(&self) -> Result<Way, Unmapped> {
         let target = self.subject_target()?;
         let shown = target.replacen("/schema?", "?", 1);
         let shown = shown.strip_suffix("/schema").unwrap_or(&shown).to_owned();
-        Ok(if self.is_there_default() { Way::IfShown { shown, target } } else { Way::One(target) })
+        Ok(Way::IfShown { shown, target })
     }
 
     fn subject_target(&self) -> Result<String, Unmapped> {

@@ -287,3 +287,21 @@ async fn a_listener_of_a_mapped_site_is_bound_by_the_sites_name_of_a_context() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_of_the_whole_context_leads_nobody_out_of_it() {
+    let house = House::with(SmallRegistry::builder(), |_| {}).await;
+    put(&house, "secret", &registration("theirs"));
+    put(&house, ":.site1:s", &registration("ours"));
+    let aliased = house.primary.ask("PUT", "/config/:.site1:", Some(r#"{"alias":"secret"}"#));
+    assert_eq!(aliased.status, 200, "{aliased:?}");
+    let bound = Neighbour::beside(&house, to(".site1")).await;
+    for target in ["/schemas/ids/1", "/schemas/ids/1/schema", "/schemas/ids/1/subjects", "/schemas/ids/1/versions"] {
+        for heard in told(&bound, target).await {
+            assert!(!heard.body.contains("theirs") && !heard.body.contains("secret"), "{target}: {heard:?}");
+        }
+    }
+    for heard in told(&bound, "/subjects/:.site1:/versions").await {
+        assert_ne!(heard.body, "[1]", "{heard:?}");
+    }
+}

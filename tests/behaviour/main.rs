@@ -2,6 +2,7 @@
 //!
 //! One binary, a file a behaviour; a test is named by the sentence that it holds the outpost to.
 
+mod aliases;
 mod alike;
 mod attack;
 mod bound;

@@ -132,7 +132,7 @@ impl<'a> Clients<'a> {
         if !query.is_empty() {
             target.push_str(&format!("?{query}"));
         }
-        let body = self.body(row, &target);
+        let body = self.body(row);
         Step { row, target, body }
     }
 
@@ -231,12 +231,11 @@ impl<'a> Clients<'a> {
     }
 
     #[rustfmt::skip]
-    fn body(&mut self, row: &Endpoint, target: &str) -> Option<String> {
+    fn body(&mut self, row: &Endpoint) -> Option<String> {
         use Route as R;
         let body = match row.route {
             R::Lookup | R::Register | R::TestCompatibility | R::TestCompatibilityAll => self.schema(),
-            R::UpdateSubjectConfig if !target.ends_with(":") && !target.ends_with("%3A") => self.config(true),
-            R::UpdateGlobalConfig | R::UpdateSubjectConfig => self.config(false),
+            R::UpdateGlobalConfig | R::UpdateSubjectConfig => self.config(),
             R::UpdateGlobalMode | R::UpdateSubjectMode => json!({ "mode": "IMPORT" }),
             R::ModifyTags => json!({}),
             R::CreateAssociation | R::UpdateAssociation => self.association(),
@@ -275,14 +274,12 @@ impl<'a> Clients<'a> {
         body
     }
 
-    /// An alias of a whole context is nobody's use of it, and registries do not agree with themselves about it.
-    fn config(&mut self, may_be_alias: bool) -> Value {
+    fn config(&mut self) -> Value {
         match self.chance.below(5) {
             0 => json!({ "compatibility": "FULL" }),
             1 => json!({ "compatibility": "nosuch" }),
             2 => json!({ "normalize": true }),
-            // Whether the mark `:.:` of an alias is part of it, no two routes agree.
-            3 if may_be_alias => json!({ "alias": self.subject().trim_start_matches(":.:") }),
+            3 => json!({ "alias": self.subject() }),
             _ => json!({ "compatibility": "NONE", "compatibilityGroup": ":.site2:g" }),
         }
     }

@@ -339,3 +339,52 @@ async fn nothing_that_a_site_or_a_bound_listener_writes_changes_what_others_have
     cannot_change("", |config| config.listeners[0].context = Some(".".into())).await;
     cannot_change("", |config| config.contexts = vec![pair(".", "."), pair(".fin", ".z")]).await;
 }
+
+/// What somebody at the primary wrote into what is ours means nothing of ours, whatever it is called there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_a_stranger_wrote_into_ours_is_neither_told_nor_taken_for_one_of_ours() {
+    let house = House::with(SmallRegistry::builder(), |config| {
+        config.contexts = [(".", ".site1"), (".c", ".site1.c")]
+            .map(|(local, primary)| Pair { local: local.into(), primary: primary.into() })
+            .into();
+    })
+    .await;
+    let write = |method: &str, target: &str, body: &str| {
+        let answer = house.primary.ask(method, target, Some(body));
+        assert_eq!(answer.status, 200, "{method} {target}: {}", answer.body);
+    };
+    write("POST", "/subjects/:.c:secret/versions", &registration("theirs"));
+    write("POST", "/subjects/:.site1.c:secret/versions", &registration("ours"));
+    write("POST", "/subjects/:.site1:own/versions", &referring("Own", ":.c:secret"));
+    write("PUT", "/config/:.site1:nick", r#"{"alias":":.c:secret"}"#);
+    house.imported().await;
+    for mark in ["", "&unknown=1"] {
+        let heard = house.get(&format!("/subjects/:.c:secret/versions/1/referencedby?limit=5{mark}")).await;
+        assert_eq!((heard.status, &*heard.body), (200, "[]"), "nothing of ours refers to it");
+        for target in ["/subjects/own/versions/1?deleted=false", "/schemas/ids/1?subject=own", "/schemas?offset=0"] {
+            let heard = house.get(&format!("{target}{mark}")).await;
+            assert_eq!(heard.status, 200, "{target}: {heard:?}");
+            assert!(heard.body.contains(r#""subject":":*:""#) && !heard.body.contains(":.c:"), "{target}: {heard:?}");
+        }
+        for target in ["/subjects/nick/versions/1?deleted=false", "/subjects/nick/versions/1/schema?deleted=false"] {
+            let heard = house.get(&format!("{target}{mark}")).await;
+            assert!(heard.status >= 400, "{target}: {heard:?}");
+            assert!(!heard.body.contains("ours") && !heard.body.contains("theirs"), "{target}: {heard:?}");
+        }
+        let heard = house.get(&format!("/config/nick?defaultToGlobal=false{mark}")).await;
+        assert_eq!(heard.json()["alias"], ":*:", "{heard:?}");
+        // Now that it is known where it leads, nothing is written there.
+        for (method, target) in [("POST", "/subjects/nick/versions?"), ("DELETE", "/subjects/nick?")] {
+            let heard = house.ask(method, &format!("{target}{mark}"), &registration("written")).await;
+            assert_eq!((heard.status, heard.code()), (403, 40301), "{target}: {heard:?}");
+        }
+    }
+    assert_eq!(house.get("/subjects/:*:/versions/1").await.status, 403);
+    assert_eq!(house.primary.ask("GET", "/subjects/:.c:secret/versions", None).body, "[1]");
+    // Nor if it is so new that nobody here knows of it.
+    write("PUT", "/config/:.site1:new", r#"{"alias":":.c:secret"}"#);
+    for target in ["/subjects/new/versions/1", "/subjects/new/versions/1/schema", "/schemas/ids/1?subject=new"] {
+        let heard = house.get(&format!("{target}{}unknown=1", if target.contains('?') { '&' } else { '?' })).await;
+        assert!(!heard.body.contains("theirs"), "{target}: {heard:?}");
+    }
+}

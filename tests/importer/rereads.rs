@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schema_outpost::importer::Reason;
 use schema_outpost::protocol::schema::Listed;
 use schema_outpost::protocol::subject::{Context, QualifiedSubject};
 use schema_outpost::replica::{Change, Doubt, Reread as _, Scope, Urgency};
@@ -229,4 +230,54 @@ async fn associations_are_kept_as_they_are_printed() {
     setting.registry.fault_where(|seen| seen.path().starts_with("/associations"), None, Fault::error(500, 50001, "no"));
     setting.importer.reread(Scope::Associations, Urgency::Read).await.expect_err("refused");
     assert!(setting.replica.snapshot().associations().is_some(), "a failure forgets nothing");
+}
+
+/// Versions of a subject that an alias hides from whoever asks for it by its name.
+fn hide(setting: &Setting, target: &str) {
+    for number in 1..=20 {
+        setting.register("a", &format!(r#"{{"type":"record","name":"R","doc":"{number}","fields":[]}}"#));
+    }
+    setting.register("b", r#""string""#);
+    assert_eq!(setting.ask("PUT", "/config/a", Some(&format!(r#"{{"alias":"{target}"}}"#))).0, 200);
+}
+
+fn aliased(setting: &Setting) -> bool {
+    let skipped = setting.importer.status().skipped;
+    skipped.iter().any(|one| one.subject.as_deref() == Some("a") && one.reason == Reason::Aliased)
+}
+
+#[tokio::test]
+async fn what_an_alias_hides_is_named_and_not_taken_for_what_the_alias_leads_to() {
+    for target in ["b", "nobody"] {
+        let setting = Setting::start().await;
+        hide(&setting, target);
+        // More of it than the first page of a reread: by its name it would have to be read.
+        setting.importer.reread(subject("a"), Urgency::Read).await.expect("read");
+        assert!(aliased(&setting) && setting.subjects() == 0, "{target}: {:?}", setting.replica.snapshot());
+        setting.pass().await;
+        assert!(!aliased(&setting), "the listing shows it");
+        assert!(holds(&setting.replica.snapshot(), "a", 20).is_some());
+        setting.importer.reread(subject("a"), Urgency::Read).await.expect("read");
+        assert!(holds(&setting.replica.snapshot(), "a", 20).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_walk_leaves_what_an_alias_hides_as_it_was() {
+    let setting = Setting::start().await;
+    setting.registry.fault_where(|seen| seen.target.starts_with("/schemas?"), None, Fault::error(404, 404, "no"));
+    setting.pass().await;
+    hide(&setting, "b");
+    setting.pass().await;
+    assert!(aliased(&setting), "{:?}", setting.importer.status());
+    let snapshot = setting.replica.snapshot();
+    assert!(holds(&snapshot, "a", 1).is_none() && holds(&snapshot, "b", 1).is_some());
+    setting.ask("DELETE", "/config/a", None);
+    setting.pass().await;
+    setting.pass().await;
+    assert!(!aliased(&setting) && holds(&setting.replica.snapshot(), "a", 20).is_some());
+    setting.ask("PUT", "/config/a", Some(r#"{"alias":"b"}"#));
+    setting.pass().await;
+    setting.pass().await;
+    assert!(aliased(&setting) && holds(&setting.replica.snapshot(), "a", 20).is_some());
 }

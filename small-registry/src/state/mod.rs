@@ -137,9 +137,10 @@ impl State {
     }
 
     /// The subject that a name stands for, when its configuration says it is an alias; an unqualified one lies in the
-    /// context `beside` (WIRE.md § 3.5).
+    /// context `beside` (WIRE.md § 3.5). The default context as a whole has no name to look for an alias by.
     pub(crate) fn behind_alias(&self, subject: &QualifiedSubject, beside: &Context) -> Option<QualifiedSubject> {
-        let alias = self.configs.get(&subject.to_string())?.alias.as_deref()?;
+        let name = Some(subject.to_string()).filter(|name| !name.is_empty())?;
+        let alias = self.configs.get(&name)?.alias.as_deref()?;
         (!alias.is_empty()).then(|| QualifiedSubject::parse_in(alias, beside))
     }
 

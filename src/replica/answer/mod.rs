@@ -32,7 +32,7 @@ use table::Question;
 
 pub use lookup::{Asked, Found, MatchScope, is_config_of};
 pub(super) use references::MOST_REFERENCES;
-pub use resolve::{config_key, served_subject, subjects_behind};
+pub use resolve::{behind_alias, behind_parameter, config_key, is_alias, served_subject, subjects_behind};
 pub use table::{ROWS, Row, Teller};
 
 /// Under this key is remembered which names the primary lists as aliases, once all of their

@@ -52,6 +52,17 @@ fn behind(target: &str, operation: &Operation) -> QualifiedSubject {
     }
 }
 
+/// Whether a subject is known to stand for another one.
+pub fn is_alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> bool {
+    alias(snapshot, subject).is_some()
+}
+
+/// The subject that a name in a body stands for.
+pub fn behind_alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> QualifiedSubject {
+    alias(snapshot, subject)
+        .map_or_else(|| subject.clone(), |target| QualifiedSubject::parse_in(&target, &subject.context))
+}
+
 /// The same as text; a subject that is no alias as the path has it, before it was normalised.
 pub(super) fn served_text(snapshot: &Snapshot, operation: &Operation) -> String {
     match alias(snapshot, &operation.subject).filter(|_| !operation.hides_alias) {
@@ -60,7 +71,16 @@ pub(super) fn served_text(snapshot: &Snapshot, operation: &Operation) -> String 
     }
 }
 
-/// What the configuration of a subject says that it stands for.
+/// The subject that the `subject` parameter of an id stands for, if it is an alias. It is not normalised: only the name
+/// as it is printed is one. An unqualified target lies in the default context, whatever the subject's.
+pub fn behind_parameter(snapshot: &Snapshot, written: &str) -> Option<QualifiedSubject> {
+    let named = QualifiedSubject::parse(written);
+    let target = alias(snapshot, &named).filter(|_| named.to_string() == written)?;
+    Some(QualifiedSubject::parse(&target))
+}
+
+/// What the configuration of a subject says that it stands for. That of the default context as a whole has no name that
+/// an alias could be looked for by.
 pub(super) fn alias(snapshot: &Snapshot, subject: &QualifiedSubject) -> Option<String> {
     aliases(snapshot, subject)?.alias.filter(|target| !target.is_empty())
 }
@@ -73,6 +93,9 @@ struct Aliases {
 }
 
 fn aliases(snapshot: &Snapshot, subject: &QualifiedSubject) -> Option<Aliases> {
+    if subject.is_bare_context() && subject.context.is_default() {
+        return None;
+    }
     let config = snapshot.remembered(&config_key(subject)).filter(|config| config.status == 200)?;
     serde_json::from_slice(&config.body).ok()
 }
@@ -132,13 +155,10 @@ pub(super) fn holders(snapshot: &Snapshot, context: &Context, state: &ContextSta
 /// Finds an id as `/schemas/ids/{id}` does (WIRE.md § 3.7). `written` is the `subject` parameter,
 /// which is not normalised there: `:.:s` is not `s`.
 pub(super) fn by_id(snapshot: &Snapshot, id: i32, written: &str) -> Result<Holding, Verdict> {
-    let named = QualifiedSubject::parse(written);
-    let is_spelled_out = named.context.is_default() && written.starts_with(":.");
-    let named = match alias(snapshot, &named) {
-        // In this parameter an unqualified alias means the default context, whatever the subject's.
-        Some(target) => QualifiedSubject::parse(&target),
-        None => named,
-    };
+    let served = behind_parameter(snapshot, written);
+    let is_normal = served.is_some();
+    let named = served.unwrap_or_else(|| QualifiedSubject::parse(written));
+    let is_spelled_out = !is_normal && named.context.is_default() && written.starts_with(":.");
     if named.is_bare_context() {
         return first_holder(snapshot, &named.context, id).ok_or(ABSENT);
     }
