@@ -45,10 +45,10 @@
 //!
 //! Everything here speaks our names of contexts: requests, replica, importer, log. The primary's are known to
 //! [`routing::Primary`] alone, through which every call to it goes: `routing/way.rs` says how a request is asked there,
-//! `routing/rename.rs` at which places of a body names are exchanged, `routing/gather.rs` puts lists over several
+//! `routing/rename.rs` at which places of a body names are exchanged, `routing/calls/gather.rs` puts lists over several
 //! contexts together. A new endpoint with names in its bodies is a line in the second, and one in the first too unless
 //! it is a single call about the subject in its path. One whose answer does not say whose it is needs a way of its own,
-//! as `routing/referrers.rs`, `guid.rs`, `batch.rs` and `search.rs` are.
+//! as those in `routing/calls/` are.
 //!
 //! A listener that is bound to a context has a part of both: [`replica::Snapshot::within`] and
 //! [`routing::Primary::within`]. Nothing that it says is cut down afterwards.

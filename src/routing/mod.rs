@@ -4,23 +4,15 @@
 //! [`Modes::route`] says where it goes. Both take the proof of the step before them and give the
 //! proof for the next one. Under which names the primary knows what it is asked, [`Primary`] alone knows.
 
-mod batch;
+mod calls;
 mod contexts;
 mod gate;
-mod gather;
-mod guid;
-mod holders;
-mod keys;
 mod modes;
 mod primary;
-mod printed;
 mod reach;
-mod referrers;
 mod rename;
-mod search;
 #[cfg(test)]
 mod tests;
-mod top;
 mod way;
 
 use std::ops::Deref;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+use super::calls::{batch, gather, guid, holders, keys, referrers, search, top};
 use super::contexts::{Contexts, Selection};
 use super::rename::{Impassable, target};
 use super::way::Way;
-use super::{batch, gather, guid, holders, keys, referrers, search, top};
 use crate::protocol::endpoints::Route;
 use crate::protocol::json::error_body;
 use crate::protocol::media;

@@ -1,9 +1,9 @@
 //! How a request of ours is asked of a primary that knows our contexts by other names.
 
+use super::calls::top::inherited;
 use super::contexts::Contexts;
 use super::primary::pairs;
 use super::rename::{Unmapped, target, written};
-use super::top::inherited;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::{Fate, splice};

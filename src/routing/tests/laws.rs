@@ -15,7 +15,7 @@ use crate::protocol::splice::Spliced;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::Snapshot;
 use crate::routing::admit_body;
-use crate::routing::gather;
+use crate::routing::calls::gather;
 use crate::routing::primary::pairs;
 use crate::routing::rename::target;
 use crate::routing::way::Way;

@@ -7,9 +7,9 @@ use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::super::primary::Primary;
+use super::super::rename::target;
 use super::gather::{gather, unreadable, with_body};
-use super::primary::Primary;
-use super::rename::target;
 use super::search::question;
 use crate::protocol::json::{Object, push_array};
 use crate::protocol::operation::Operation;
@@ -64,7 +64,7 @@ struct Listed {
 }
 
 /// Asks several questions; `there` is the body that the primary is sent.
-pub(super) async fn batch(
+pub(in crate::routing) async fn batch(
     primary: &Primary,
     operation: &Operation,
     call: &Call,
@@ -158,7 +158,7 @@ impl Asked {
         let body = serde_json::to_vec(&serde_json::json!({ "requests": [named] })).map_err(|_| unreadable())?;
         let renamed = primary.contexts().body_there(operation, &body).map_err(|_| unreadable())?;
         let body = Bytes::from(renamed.unwrap_or(body));
-        let asked = Call { body, path_and_query: super::primary::plain_target(operation), ..call.clone() };
+        let asked = Call { body, path_and_query: super::super::primary::plain_target(operation), ..call.clone() };
         let answer = primary.ask(operation, asked).await?;
         let Results { results } = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
         Ok(results.into_iter().next())

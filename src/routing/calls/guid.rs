@@ -7,10 +7,10 @@
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::super::primary::{Primary, refused};
+use super::super::rename::target;
 use super::gather::{unreadable, with_body};
-use super::primary::{Primary, refused};
 use super::printed::Printed;
-use super::rename::target;
 use super::search::{in_order, question};
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
@@ -26,7 +26,11 @@ struct Place {
 }
 
 /// Asks for a schema by its GUID.
-pub(super) async fn by_guid(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
+pub(in crate::routing) async fn by_guid(
+    primary: &Primary,
+    operation: &Operation,
+    call: &Call,
+) -> Result<Answer, Failure> {
     let listing = Operation { route: Route::IdsByGuid, ..operation.clone() };
     let asked = question(call, target("/schemas/guids/{guid}/ids", "", &operation.names, &[]));
     let listed = primary.ask(&listing, asked).await?;

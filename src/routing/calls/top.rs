@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
 
-use super::primary::{Primary, is_unset, pairs, refused};
-use super::rename::target;
+use super::super::primary::{Primary, is_unset, pairs, refused};
+use super::super::rename::target;
 use super::search::question;
 use crate::protocol::error::Refusal;
 use crate::protocol::json::error_body;
@@ -15,7 +15,7 @@ use crate::protocol::operation::Operation;
 use crate::upstream::{Answer, Call, Failure};
 
 /// Makes a call about the top level, which is the context `there`; `call` has the primary's body.
-pub(super) async fn config(
+pub(in crate::routing) async fn config(
     primary: &Primary,
     operation: &Operation,
     call: Call,
@@ -47,7 +47,7 @@ pub(super) async fn config(
 }
 
 /// The parameter by which is shown what is in force where nothing is set.
-pub(super) fn inherited() -> [(String, String); 1] {
+pub(in crate::routing) fn inherited() -> [(String, String); 1] {
     [("defaultToGlobal".to_owned(), "true".to_owned())]
 }
 

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use http::StatusCode;
 
+use super::super::primary::Primary;
+use super::super::rename::target;
 use super::gather::{read, refused_page, unreadable, with_body};
-use super::primary::Primary;
-use super::rename::target;
 use super::search::question;
 use crate::protocol::json::{push_array, push_string};
 use crate::protocol::operation::Operation;
@@ -21,7 +21,7 @@ use crate::upstream::{Answer, Call, Failure};
 const KEKS: &str = "/dek-registry/v1/keks";
 
 /// Lists the KEKs of subjects of ours that begin as is asked.
-pub(super) async fn keks(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
+pub(in crate::routing) async fn keks(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
     let Ok(window) = operation.query.page() else { return Ok(refused_page(call, 404)) };
     let deleted = ("deleted".to_owned(), operation.query.flag("deleted").to_string());
     let prefixes = operation.query.all("subjectPrefix").flat_map(|start| primary.contexts().beginnings_there(start));

@@ -12,9 +12,9 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::super::primary::Primary;
+use super::super::rename::target;
 use super::gather::{self, refused_page, unreadable, with_body};
-use super::primary::Primary;
-use super::rename::target;
 use super::search::{in_order, question, strictly};
 use crate::protocol::json::push_array;
 use crate::protocol::operation::Operation;
@@ -48,7 +48,7 @@ struct Reference {
 }
 
 /// Asks who refers to a version; `there` is what is asked of the primary, without the page.
-pub(super) async fn referrers(
+pub(in crate::routing) async fn referrers(
     primary: &Primary,
     operation: &Operation,
     call: &Call,

@@ -6,9 +6,9 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::super::primary::{Primary, denied, pairs};
+use super::super::rename::target;
 use super::gather::{read, refused_page, unreadable, with_body};
-use super::primary::{Primary, denied, pairs};
-use super::rename::target;
 use super::search::{at, question};
 use crate::protocol::endpoints::Route;
 use crate::protocol::json::push_array;
@@ -40,7 +40,7 @@ struct Shown {
 }
 
 /// The list of those that hold an id; `there` is the parameter by which the primary knows in which context.
-pub(super) async fn list(
+pub(in crate::routing) async fn list(
     primary: &Primary,
     operation: &Operation,
     call: &Call,
@@ -84,7 +84,7 @@ async fn all(primary: &Primary, operation: &Operation, call: &Call, there: &str)
 }
 
 /// What an id stands for in a context, whoever holds it: the first holder is shown.
-pub(super) async fn first(
+pub(in crate::routing) async fn first(
     primary: &Primary,
     operation: &Operation,
     call: &Call,

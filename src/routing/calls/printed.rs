@@ -9,17 +9,17 @@ use serde_json::value::RawValue;
 use crate::protocol::json::Object;
 
 /// The members in their order.
-pub(super) struct Printed(Vec<(String, Box<RawValue>)>);
+pub(in crate::routing) struct Printed(Vec<(String, Box<RawValue>)>);
 
 impl Printed {
     /// A member, read.
-    pub(super) fn get<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
+    pub(in crate::routing) fn get<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
         let member = self.0.iter().find(|(own, _)| own == name);
         member.and_then(|(_, value)| serde_json::from_str(value.get()).ok())
     }
 
     /// The object with another value for a member that it has.
-    pub(super) fn with(mut self, name: &str, value: Box<RawValue>) -> Vec<u8> {
+    pub(in crate::routing) fn with(mut self, name: &str, value: Box<RawValue>) -> Vec<u8> {
         if let Some((_, own)) = self.0.iter_mut().find(|(own, _)| own == name) {
             *own = value;
         }
@@ -27,7 +27,7 @@ impl Printed {
     }
 
     /// The object without some members.
-    pub(super) fn without(&self, names: &[&str]) -> Vec<u8> {
+    pub(in crate::routing) fn without(&self, names: &[&str]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut object = Object::open(&mut out);
         for (name, value) in self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())) {

@@ -11,9 +11,9 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::primary::{Primary, pairs, refused};
+use super::super::primary::{Primary, pairs, refused};
+use super::super::rename::target;
 use super::printed::Printed;
-use super::rename::target;
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
 use crate::protocol::json::{push_array, push_string};
@@ -27,7 +27,11 @@ use crate::upstream::{Answer, Call, Failure, FailureKind, Sent};
 type Items = Vec<Box<RawValue>>;
 
 /// Makes the calls that a list takes, and of their answers one.
-pub(super) async fn gather(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
+pub(in crate::routing) async fn gather(
+    primary: &Primary,
+    operation: &Operation,
+    call: &Call,
+) -> Result<Answer, Failure> {
     // What is there of a GUID comes in one piece, whatever is asked for.
     let is_whole = operation.route == Route::IdsByGuid;
     let page = if is_whole { Ok(Page { offset: 0, limit: -1 }) } else { operation.query.page() };
@@ -64,24 +68,24 @@ pub(super) async fn gather(primary: &Primary, operation: &Operation, call: &Call
 }
 
 /// What the registry says of a page that there cannot be (WIRE.md § 0.7).
-pub(super) fn refused_page(call: &Call, code: u32) -> Answer {
+pub(in crate::routing) fn refused_page(call: &Call, code: u32) -> Answer {
     let refusal = if code == 404 { Refusal::not_found() } else { Refusal::internal() };
     refused(&call.method, refusal.status, refusal.code, &refusal.message)
 }
 
 /// An answer with another body, as far as the method wants one.
-pub(super) fn with_body(mut answer: Answer, body: Vec<u8>, call: &Call) -> Answer {
+pub(in crate::routing) fn with_body(mut answer: Answer, body: Vec<u8>, call: &Call) -> Answer {
     answer.headers.insert(http::header::CONTENT_LENGTH, body.len().into());
     answer.body = if call.method == Method::HEAD { Bytes::new() } else { body.into() };
     answer
 }
 
-pub(super) fn unreadable() -> Failure {
+pub(in crate::routing) fn unreadable() -> Failure {
     Failure::new(FailureKind::Unreadable, Sent::Maybe)
 }
 
 /// What is asked of the primary, one target a list, without the page.
-pub(super) fn targets(primary: &Primary, operation: &Operation) -> Vec<String> {
+pub(in crate::routing) fn targets(primary: &Primary, operation: &Operation) -> Vec<String> {
     let mut names = operation.names.clone();
     if let (Route::AssociationsByName, Some(namespace)) = (operation.route, names.first_mut())
         && let Ok(there) = primary.contexts().namespace_there(namespace)
@@ -104,7 +108,7 @@ pub(super) fn targets(primary: &Primary, operation: &Operation) -> Vec<String> {
 }
 
 /// Reads all pages of a list; the answer to the last of them.
-pub(super) async fn read(
+pub(in crate::routing) async fn read(
     primary: &Primary,
     operation: &Operation,
     call: &Call,

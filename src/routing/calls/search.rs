@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use serde::Deserialize;
 
+use super::super::primary::{Primary, denied, pairs, refused, showing};
+use super::super::rename::target;
 use super::holders;
-use super::primary::{Primary, denied, pairs, refused, showing};
-use super::rename::target;
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
@@ -37,7 +37,11 @@ enum Found {
 
 /// Our contexts beside the default one that have a subject of a name, soft-deleted or not, in the order in which the
 /// registry goes through them.
-pub(super) async fn homes(primary: &Primary, call: &Call, name: &str) -> Result<Vec<QualifiedSubject>, Failure> {
+pub(in crate::routing) async fn homes(
+    primary: &Primary,
+    call: &Call,
+    name: &str,
+) -> Result<Vec<QualifiedSubject>, Failure> {
     if name.is_empty() || primary.contexts().is_the_default_alone() {
         return Ok(Vec::new());
     }
@@ -56,12 +60,12 @@ pub(super) async fn homes(primary: &Primary, call: &Call, name: &str) -> Result<
     Ok(homes)
 }
 
-pub(super) fn in_order(one: &Context, other: &Context) -> Ordering {
+pub(in crate::routing) fn in_order(one: &Context, other: &Context) -> Ordering {
     compare(one.as_str(), other.as_str())
 }
 
 /// A question of our own on behalf of a call.
-pub(super) fn question(call: &Call, target: String) -> Call {
+pub(in crate::routing) fn question(call: &Call, target: String) -> Call {
     let mut asked = Call { method: Method::GET, body: Bytes::new(), path_and_query: target, ..call.clone() };
     asked.headers.remove(header::ACCEPT_ENCODING);
     asked.headers.remove(header::CONTENT_TYPE);
@@ -69,7 +73,11 @@ pub(super) fn question(call: &Call, target: String) -> Call {
 }
 
 /// What is asked about a subject of the primary's default context, where that alone has it.
-pub(super) async fn strictly(primary: &Primary, operation: &Operation, call: Call) -> Result<Answer, Failure> {
+pub(in crate::routing) async fn strictly(
+    primary: &Primary,
+    operation: &Operation,
+    call: Call,
+) -> Result<Answer, Failure> {
     let is_head = call.method == Method::HEAD;
     let method = if is_head { Method::GET } else { call.method.clone() };
     let answer = primary.ask(&showing(operation), Call { method, ..call.clone() }).await?;
@@ -125,7 +133,11 @@ fn said(method: &Method, refusal: &Refusal) -> Answer {
 
 /// A schema by its id and a subject, which is looked for in the other contexts where that is one of the default
 /// context; whatever subject that is, in the end the id counts (WIRE.md § 3.7).
-pub(super) async fn by_id(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
+pub(in crate::routing) async fn by_id(
+    primary: &Primary,
+    operation: &Operation,
+    call: &Call,
+) -> Result<Answer, Failure> {
     let written = operation.query.get("subject").unwrap_or_default();
     let asked = QualifiedSubject::parse(written);
     if asked.is_bare_context() {
@@ -233,7 +245,7 @@ async fn holds(
 }
 
 /// The call under the primary's name of a subject.
-pub(super) fn at(operation: &Operation, call: &Call, path: &str, there: String) -> Call {
+pub(in crate::routing) fn at(operation: &Operation, call: &Call, path: &str, there: String) -> Call {
     let is_whole = path == operation.path;
     let mut query = pairs(operation);
     query.retain(|(name, value)| {
