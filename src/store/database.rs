@@ -331,6 +331,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_from_before_a_table_came_is_read_and_gets_it_with_the_next_batch() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || Keeper::open(Place::claim(folder.path()).expect("claimed"), in_file).expect("opens");
+        let mut keeper = open();
+        let without =
+            keeper.transact(|transaction| Ok(drop(transaction.delete_table(TABLES[Table::Modes as usize].1)?)));
+        without.expect("deleted");
+        keeper.close();
+        let mut keeper = open();
+        let records = |keeper: &Keeper| {
+            let mut found = 0;
+            keeper.view().expect("open").load(&Table::ALL, |_, _, _| found += 1).expect("readable");
+            found
+        };
+        assert_eq!(records(&keeper), 0);
+        keeper.write([Entry::put(Table::Modes, "s", "READONLY")].iter()).expect("written");
+        assert_eq!(records(&keeper), 1);
+    }
+
+    #[test]
     fn every_table_stands_at_its_own_number() {
         for (number, (table, _)) in TABLES.into_iter().enumerate() {
             assert_eq!(table as usize, number);
