@@ -335,8 +335,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let open = || Keeper::open(Place::claim(folder.path()).expect("claimed"), in_file).expect("opens");
         let mut keeper = open();
-        let without =
-            keeper.transact(|transaction| Ok(drop(transaction.delete_table(TABLES[Table::Modes as usize].1)?)));
+        let without = keeper.transact(|transaction| {
+            assert!(transaction.delete_table(TABLES[Table::Modes as usize].1)?);
+            Ok(())
+        });
         without.expect("deleted");
         keeper.close();
         let mut keeper = open();
