@@ -9,6 +9,7 @@ pub mod mode;
 pub mod operation;
 pub mod order;
 pub mod page;
+pub mod printed;
 pub mod schema;
 pub mod shape;
 pub mod splice;

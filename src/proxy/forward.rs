@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Response, StatusCode};
-use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::Proxy;
@@ -253,12 +252,7 @@ fn found_by(answer: &Answer) -> Option<Listed> {
 
 /// Whether a lookup found for certain that there is no such subject, or no such schema in it.
 fn is_absence(answer: &Answer) -> bool {
-    #[derive(Deserialize)]
-    struct Said {
-        error_code: u32,
-    }
-    let said = serde_json::from_slice::<Said>(&answer.body).ok();
-    answer.status == StatusCode::NOT_FOUND && said.is_some_and(|said| matches!(said.error_code, 40401 | 40403))
+    answer.status == StatusCode::NOT_FOUND && matches!(answer.error_code(), Some(40401 | 40403))
 }
 
 fn log(failure: &NotReread) {

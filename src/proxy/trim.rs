@@ -4,36 +4,11 @@
 //! must then be cut down to what the client would have been given.
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::protocol::endpoints::Route;
-use crate::protocol::json::{Object, push_array};
-
-/// The members of an object, in their order and as printed.
-struct Members(Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
-}
+use crate::protocol::json::push_array;
+use crate::protocol::printed::Printed;
 
 /// The body as such a client is shown it; nothing where it is shown whole.
 pub(super) fn trimmed(route: Route, body: &Bytes) -> Option<Bytes> {
@@ -55,16 +30,10 @@ pub(super) fn trimmed(route: Route, body: &Bytes) -> Option<Bytes> {
     ) {
         return None;
     }
-    let push = |out: &mut Vec<u8>, Members(members): Members| {
-        let mut object = Object::open(out);
-        for (name, value) in members.iter().filter(|(name, value)| !is_left_out(name, value)) {
-            object.key(name).extend_from_slice(value.get().as_bytes());
-        }
-        object.close();
-    };
+    let push = |out: &mut Vec<u8>, object: Printed| object.push(out, |name, value| !is_left_out(name, value));
     let mut out = Vec::with_capacity(body.len());
     match route {
-        Route::Schemas => push_array(&mut out, serde_json::from_slice::<Vec<Members>>(body).ok()?, push),
+        Route::Schemas => push_array(&mut out, serde_json::from_slice::<Vec<Printed>>(body).ok()?, push),
         _ => push(&mut out, serde_json::from_slice(body).ok()?),
     }
     Some(out.into())

@@ -50,36 +50,33 @@ enum Reached {
 impl Reached {
     fn by(operation: &Operation, written: Written<'_>) -> Self {
         use Route as R;
-        let Written { body, bound, snapshot } = written;
         match operation.route {
             // An association without a subject is about one that is there already, or that it is called after.
-            R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations if !names_all(body) => {
-                Self::Anything
+            R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations if names_all(written.body) => {
+                Self::named(operation, written, Self::Anything)
             }
-            R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => {
-                Self::named(operation, written).unwrap_or(Self::Anything)
-            }
+            R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => Self::Anything,
             R::DeleteContext => Self::Scopes(vec![whole(&operation.named_context())]),
             R::DeleteAssociations | R::UnknownWrite => Self::Anything,
-            R::DekWrite if operation.path.contains("{subject}") => Self::Scopes(subjects_behind(snapshot, operation)),
-            R::DekWrite if operation.path.ends_with("/deks") => {
-                Self::named(operation, written).unwrap_or_else(|| match subjects_sent(operation, body, bound) {
-                    Ok(_) => Self::Registry,
-                    Err(Unreadable::Broken | Unreadable::Strange) => Self::Anything,
-                })
+            R::DekWrite if operation.path.contains("{subject}") => {
+                Self::Scopes(subjects_behind(written.snapshot, operation))
             }
+            R::DekWrite if operation.path.ends_with("/deks") => Self::named(operation, written, Self::Registry),
             R::DekWrite => Self::Registry,
             // Writes follow aliases too (WIRE.md § 3.5), so what is behind one is what is written to.
-            _ if operation.follows_aliases() => Self::Scopes(vec![served_subject(snapshot, operation)]),
+            _ if operation.follows_aliases() => Self::Scopes(vec![served_subject(written.snapshot, operation)]),
             _ => Self::Scopes(vec![operation.subject.clone()]),
         }
     }
 
-    /// What the body names, and what is behind that.
-    fn named(operation: &Operation, Written { body, bound, snapshot }: Written<'_>) -> Option<Self> {
-        let subjects = subjects_sent(operation, body, bound).ok().filter(|subjects| !subjects.is_empty())?;
+    /// What the body names, and what is behind that; `otherwise`, if it names nothing.
+    fn named(operation: &Operation, Written { body, bound, snapshot }: Written<'_>, otherwise: Self) -> Self {
         let behind = |subject| subjects_behind(snapshot, &Operation { subject, ..operation.clone() });
-        Some(Self::Scopes(subjects.into_iter().flat_map(behind).collect()))
+        match subjects_sent(operation, body, bound) {
+            Ok(subjects) if subjects.is_empty() => otherwise,
+            Ok(subjects) => Self::Scopes(subjects.into_iter().flat_map(behind).collect()),
+            Err(Unreadable::Broken | Unreadable::Strange) => Self::Anything,
+        }
     }
 }
 

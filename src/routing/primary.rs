@@ -14,7 +14,7 @@ use super::contexts::{Contexts, Selection};
 use super::rename::{Impassable, target};
 use super::way::Way;
 use crate::protocol::endpoints::Route;
-use crate::protocol::json::error_body;
+use crate::protocol::error::Refusal;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::Spliced;
@@ -124,15 +124,13 @@ impl Primary {
         }
         let method = &call.method.clone();
         let Ok(operation) = Operation::of_target(&call.method, &call.path_and_query) else {
-            return Ok(refused(method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
+            return Ok(refused(method, &Refusal::not_found()));
         };
         let media = media::negotiate(&call.headers).ok();
         match self.through(&operation, call).await {
             Ok(outcome) => outcome,
             Err(Impassable::Unmapped(_)) => Ok(denied(method)),
-            Err(Impassable::Unreadable(_)) => {
-                Ok(refused(method, StatusCode::BAD_REQUEST, 400, "Unable to process JSON"))
-            }
+            Err(Impassable::Unreadable(_)) => Ok(refused(method, &Refusal::new(400, "Unable to process JSON"))),
         }
         .map(|mut answer: Answer| {
             // Another method may have been used in its stead.
@@ -154,7 +152,7 @@ impl Primary {
         }
         let method = &call.method.clone();
         let Ok(mut operation) = Operation::of_target(&call.method, &call.path_and_query) else {
-            return Ok(refused(method, StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"));
+            return Ok(refused(method, &Refusal::not_found()));
         };
         operation.query.set("subjectPrefix", selection.primary_prefix());
         let call = Call { path_and_query: plain_target(&operation), ..call };
@@ -198,7 +196,7 @@ impl Primary {
                     Ok(answer) if answer.status == StatusCode::OK => self.ask(operation, to(target)).await,
                     // So it is there where a text is asked for by its id (WIRE.md § 1.6).
                     Ok(answer) if operation.route == Route::SchemaTextById && is_unheld(&answer) => {
-                        Ok(refused(method, StatusCode::INTERNAL_SERVER_ERROR, 500, "Internal Server Error"))
+                        Ok(refused(method, &Refusal::internal()))
                     }
                     outcome => outcome,
                 }
@@ -209,7 +207,7 @@ impl Primary {
                 outcome => outcome,
             },
             Way::TopLevel(there) => top::config(self, operation, to(String::new()), &there).await,
-            Way::Never => Ok(refused(method, StatusCode::INTERNAL_SERVER_ERROR, 50002, "Register operation timed out")),
+            Way::Never => Ok(refused(method, &Refusal::new(50002, "Register operation timed out"))),
             Way::Gathered => gather::gather(self, operation, &call).await,
         })
     }
@@ -324,17 +322,17 @@ fn is_unheld(answer: &Answer) -> bool {
 }
 
 pub(super) fn denied(method: &Method) -> Answer {
-    refused(method, StatusCode::FORBIDDEN, 40301, "User is denied operation on this server.")
+    refused(method, &Refusal::new(40301, "User is denied operation on this server."))
 }
 
 /// An answer in the primary's stead.
-pub(super) fn refused(method: &Method, status: StatusCode, code: u32, message: &str) -> Answer {
-    let body = Bytes::from(error_body(code, message));
+pub(super) fn refused(method: &Method, refusal: &Refusal) -> Answer {
+    let body = Bytes::from(refusal.body());
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, media::DEFAULT);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     if matches!(*method, Method::GET | Method::POST) {
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     }
-    Answer { status, headers, body, url: 0 }
+    Answer { status: refusal.status, headers, body, url: 0 }
 }

@@ -13,12 +13,12 @@ use serde_json::value::RawValue;
 
 use super::super::primary::{Primary, pairs, refused};
 use super::super::rename::target;
-use super::printed::Printed;
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
 use crate::protocol::json::{push_array, push_string};
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
+use crate::protocol::printed::Printed;
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 use crate::protocol::target::{CAPPED, Page, UNCAPPED};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Sent};
@@ -35,9 +35,7 @@ pub(in crate::routing) async fn gather(
     // What is there of a GUID comes in one piece, whatever is asked for.
     let is_whole = operation.route == Route::IdsByGuid;
     let page = if is_whole { Ok(Page { offset: 0, limit: -1 }) } else { operation.query.page() };
-    let Ok(window) = page else {
-        return Ok(refused_page(call, 404));
-    };
+    let Ok(window) = page else { return Ok(refused(&call.method, &Refusal::not_found())) };
     let mut items = Items::new();
     // What moved while it was read comes twice.
     let mut known = HashSet::new();
@@ -59,18 +57,27 @@ pub(in crate::routing) async fn gather(
         _ => UNCAPPED,
     };
     let items = arranged(primary, operation, items).ok_or_else(unreadable)?;
-    let Some(page) = window.cut(items, most) else {
-        return Ok(refused_page(call, 500));
-    };
-    let mut body = Vec::new();
-    push_array(&mut body, page, |out, item| out.extend_from_slice(item.get().as_bytes()));
-    last.map(|answer| with_body(answer, body, call)).ok_or_else(unreadable)
+    let answer = last.ok_or_else(unreadable)?;
+    Ok(page_of(answer, call, window.cut(items, most), |out, item| out.extend_from_slice(item.get().as_bytes())))
 }
 
-/// What the registry says of a page that there cannot be (WIRE.md § 0.7).
-pub(in crate::routing) fn refused_page(call: &Call, code: u32) -> Answer {
-    let refusal = if code == 404 { Refusal::not_found() } else { Refusal::internal() };
-    refused(&call.method, refusal.status, refusal.code, &refusal.message)
+/// The last answer that a list was made of, with a page of the list in it. A page that there cannot be the registry
+/// stumbles over (WIRE.md § 0.7).
+pub(in crate::routing) fn page_of<T>(
+    answer: Answer,
+    call: &Call,
+    page: Option<impl IntoIterator<Item = T>>,
+    push: impl FnMut(&mut Vec<u8>, T),
+) -> Answer {
+    let Some(page) = page else { return refused(&call.method, &Refusal::internal()) };
+    let mut body = Vec::new();
+    push_array(&mut body, page, push);
+    with_body(answer, body, call)
+}
+
+/// The names that a list of names has; nothing of any other answer.
+pub(in crate::routing) fn names_of(answer: &Answer) -> Option<Vec<String>> {
+    (answer.status == StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())?
 }
 
 /// An answer with another body, as far as the method wants one.

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use super::super::primary::{Primary, refused};
 use super::super::rename::target;
 use super::gather::{unreadable, with_body};
-use super::printed::Printed;
 use super::search::{in_order, question};
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
+use crate::protocol::printed::Printed;
 use crate::protocol::subject::Context;
 use crate::upstream::{Answer, Call, Failure};
 
@@ -41,12 +41,13 @@ pub(in crate::routing) async fn by_guid(
     let places = places.into_iter().map(|place| (Context::named(&place.context), place.id));
     let first = places
         .min_by(|(one, _), (other, _)| other.is_default().cmp(&one.is_default()).then_with(|| in_order(one, other)));
-    let said = |refusal: Refusal| refused(&call.method, refusal.status, refusal.code, &refusal.message);
-    let Some((context, id)) = first else { return Ok(said(Refusal::schema_not_found(operation.name()))) };
+    let Some((context, id)) = first else {
+        return Ok(refused(&call.method, &Refusal::schema_not_found(operation.name())));
+    };
     let answer = primary.ask(&holding(operation, &context), at(primary, operation, call, (&context, id))?).await?;
     match answer.status {
         // An id can outlive all who hold it, and there the registry stumbles.
-        StatusCode::NOT_FOUND => Ok(said(Refusal::internal())),
+        StatusCode::NOT_FOUND => Ok(refused(&call.method, &Refusal::internal())),
         StatusCode::OK => {
             let printed: Printed = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
             Ok(with_body(answer, printed.without(&["subject", "version"]), call))

@@ -6,12 +6,12 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::primary::{Primary, denied, pairs};
+use super::super::primary::{Primary, denied, pairs, refused};
 use super::super::rename::target;
-use super::gather::{read, refused_page, unreadable, with_body};
+use super::gather::{names_of, page_of, read, unreadable};
 use super::search::{at, question};
 use crate::protocol::endpoints::Route;
-use crate::protocol::json::push_array;
+use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 use crate::protocol::order::map_order;
 use crate::protocol::subject::Context;
@@ -46,7 +46,7 @@ pub(in crate::routing) async fn list(
     call: &Call,
     there: &str,
 ) -> Result<Answer, Failure> {
-    let Ok(window) = operation.query.page() else { return Ok(refused_page(call, 404)) };
+    let Ok(window) = operation.query.page() else { return Ok(refused(&call.method, &Refusal::not_found())) };
     let mut query = pairs(operation);
     query.retain(|(name, _)| !matches!(name.as_str(), "subject" | "offset" | "limit"));
     query.push(("subject".to_owned(), there.to_owned()));
@@ -66,10 +66,7 @@ pub(in crate::routing) async fn list(
         placed.sort_by_key(|(place, _)| place.unwrap_or(usize::MAX));
         items = placed.into_iter().map(|(_, item)| item).collect();
     }
-    let Some(page) = window.cut(items, UNCAPPED) else { return Ok(refused_page(call, 500)) };
-    let mut body = Vec::new();
-    push_array(&mut body, page, |out, item| out.extend_from_slice(item.get().as_bytes()));
-    Ok(with_body(answer, body, call))
+    Ok(page_of(answer, call, window.cut(items, UNCAPPED), |out, item| out.extend_from_slice(item.get().as_bytes())))
 }
 
 /// Every holder, soft-deleted or not, in our order.
@@ -78,8 +75,7 @@ async fn all(primary: &Primary, operation: &Operation, call: &Call, there: &str)
     let asked = question(call, target("/schemas/ids/{id}/subjects", "", &operation.names, &query));
     let listing = Operation { route: Route::SubjectsById, ..operation.clone() };
     let answer = primary.ask(&listing, asked).await?;
-    let names = serde_json::from_slice::<Vec<String>>(&answer.body).ok().filter(|_| answer.status == StatusCode::OK);
-    let names = names.ok_or_else(unreadable)?;
+    let names = names_of(&answer).ok_or_else(unreadable)?;
     Ok(map_order(names.iter().map(String::as_str)).into_iter().map(str::to_owned).collect())
 }
 

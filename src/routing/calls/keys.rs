@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 
 use http::StatusCode;
 
-use super::super::primary::Primary;
+use super::super::primary::{Primary, refused};
 use super::super::rename::target;
-use super::gather::{read, refused_page, unreadable, with_body};
+use super::gather::{page_of, read, unreadable};
 use super::search::question;
-use crate::protocol::json::{push_array, push_string};
+use crate::protocol::error::Refusal;
+use crate::protocol::json::push_string;
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::subject::QualifiedSubject;
@@ -22,7 +23,7 @@ const KEKS: &str = "/dek-registry/v1/keks";
 
 /// Lists the KEKs of subjects of ours that begin as is asked.
 pub(in crate::routing) async fn keks(primary: &Primary, operation: &Operation, call: &Call) -> Result<Answer, Failure> {
-    let Ok(window) = operation.query.page() else { return Ok(refused_page(call, 404)) };
+    let Ok(window) = operation.query.page() else { return Ok(refused(&call.method, &Refusal::not_found())) };
     let deleted = ("deleted".to_owned(), operation.query.flag("deleted").to_string());
     let prefixes = operation.query.all("subjectPrefix").flat_map(|start| primary.contexts().beginnings_there(start));
     let (whole, beginnings): (Vec<String>, Vec<String>) =
@@ -61,10 +62,8 @@ pub(in crate::routing) async fn keks(primary: &Primary, operation: &Operation, c
     }
     let mut names: Vec<String> = names.into_iter().collect();
     names.sort_by(|one, other| compare(one, other));
-    let Some(page) = window.cut(names, UNCAPPED) else { return Ok(refused_page(call, 500)) };
-    let mut body = Vec::new();
-    push_array(&mut body, page, |out, name| push_string(out, &name));
-    last.map(|answer| with_body(answer, body, call)).ok_or_else(unreadable)
+    let answer = last.ok_or_else(unreadable)?;
+    Ok(page_of(answer, call, window.cut(names, UNCAPPED), |out, name| push_string(out, &name)))
 }
 
 /// A list of names, as the primary has them.

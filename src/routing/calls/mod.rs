@@ -8,7 +8,6 @@ pub(super) mod gather;
 pub(super) mod guid;
 pub(super) mod holders;
 pub(super) mod keys;
-pub(super) mod printed;
 pub(super) mod referrers;
 pub(super) mod search;
 pub(super) mod top;

@@ -12,11 +12,11 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::super::primary::Primary;
+use super::super::primary::{Primary, refused};
 use super::super::rename::target;
-use super::gather::{self, refused_page, unreadable, with_body};
+use super::gather::{self, names_of, page_of, unreadable};
 use super::search::{in_order, question, strictly};
-use crate::protocol::json::push_array;
+use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::protocol::target::CAPPED;
@@ -54,9 +54,7 @@ pub(in crate::routing) async fn referrers(
     call: &Call,
     there: &str,
 ) -> Result<Answer, Failure> {
-    let Ok(window) = operation.query.page() else {
-        return Ok(refused_page(call, 404));
-    };
+    let Ok(window) = operation.query.page() else { return Ok(refused(&call.method, &Refusal::not_found())) };
     let mut ids = BTreeSet::new();
     let mut is_list = true;
     let take = |item: Box<serde_json::value::RawValue>| match item.get().parse::<i32>() {
@@ -87,13 +85,8 @@ pub(in crate::routing) async fn referrers(
         })
         .collect();
     let told: Vec<Option<i32>> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
-    let ours = told.into_iter().flatten();
-    let Some(page) = window.cut(ours, CAPPED) else {
-        return Ok(refused_page(call, 500));
-    };
-    let mut body = Vec::new();
-    push_array(&mut body, page, |out, id| out.extend_from_slice(id.to_string().as_bytes()));
-    Ok(with_body(answer, body, call))
+    let page = window.cut(told.into_iter().flatten(), CAPPED);
+    Ok(page_of(answer, call, page, |out, id| out.extend_from_slice(id.to_string().as_bytes())))
 }
 
 /// The target of the version itself, which may be soft-deleted.
@@ -109,8 +102,7 @@ async fn contexts(primary: &Primary, call: &Call) -> Result<Vec<Context>, Failur
     let mut contexts = match Operation::of_target(&Method::GET, target) {
         Ok(operation) => {
             let answer = gather::gather(primary, &operation, &asked).await?;
-            let names = serde_json::from_slice::<Vec<String>>(&answer.body).ok();
-            let names = names.filter(|_| answer.status == StatusCode::OK).ok_or_else(unreadable)?;
+            let names = names_of(&answer).ok_or_else(unreadable)?;
             names.iter().map(|name| Context::named(name)).collect()
         }
         Err(_) => Vec::new(),

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::super::primary::{Primary, denied, pairs, refused, showing};
 use super::super::rename::target;
+use super::gather::names_of;
 use super::holders;
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
@@ -48,8 +49,7 @@ pub(in crate::routing) async fn homes(
     let query = [("subjectPrefix".to_owned(), format!(":*:{name}")), ("deleted".to_owned(), "true".to_owned())];
     let asked = question(call, target("/subjects", "", &[], &query));
     let answer = primary.registry().send(asked).await?;
-    let names = serde_json::from_slice::<Vec<String>>(&answer.body).ok().filter(|_| answer.status == StatusCode::OK);
-    let names = names.ok_or_else(|| Failure::new(FailureKind::Unreadable, Sent::No))?;
+    let names = names_of(&answer).ok_or_else(|| Failure::new(FailureKind::Unreadable, Sent::No))?;
     let ours = |theirs: String| {
         let theirs = QualifiedSubject::parse(&theirs);
         let context = primary.contexts().to_local(&theirs.context)?;
@@ -124,11 +124,7 @@ async fn absent(primary: &Primary, operation: &Operation, call: &Call) -> Result
         Route::Lookup => Refusal::new(40403, "Schema not found"),
         _ => Refusal::version_not_found(java_int(operation.name()).unwrap_or(-1)),
     };
-    Ok(said(&call.method, &refusal))
-}
-
-fn said(method: &Method, refusal: &Refusal) -> Answer {
-    refused(method, refusal.status, refusal.code, &refusal.message)
+    Ok(refused(&call.method, &refusal))
 }
 
 /// A schema by its id and a subject, which is looked for in the other contexts where that is one of the default
@@ -152,7 +148,7 @@ pub(in crate::routing) async fn by_id(
         return Ok(outcome);
     }
     if !asked.context.is_default() {
-        return Ok(said(&call.method, &no_schema(operation)));
+        return Ok(refused(&call.method, &no_schema(operation)));
     }
     let homes = homes(primary, call, &asked.subject).await?;
     if let Some(outcome) = first(primary, operation, call, homes).await? {
@@ -188,7 +184,7 @@ async fn text_alone(
     let shown = primary.ask(&showing(operation), asked).await?;
     match shown.status {
         StatusCode::OK => primary.ask(operation, at(operation, call, operation.path, there)).await,
-        StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(said(&call.method, &no_schema(operation))),
+        StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(refused(&call.method, &no_schema(operation))),
         _ => Ok(shown),
     }
 }

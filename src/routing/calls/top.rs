@@ -33,7 +33,7 @@ pub(in crate::routing) async fn config(
         let mode = primary.registry().send(question(&call, about("/mode/{subject}", &inherited))).await?;
         if is_read_only(&mode) {
             let refusal = Refusal::not_permitted("Subject null in context  is in read-only mode");
-            return Ok(refused(&call.method, refusal.status, refusal.code, &refusal.message));
+            return Ok(refused(&call.method, &refusal));
         }
     }
     // What is in force is shown; nothing is written by reading.

@@ -6,20 +6,20 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::protocol::json::Object;
+use super::json::Object;
 
 /// The members in their order.
-pub(in crate::routing) struct Printed(Vec<(String, Box<RawValue>)>);
+pub struct Printed(Vec<(String, Box<RawValue>)>);
 
 impl Printed {
     /// A member, read.
-    pub(in crate::routing) fn get<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
+    pub fn get<'a, T: Deserialize<'a>>(&'a self, name: &str) -> Option<T> {
         let member = self.0.iter().find(|(own, _)| own == name);
         member.and_then(|(_, value)| serde_json::from_str(value.get()).ok())
     }
 
     /// The object with another value for a member that it has.
-    pub(in crate::routing) fn with(mut self, name: &str, value: Box<RawValue>) -> Vec<u8> {
+    pub fn with(mut self, name: &str, value: Box<RawValue>) -> Vec<u8> {
         if let Some((_, own)) = self.0.iter_mut().find(|(own, _)| own == name) {
             *own = value;
         }
@@ -27,14 +27,19 @@ impl Printed {
     }
 
     /// The object without some members.
-    pub(in crate::routing) fn without(&self, names: &[&str]) -> Vec<u8> {
+    pub fn without(&self, names: &[&str]) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut object = Object::open(&mut out);
-        for (name, value) in self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
+        self.push(&mut out, |name, _| !names.contains(&name));
+        out
+    }
+
+    /// Appends the object with the members that are kept.
+    pub fn push(&self, out: &mut Vec<u8>, is_kept: impl Fn(&str, &RawValue) -> bool) {
+        let mut object = Object::open(out);
+        for (name, value) in self.0.iter().filter(|(name, value)| is_kept(name, value)) {
             object.key(name).extend_from_slice(value.get().as_bytes());
         }
         object.close();
-        out
     }
 }
 
