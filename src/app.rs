@@ -332,7 +332,7 @@ fn kept_in(table: store::Table) -> Option<replica::Table> {
         store::Table::Remembered => Some(replica::Table::Remembered),
         store::Table::Doubts => Some(replica::Table::Doubts),
         store::Table::Meta => Some(replica::Table::Meta),
-        store::Table::Modes => None,
+        store::Table::Modes | store::Table::Ledger => None,
     }
 }
 
