@@ -173,9 +173,10 @@ impl Claim {
 
     /// Gives the claim up, so that another need not wait for it to fall.
     pub(super) async fn give_up(&mut self, wire: &Wire) -> Result<(), WireError> {
-        if self.leave.take() != Some(Leave::Ours) {
+        if self.sent.is_none() {
             return Ok(());
         }
+        self.leave = None;
         let found = standing(&wire.poll.fact(&key()).await?);
         if found.is_some_and(|found| found.writer.instance == self.own.instance) {
             wire.unconfigure(&scope()).await?;

@@ -117,7 +117,9 @@ impl Core {
             job.claim.ask(job.wire).await?;
         } else {
             let other = job.claim.look(job.wire).await?;
-            self.state().other_writer = other;
+            let mut state = self.state();
+            state.other_writer = other;
+            state.has_looked = true;
         }
         self.find_out_inheritance(job).await?;
         {
@@ -425,7 +427,7 @@ impl Core {
             Some(Leave::Others(other)) => (ClaimStatus::Others, Some(other.clone())),
             Some(Leave::Unguarded) => (ClaimStatus::Unguarded, None),
             None if state.other_writer.is_some() => (ClaimStatus::Others, state.other_writer.clone()),
-            None if self.settings.writer || state.last_full_pass.is_none() => (ClaimStatus::Unknown, None),
+            None if self.settings.writer || !state.has_looked => (ClaimStatus::Unknown, None),
             None => (ClaimStatus::Nobodys, None),
         };
         state.claim = Some(status);

@@ -212,8 +212,10 @@ impl Reader<'_> {
                 match items::read(item) {
                     Ok(item) if item.subject.as_deref() == Some(&name) => one.add(subject, &item),
                     Err(skipped) if skipped.subject.as_deref() == Some(&name) => one.is_unclear = true,
-                    Ok(Item { subject: None, .. }) => return Ok(One { walks: true, ..One::default() }),
-                    _ => continue,
+                    Ok(Item { subject: Some(_), .. }) => continue,
+                    Err(skipped) if skipped.subject.is_some() => continue,
+                    // The list does not say what is whose.
+                    _ => return Ok(One { walks: true, ..One::default() }),
                 }
                 ours += 1;
             }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::stream::{self, StreamExt as _};
 use http::HeaderMap;
@@ -54,7 +55,7 @@ enum Done {
         id: i32,
         version: Option<i32>,
     },
-    /// The context is no longer the primary's.
+    /// It was not tried: the context is no longer the primary's, or the pass is over.
     Left,
 }
 
@@ -247,18 +248,23 @@ impl<'a, 'b> Round<'a, 'b> {
         self.enter(steps.iter().filter_map(written).collect()).await?;
         let (core, wire) = (self.core, self.job.wire);
         let parallel = if self.shown.walks { 1 } else { core.parallel() };
-        let outcomes: Vec<_> = stream::iter(steps)
-            .map(|step| async move { (core.step(wire, &step).await, step) })
-            .buffer_unordered(parallel)
-            .collect()
-            .await;
-        let mut lines = Vec::new();
-        let mut failure = None;
-        for (outcome, step) in outcomes {
+        let is_over = &AtomicBool::new(false);
+        let mut outcomes = stream::iter(steps)
+            .map(|step| async move {
+                let outcome =
+                    if is_over.load(Ordering::Relaxed) { Ok(Done::Left) } else { core.step(wire, &step).await };
+                (outcome, step)
+            })
+            .buffer_unordered(parallel);
+        let (mut lines, mut failure) = (Vec::new(), None);
+        while let Some((outcome, step)) = outcomes.next().await {
+            // What is under way comes to its end, and nothing else begins.
             if let Err(error) = self.settle(&step, outcome, &mut lines) {
+                is_over.store(true, Ordering::Relaxed);
                 failure = failure.or(Some(error));
             }
         }
+        drop(outcomes);
         self.enter(lines).await?;
         failure.map_or(Ok(()), |error| Err(error.into()))
     }

@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) inherits: bool,
     /// Whether there is more to compare than a tail pass looks at.
     pub(super) needs_full: bool,
+    /// Whether an onlooker knows if anybody writes.
+    pub(super) has_looked: bool,
     pub(super) claim: Option<ClaimStatus>,
     pub(super) other_writer: Option<Writer>,
     pub(super) alarm: Option<String>,

@@ -44,7 +44,7 @@ impl Beside {
 
     fn between(setting: Setting, local: Arc<SmallRegistry>, name: &str, state: Option<store::Config>) -> Self {
         let own = Arc::default();
-        let sink = sink(&setting, &local, &own, name, state.as_ref());
+        let sink = sink(&setting, &local, &own, Some(name), state.as_ref());
         Self { setting, local, sink, own, config: quick(), state }
     }
 
@@ -54,12 +54,31 @@ impl Beside {
         Self::between(setting, Arc::clone(&self.local), name, None)
     }
 
+    /// Another outpost that is not to write.
+    pub fn onlooker(&self) -> Self {
+        let mut other = self.another("onlooker");
+        other.sink = sink(&other.setting, &other.local, &other.own, None, None);
+        other
+    }
+
+    /// The same with other settings of the importer.
+    pub fn going_by(mut self, config: Config) -> Self {
+        self.setting = Setting::shared(Arc::clone(&self.setting.registry), config, ProfileChoice::Auto);
+        self.restarted()
+    }
+
     /// The same outpost in another process: what it knew is gone, unless it was kept.
     pub fn restarted(self) -> Self {
         let Self { setting, local, sink, own, config, state } = self;
         drop(sink);
-        let sink = self::sink(&setting, &local, &own, "one", state.as_ref());
+        let sink = self::sink(&setting, &local, &own, Some("one"), state.as_ref());
         Self { setting, local, sink, own, config, state }
+    }
+
+    /// The same, but of the replica's state nothing was left.
+    pub fn with_an_empty_replica(mut self) -> Self {
+        self.setting = Setting::shared(Arc::clone(&self.setting.registry), self.config.clone(), ProfileChoice::Auto);
+        self.restarted()
     }
 
     /// With a state directory from now on.
@@ -112,11 +131,10 @@ impl Beside {
     pub fn assert_same(&self, what: &str) {
         let ours = listing(&self.setting.registry);
         assert_eq!(listing(&self.local), ours, "{what}: {:?}", self.withheld());
-        let mut scopes: BTreeSet<String> =
-            ours.iter().filter_map(|item| item["subject"].as_str()).map(config_of).collect();
-        scopes.extend(
-            ["/config", "/config/:.c:", "/config/:.d:", "/config/:.__GLOBAL:", "/config/nick"].map(str::to_owned),
-        );
+        // What the replica has not been told of, as the configuration of a context without subjects, nobody has.
+        let snapshot = self.setting.replica.snapshot();
+        let remembered = snapshot.remembered_keys().filter(|key| !key.ends_with("?defaultToGlobal=true"));
+        let scopes: BTreeSet<String> = remembered.filter_map(|key| config_of(key)).collect();
         for scope in scopes {
             let there = self.ask("GET", &scope, None);
             assert_eq!(self.locally("GET", &scope, None), there, "{what}: {scope}");
@@ -129,8 +147,12 @@ impl Beside {
     }
 }
 
-fn config_of(subject: &str) -> String {
-    format!("/config/{}", subject_segment(subject))
+/// The target behind a key that the replica remembers a configuration by.
+fn config_of(key: &str) -> Option<String> {
+    match key.strip_prefix("/config/") {
+        Some(name) => Some(format!("/config/{}", subject_segment(name))),
+        None => (key == "/config").then(|| key.to_owned()),
+    }
 }
 
 pub fn is_write(seen: &Seen) -> bool {
@@ -145,7 +167,7 @@ fn sink(
     setting: &Setting,
     local: &SmallRegistry,
     own: &Arc<Mutex<BTreeSet<Context>>>,
-    name: &str,
+    name: Option<&str>,
     state: Option<&store::Config>,
 ) -> Sink {
     let config =
@@ -158,7 +180,8 @@ fn sink(
         importer: setting.importer.clone(),
         is_primarys: Arc::new(move |context| !own.lock().expect("held briefly").contains(context)),
     };
-    Sink::new(parties, Settings { writer: true, name: name.to_owned() }).expect("the ledger is readable")
+    Sink::new(parties, Settings { writer: name.is_some(), name: name.unwrap_or("onlooker").to_owned() })
+        .expect("the ledger is readable")
 }
 
 /// Every version of a registry but for its time.
