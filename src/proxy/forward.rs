@@ -118,7 +118,10 @@ impl Proxy {
             return Ok(known);
         }
         match failure.sent {
-            _ if !is_write => Err(Failure::Away(Box::new(failure), ask.media)),
+            _ if !is_write => match self.stand_in(operation, &ask).await {
+                Some(judgement) => Ok(judgement),
+                None => Err(Failure::Away(Box::new(failure), ask.media)),
+            },
             Sent::No => Err(Failure::Away(Box::new(failure), ask.media)),
             Sent::Maybe if operation.route == Route::Register => {
                 let found = self.resolve(operation, &ask).await;

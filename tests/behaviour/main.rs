@@ -32,6 +32,7 @@ mod round_trip;
 mod sequences;
 mod shapes;
 mod sites;
+mod stand_in;
 mod strangers;
 mod sweep;
 mod transcripts;
