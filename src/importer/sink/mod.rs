@@ -203,6 +203,11 @@ impl Sink {
         }
     }
 
+    /// Its own way to the local registry: what it is told there, nobody else is.
+    pub fn registry(&self) -> &Registry {
+        self.core.local.registry()
+    }
+
     /// What it counts.
     pub fn counters(&self) -> &SinkCounters {
         &self.core.counters

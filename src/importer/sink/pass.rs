@@ -93,9 +93,11 @@ impl Core {
             PassKind::Full => self.compare_all(&mut job).await,
             PassKind::Tail => self.compare_news(&mut job).await,
         };
-        let changes = job.changes;
+        let (changes, requests) = (job.changes, wire.poll.requests());
         self.note_claim(&claim);
-        self.ended(kind, started_at, wire.poll.requests(), changes, outcome)
+        let error = outcome.err().map(|error| Chain(&error).to_string());
+        let ended_at = Timestamp::now();
+        self.ended(Report { kind, started_at, ended_at, ok: error.is_none(), requests, changes, error })
     }
 
     /// The contexts that are the primary's, of all that there are.
@@ -434,28 +436,19 @@ impl Core {
         state.other_writer = other;
     }
 
-    fn ended(
-        &self,
-        kind: PassKind,
-        started_at: Timestamp,
-        requests: u64,
-        changes: u64,
-        outcome: Result<(), PassError>,
-    ) -> Report {
-        let error = outcome.err().map(|error| Chain(&error).to_string());
-        match &error {
+    fn ended(&self, report: Report) -> Report {
+        let Report { kind, requests, changes, error, ok, .. } = &report;
+        match error {
             Some(error) => tracing::warn!(?kind, requests, changes, error, "a pass over the local registry failed"),
-            None if changes > 0 => {
+            None if *changes > 0 => {
                 tracing::info!(?kind, requests, changes, "the local registry was brought up to date")
             }
             None => tracing::debug!(?kind, requests, "nothing to do in the local registry"),
         }
-        let ok = error.is_none();
-        let report = Report { kind, started_at, ended_at: Timestamp::now(), ok, requests, changes, error };
         self.counters.count(&report);
         let mut state = self.state();
         state.last_pass = Some(report.clone());
-        if kind == PassKind::Full {
+        if *kind == PassKind::Full {
             state.needs_full |= !ok;
             state.last_full_pass = Some(report.clone());
         }
