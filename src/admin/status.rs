@@ -54,12 +54,12 @@ impl Admin {
             json!({ "subject": skipped.subject, "version": skipped.version, "reason": skipped.reason.to_string() })
         });
         let modes = self.parties.proxy.modes().table();
-        let set =
-            |(scope, mode): (&QualifiedSubject, Mode)| json!({ "scope": scope.to_string(), "mode": mode.as_str() });
+        let set = |(scope, mode): (&QualifiedSubject, Mode)| json!({ "scope": scope.spelt(), "mode": mode.as_str() });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptimeSeconds": self.started.elapsed().as_secs(),
             "mode": modes.in_scope(&QualifiedSubject::none()).as_str(),
+            "configuredMode": modes.otherwise().as_str(),
             "modes": modes.iter().map(set).collect::<Vec<_>>(),
             "leftovers": modes.leftovers().map(set).collect::<Vec<_>>(),
             "caughtUp": importer.caught_up,

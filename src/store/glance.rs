@@ -12,11 +12,14 @@ use super::{Error, Table};
 
 const TRIES: usize = 20;
 
+/// A key and its value.
+pub type Record = (String, Vec<u8>);
+
 /// The records of a table, keys in byte order; `None` where there is no state.
 ///
 /// A lock would keep an outpost from starting meanwhile, so nothing is locked: what changes while it is read is read
 /// again. A state that was not closed is mended in memory, not on the disk.
-pub fn glance(directory: &Path, table: Table) -> Result<Option<Vec<(String, Vec<u8>)>>, Error> {
+pub fn glance(directory: &Path, table: Table) -> Result<Option<Vec<Record>>, Error> {
     for _ in 0..TRIES {
         let Some((place, file)) = Place::look(directory)? else { return Ok(None) };
         let path = place.file();
@@ -30,7 +33,7 @@ pub fn glance(directory: &Path, table: Table) -> Result<Option<Vec<(String, Vec<
     Err(Error::Restless { path: directory.into() })
 }
 
-fn records(place: Place, file: File, table: Table) -> Result<Vec<(String, Vec<u8>)>, Error> {
+fn records(place: Place, file: File, table: Table) -> Result<Vec<Record>, Error> {
     let mut keeper = Keeper::of_file(place, file, in_shadow)?;
     let mut found = Vec::new();
     let loaded = keeper

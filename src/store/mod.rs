@@ -19,7 +19,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 pub use error::Error;
-pub use glance::glance;
+pub use glance::{Record, glance};
 
 use database::{Keeper, in_file};
 use place::Place;
