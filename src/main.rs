@@ -29,8 +29,8 @@ enum Command {
     /// state.directory, which is only read. A leftover is a subject whose writes go to the local registry inside a context
     /// that is forwarded; each is a warning with the request that ends it.
     ///
-    /// Exit code: 0 if the configuration is valid and the primary could be asked, leftovers or not; 1 if it could not,
-    /// and with --strict on any warning; 78 if the configuration cannot be used.
+    /// Exit code: 0 if the configuration is valid and the primary could be asked (with --offline it is not), leftovers or
+    /// not; 1 if it could not, and with --strict on any warning; 78 if the configuration cannot be used.
     Check {
         #[command(flatten)]
         source: Source,

@@ -54,7 +54,10 @@ pub async fn ask(bind: SocketAddr, path: &str) -> Result<Answer, Silence> {
 pub async fn ask_status(bind: SocketAddr) -> Result<(Bytes, Value), Silence> {
     let Answer { status, body } = ask(bind, "/status").await?;
     match serde_json::from_slice(&body) {
-        Ok(object @ Value::Object(_)) if status == StatusCode::OK => Ok((body, object)),
+        // Every release says which one it is, and whoever else answers here does not.
+        Ok(object @ Value::Object(_)) if status == StatusCode::OK && object["version"].is_string() => {
+            Ok((body, object))
+        }
         _ => Err(Silence::NoStatus(reachable(bind), status)),
     }
 }
@@ -113,6 +116,8 @@ mod tests {
         bound
     }
 
+    const STATUS: &str = r#"{"version":"1"}"#;
+
     fn page(body: &str) -> String {
         format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
     }
@@ -125,15 +130,15 @@ mod tests {
     #[tokio::test]
     async fn a_port_on_every_address_is_asked_on_this_machine_in_both_families() {
         for (bind, local) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "[::1]"), ("127.0.0.1:0", "127.0.0.1")] {
-            let bound = somebody(bind, page("{}")).await;
+            let bound = somebody(bind, page(STATUS)).await;
             assert_eq!(reachable(bound).to_string(), format!("{local}:{}", bound.port()));
-            assert_eq!(ask_status(bound).await.expect("a status").0, "{}", "{bind}");
+            assert_eq!(ask_status(bound).await.expect("a status").0, STATUS, "{bind}");
         }
     }
 
     #[tokio::test]
     async fn a_big_answer_is_read_to_its_end() {
-        let big = format!("{{\"digest\":\"{}\"}}", "x".repeat(20 << 20));
+        let big = format!("{{\"version\":\"1\",\"digest\":\"{}\"}}", "x".repeat(20 << 20));
         assert_eq!(ask_status(somebody("127.0.0.1:0", page(&big)).await).await.expect("a status").0, big);
     }
 
@@ -148,7 +153,12 @@ mod tests {
             assert!(said.starts_with(&format!("{} does not answer as an outpost does: ", at(other))), "{said}");
             assert!(!said.contains('\n'), "{said}");
         }
-        for says in [page("[]"), page("<html>"), "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}".to_owned()] {
+        for says in [
+            page("[]"),
+            page("<html>"),
+            page("{\"status\":\"ok\"}"),
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}".to_owned(),
+        ] {
             let other = somebody("127.0.0.1:0", says.clone()).await;
             assert!(said(other).await.ends_with("and no status of an outpost"), "{says}");
         }

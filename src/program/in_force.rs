@@ -84,9 +84,7 @@ impl InForce {
             Source::Kept(directory, unheard) => {
                 format!("by the modes kept in {} ({unheard}):", directory.display())
             }
-            Source::Nobody(reason) => {
-                format!("where no mode is set; which are set could not be looked up ({reason}):")
-            }
+            Source::Nobody(_) => "if no mode is set; which are could not be looked up:".to_owned(),
         };
         let otherwise = QualifiedSubject::new(Context::global(), "");
         let rest = self.table.own(&otherwise).is_none().then(|| ("where nothing is set".to_owned(), otherwise));

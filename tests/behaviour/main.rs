@@ -33,6 +33,7 @@ mod shapes;
 mod sites;
 mod strangers;
 mod sweep;
+mod told;
 mod transcripts;
 mod wire;
 mod writes;
