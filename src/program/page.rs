@@ -12,7 +12,7 @@ use super::scopes::named;
 const MOST: usize = 10;
 
 /// What this page has words for.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "version",
     "uptimeSeconds",
     "mode",
@@ -26,6 +26,7 @@ const KNOWN: [&str; 16] = [
     "lastFullPass",
     "skipped",
     "primary",
+    "local",
     "replica",
     "store",
     "digest",
@@ -44,7 +45,8 @@ pub fn page(status: &Value, door: &Door) -> String {
     modes(status, &mut page);
     leftovers(status, door, &mut page);
     importer(status, &mut page);
-    primary(&status["primary"], &mut page);
+    registry("primary", status, &mut page);
+    registry("local", status, &mut page);
     let new = status.as_object().into_iter().flatten().filter(|(name, _)| !KNOWN.contains(&name.as_str()));
     new.for_each(|(name, value)| page.line(&words(name), &plain(value)));
     replica(status, &mut page);
@@ -150,18 +152,33 @@ fn importer(status: &Value, page: &mut Page) {
     }
 }
 
-fn primary(primary: &Value, page: &mut Page) {
-    let away = |seconds: u64| format!("cannot be reached for {}", span(seconds));
-    let reachable = match (primary["reachable"].as_bool(), primary["unreachableSeconds"].as_u64()) {
-        (Some(true), _) => Some("reachable".to_owned()),
-        (Some(false), Some(seconds)) => Some(away(seconds)),
-        (Some(false), None) => Some("cannot be reached".to_owned()),
-        (None, _) => None,
+/// Another registry: what is said of each, and after it what is said of this one alone.
+fn registry(name: &str, status: &Value, page: &mut Page) {
+    let Some(members) = status[name].as_object() else {
+        if status.get(name).is_some_and(Value::is_null) {
+            page.line(name, "none");
+        }
+        return;
     };
-    let text = |name: &str| primary[name].as_str().map(str::to_owned);
+    let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+    let seconds = members.get("unreachableSeconds").and_then(Value::as_u64);
+    let reachable = members.get("reachable").and_then(Value::as_bool).map(|reachable| match (reachable, seconds) {
+        (true, _) => "reachable".to_owned(),
+        (false, Some(seconds)) => format!("cannot be reached for {}", span(seconds)),
+        (false, None) => "cannot be reached".to_owned(),
+    });
     let breaker = text("breaker").map(|breaker| format!("breaker {breaker}"));
     let profile = text("profile").map(|profile| format!("speaks as {profile}"));
-    page.parts("primary", &[text("url"), reachable, breaker, profile]);
+    page.parts(name, &[text("url"), reachable, breaker, profile]);
+    let said = ["url", "reachable", "breaker", "profile", "unreachableSeconds"];
+    let others: Map<String, Value> = members
+        .iter()
+        .filter(|(name, _)| !said.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if !others.is_empty() {
+        page.line("", &plain(&Value::Object(others)));
+    }
 }
 
 fn replica(status: &Value, page: &mut Page) {
@@ -274,12 +291,10 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(all) if all.is_empty() => "none".to_owned(),
         Value::Array(all) => some_of(all.iter().map(plain)),
-        Value::Object(members) => some_members(members).map(member).collect::<Vec<_>>().join(", "),
+        Value::Object(members) => {
+            members.iter().filter(|(_, value)| !value.is_null()).map(member).collect::<Vec<_>>().join(", ")
+        }
     }
-}
-
-fn some_members(members: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
-    members.iter().filter(|(_, value)| !value.is_null())
 }
 
 fn some_of(all: impl ExactSizeIterator<Item = String>) -> String {
@@ -417,12 +432,17 @@ primary   cannot be reached
     fn what_a_newer_outpost_says_is_printed_as_it_is() {
         let mut status = of_a_well_one();
         status["local"] = json!({
-            "url": "http://127.0.0.1:8085", "reachable": false, "unreachableSeconds": null,
-            "sink": {"caughtUp": true, "held": ["a", "b"]}, "lag": 3,
+            "url": "http://127.0.0.1:8085", "reachable": true, "breaker": "closed", "unreachableSeconds": null,
+            "sink": {"caughtUp": true, "behind": false, "held": ["a", "b"], "alarm": null}, "lag": 3,
         });
+        status["quorumKept"] = json!(false);
         let page = told(&status);
-        let line = "\nlocal           url http://127.0.0.1:8085, not reachable, sink (caught up, held a, b), lag 3\n";
-        assert!(page.contains(line), "{page}");
+        let lines = "\nlocal           http://127.0.0.1:8085, reachable, breaker closed\n                \
+                     sink (caught up, not behind, held a, b), lag 3\n";
+        assert!(page.contains(lines), "{page}");
+        assert!(page.contains("\nquorum kept     no\n"), "{page}");
+        status["local"] = json!(null);
+        assert!(told(&status).contains("\nlocal           none\n"));
     }
 
     #[test]
