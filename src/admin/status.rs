@@ -9,11 +9,19 @@ use crate::importer::Report;
 use crate::protocol::mode::Mode;
 use crate::protocol::subject::QualifiedSubject;
 use crate::replica::{Digest, Doubt};
-use crate::upstream::BreakerState;
+use crate::routing::Home;
+use crate::upstream::{BreakerState, Registry};
 
 impl Admin {
     /// Why reads may be older than they should be; nothing if they are not.
     pub(super) fn degraded(&self) -> Option<String> {
+        let local = self.parties.local.as_ref().filter(|local| local.is_away());
+        if local.is_some() && self.parties.proxy.modes().table().throughout() != Some(Home::Primary) {
+            return Some("the local registry cannot be reached".to_owned());
+        }
+        if self.parties.primary.is_nowhere() {
+            return None;
+        }
         if self.parties.primary.is_away() {
             return Some("the primary cannot be reached; reads are answered from the replica".to_owned());
         }
@@ -68,7 +76,8 @@ impl Admin {
             "lastPass": importer.last_pass.as_ref().map(pass),
             "lastFullPass": importer.last_full_pass.as_ref().map(pass),
             "skipped": skipped.collect::<Vec<_>>(),
-            "primary": self.primary(),
+            "primary": self.parties.has_primary().then(|| self.primary()),
+            "local": self.parties.local.as_deref().map(registry),
             "replica": self.replica().await,
             "store": {
                 "durable": self.parties.store.is_durable(),
@@ -80,19 +89,9 @@ impl Admin {
     }
 
     fn primary(&self) -> Value {
-        let reachability = self.parties.primary.reachability();
-        let breaker = match reachability.breaker {
-            BreakerState::Closed => "closed",
-            BreakerState::Open => "open",
-            BreakerState::Probing => "probing",
-        };
-        json!({
-            "url": crate::upstream::without_secrets(self.parties.primary.current_url()),
-            "reachable": reachability.reachable,
-            "breaker": breaker,
-            "unreachableSeconds": reachability.unreachable_since.map(|since| since.elapsed().as_secs()),
-            "profile": self.parties.replica.snapshot().profile().map(|profile| profile.as_str()),
-        })
+        let mut primary = registry(&self.parties.primary);
+        primary["profile"] = json!(self.parties.replica.snapshot().profile().map(|profile| profile.as_str()));
+        primary
     }
 
     async fn replica(&self) -> Value {
@@ -116,6 +115,22 @@ impl Admin {
             "renderedBytes": self.parties.proxy.rendered_bytes(),
         })
     }
+}
+
+/// How another registry is doing.
+fn registry(registry: &Registry) -> Value {
+    let reachability = registry.reachability();
+    let breaker = match reachability.breaker {
+        BreakerState::Closed => "closed",
+        BreakerState::Open => "open",
+        BreakerState::Probing => "probing",
+    };
+    json!({
+        "url": crate::upstream::without_secrets(registry.current_url()),
+        "reachable": reachability.reachable,
+        "breaker": breaker,
+        "unreachableSeconds": reachability.unreachable_since.map(|since| since.elapsed().as_secs()),
+    })
 }
 
 /// One pass over the primary.

@@ -20,8 +20,8 @@ use crate::protocol::schema::Listed;
 use crate::protocol::shape::{Record, registered};
 use crate::replica::answer::Asked;
 use crate::replica::{Doubt, NotReread, Scope, Urgency, served_subject};
-use crate::routing::{Forbidden, Routed};
-use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent};
+use crate::routing::{Forbidden, Home, Routed};
+use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent, Voice};
 
 /// What of a registration's time is kept back for the lookup that resolves it.
 const TO_RESOLVE: Duration = Duration::from_secs(5);
@@ -47,6 +47,7 @@ impl Proxy {
             body: ask.body.clone(),
             priority,
             deadline: if priority == Priority::Write { ask.write_deadline } else { ask.read_deadline },
+            voice: Voice::Ours,
         }
     }
 
@@ -148,6 +149,9 @@ impl Proxy {
         ask: &Ask,
         forbidden: Forbidden,
     ) -> Result<Response<Body>, Failure> {
+        if forbidden.home == Home::Local {
+            return self.only_known_there(operation, ask, forbidden).await;
+        }
         if let Some(known) = self.already_registered(operation, ask, false) {
             return Ok(known);
         }
@@ -165,7 +169,7 @@ impl Proxy {
 
     /// What to say of a write that a mode does not let through.
     pub(super) fn held_back(&self, operation: &Operation, forbidden: Forbidden, ask: &Ask) -> Failure {
-        let Forbidden { refusal, scope, mode } = forbidden;
+        let Forbidden { refusal, scope, mode, .. } = forbidden;
         tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
             subject = %operation.subject, %scope, %mode, code = refusal.code, reason = %refusal.message, "write refused");
         Failure::refused(refusal, &ask.media)
@@ -179,21 +183,18 @@ impl Proxy {
         if snapshot.config_adds_to_schemas(&served_subject(&snapshot, operation)) == Some(true) {
             return None;
         }
-        let (path, query) = operation.target.split_once('?').unwrap_or((&operation.target, ""));
-        let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
-        let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
         let lookup = Call {
             method: Method::POST,
-            path_and_query: normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")),
+            path_and_query: lookup_of(&operation.target)?,
             headers: to_primary(ask, &self.pseudonym, true),
             body: ask.body.clone(),
             // It belongs to a write: a pause that holds misses back must not leave its fate unknown.
             priority: Priority::Write,
             deadline: ask.write_deadline,
+            voice: Voice::Ours,
         };
         Some(self.primary(ask.bound.as_ref()).send(lookup).await)
     }
-
     /// The answer to a registration of what was found.
     fn registered_as(&self, found: &Listed, ask: &Ask) -> Response<Body> {
         let body = registered(&found.version, ask.form(&self.parties.replica.snapshot()), Record::Asked);
@@ -245,13 +246,21 @@ impl Proxy {
     }
 }
 
+/// The target that looks up what another one registers.
+pub(super) fn lookup_of(target: &str) -> Option<String> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
+    let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
+    Some(normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")))
+}
+
 /// What a lookup found.
-fn found_by(answer: &Answer) -> Option<Listed> {
+pub(super) fn found_by(answer: &Answer) -> Option<Listed> {
     (answer.status == StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())?
 }
 
 /// Whether a lookup found for certain that there is no such subject, or no such schema in it.
-fn is_absence(answer: &Answer) -> bool {
+pub(super) fn is_absence(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND && matches!(answer.error_code(), Some(40401 | 40403))
 }
 

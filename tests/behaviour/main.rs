@@ -17,6 +17,7 @@ mod grounds;
 mod house;
 mod linear;
 mod lists;
+mod local;
 mod mapped_paths;
 mod memo;
 mod modes;

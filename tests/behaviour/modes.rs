@@ -266,7 +266,7 @@ async fn a_mode_outlives_a_change_of_the_map() {
 
 #[tokio::test]
 async fn an_outpost_can_be_read_only_from_its_start() {
-    let house = House::with(SmallRegistry::builder(), |config| config.mode = Mode::ReadOnly).await;
+    let house = House::with(SmallRegistry::builder(), |config| config.mode = Some(Mode::ReadOnly)).await;
     assert_eq!(house.get("/mode").await.body, r#"{"mode":"READONLY"}"#);
     assert_eq!(house.register("s", "1").await.code(), 42205);
     assert_eq!(set(&house, "/mode/:.c:", "FORWARD").await.status, 200);
