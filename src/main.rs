@@ -23,14 +23,15 @@ struct Arguments {
 enum Command {
     /// Serve clients until SIGTERM; SIGHUP reads the certificates again
     Run(Source),
-    /// Validate the configuration, test the way to the primary, tell where requests go and which modes are left over
+    /// Validate the configuration, test the ways to the registries, tell where requests go and which modes are left over
     ///
     /// The modes that are set are those of the running outpost if one answers on admin.bind, else those kept in
     /// state.directory, which is only read. A leftover is a subject whose writes go to the local registry inside a context
     /// that is forwarded; each is a warning with the request that ends it.
     ///
-    /// Exit code: 0 if the configuration is valid and the primary could be asked (with --offline it is not), leftovers or
-    /// not; 1 if it could not, and with --strict on any warning; 78 if the configuration cannot be used.
+    /// Exit code: 0 if the configuration is valid and the primary and the local registry could be asked (with --offline
+    /// they are not), leftovers or not; 1 if they could not, and with --strict on any warning; 78 if the configuration
+    /// cannot be used.
     Check {
         #[command(flatten)]
         source: Source,

@@ -62,7 +62,13 @@ impl Admin {
             json!({ "subject": skipped.subject, "version": skipped.version, "reason": skipped.reason.to_string() })
         });
         let modes = self.parties.proxy.modes().table();
-        let set = |(scope, mode): (&QualifiedSubject, Mode)| json!({ "scope": scope.spelt(), "mode": mode.as_str() });
+        let set = |(scope, mode): (&QualifiedSubject, Mode)| {
+            let home = match modes.home(scope) {
+                Home::Primary => "primary",
+                Home::Local => "local",
+            };
+            json!({ "scope": scope.spelt(), "mode": mode.as_str(), "home": home })
+        };
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptimeSeconds": self.started.elapsed().as_secs(),

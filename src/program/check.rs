@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use schema_outpost::config::{self, Config, Loaded};
+use schema_outpost::protocol::subject::QualifiedSubject;
 use schema_outpost::telemetry::Chain;
-use schema_outpost::upstream::{Registry, Report, without_secrets};
+use schema_outpost::upstream::{Registry, Report, SetupError, without_secrets};
 
 use super::in_force::{InForce, Source};
 use super::leftovers::{Door, sentence};
+use super::scopes::named;
 use super::source::BAD_CONFIGURATION;
 use super::{harmless, runtime, say, say_error};
 
@@ -23,33 +25,44 @@ pub struct Options {
     strict: bool,
 }
 
-/// Validates, tries the way to the primary, and tells where requests go.
+/// Validates, tries the ways to the other registries, and tells where requests go.
 pub fn check(loaded: &Loaded, options: Options) -> ExitCode {
     let config = &loaded.config;
-    loaded.warnings.iter().for_each(|warning| warn(&warning.to_string()));
     say("The configuration is valid.\n");
     say(&config::describe(config));
-    let primary = match Registry::new(&config.primary, "primary") {
-        Ok(primary) => primary,
+    let registries = match registries(config) {
+        Ok(registries) => registries,
         Err(failure) => {
             say_error(&format!("outpost: {}", Chain(&failure)));
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
     let Ok(runtime) = runtime("check", 1) else { return ExitCode::FAILURE };
-    let is_reached = options.offline || {
-        let reports = runtime.block_on(primary.check());
-        tell("primary", &reports);
-        reports.iter().any(Report::is_good)
-    };
-    let urls: Vec<String> = primary.urls().map(without_secrets).collect();
+    let mut is_reached = true;
+    for registry in registries.iter().filter(|_| !options.offline) {
+        let reports = runtime.block_on(registry.check());
+        tell(registry.name(), &reports);
+        is_reached &= reports.iter().any(Report::is_good);
+    }
+    let primary = registries.iter().filter(|registry| registry.name() == PRIMARY);
+    let urls: Vec<String> = primary.flat_map(Registry::urls).map(without_secrets).collect();
     let known = runtime.block_on(InForce::look_up(config, &urls, options.offline));
     say(&format!("\n{}", known.told()));
-    say(&around(config, primary.current_url()));
-    let is_clean =
-        loaded.warnings.is_empty() && known.leftovers.is_empty() && !matches!(known.source, Source::Nobody(_));
-    complain(config, &known);
-    if is_reached && (is_clean || !options.strict) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    say(&around(config, &registries));
+    let warnings = warnings(loaded, &known);
+    warnings.iter().for_each(|warning| say_error(&format!("warning: {}", harmless(warning))));
+    let is_good = is_reached && (warnings.is_empty() || !options.strict);
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+const PRIMARY: &str = "primary";
+const LOCAL: &str = "local";
+
+/// The other registries that the configuration names.
+fn registries(config: &Config) -> Result<Vec<Registry>, SetupError> {
+    let primary = config.primary.is_set().then(|| Registry::new(&config.primary, PRIMARY));
+    let local = config.local.is_set().then(|| Registry::new(&config.local.way(), LOCAL));
+    primary.into_iter().chain(local).collect()
 }
 
 fn tell(name: &str, reports: &[Report]) {
@@ -65,28 +78,39 @@ fn tell(name: &str, reports: &[Report]) {
 }
 
 /// What is the same in every scope.
-fn around(config: &Config, primary: &str) -> String {
+fn around(config: &Config, registries: &[Registry]) -> String {
+    let meaning = |registry: &Registry| match registry.name() {
+        PRIMARY => "asked too for what the replica does not know",
+        _ => "the local registry",
+    };
+    let registry =
+        |registry: &Registry| format!("  {:7}  {}, {}\n", registry.name(), registry.current_url(), meaning(registry));
     let kept = match &config.state.directory {
         Some(directory) => format!("kept in {}", directory.display()),
         None => "forgotten with the process, since no state.directory is set".to_owned(),
     };
     format!(
-        "  replica  what it does not know, the primary is asked: {primary}\n  \
-         writes   POST, PUT and DELETE on subjects, configurations, contexts, associations and keys\n  \
-         modes    set and cleared by PUT and DELETE on /mode, {kept}"
+        "{}  writes   POST, PUT and DELETE on subjects, configurations, contexts, associations and keys\n  \
+         modes    set and cleared by PUT and DELETE on /mode, {kept}",
+        registries.iter().map(registry).collect::<String>()
     )
 }
 
-fn complain(config: &Config, known: &InForce) {
-    let door = Door::of(&config.listeners);
-    for (scope, mode) in &known.leftovers {
-        warn(&format!("leftover: {}; to end it: {}", sentence(scope, mode), door.clearing(scope)));
-    }
+/// What is odd, but no reason not to start.
+fn warnings(loaded: &Loaded, known: &InForce) -> Vec<String> {
+    let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let door = Door::of(&loaded.config.listeners);
+    let leftover = |(scope, mode): &(QualifiedSubject, String)| {
+        format!("leftover: {}; to end it: {}", sentence(scope, mode), door.clearing(scope))
+    };
+    warnings.extend(known.leftovers.iter().map(leftover));
+    let homeless = |(scope, mode, key)| {
+        format!("{} is set to {mode}, which needs {key}; to end it: {}", named(scope), door.clearing(scope))
+    };
+    warnings.extend(known.homeless(&loaded.config).map(homeless));
     if let Source::Nobody(reason) = &known.source {
-        warn(&format!("which modes are set, and whether there are leftovers, could not be looked up: {reason}"));
+        warnings
+            .push(format!("which modes are set, and whether there are leftovers, could not be looked up: {reason}"));
     }
-}
-
-fn warn(problem: &str) {
-    say_error(&format!("warning: {}", harmless(problem)));
+    warnings
 }

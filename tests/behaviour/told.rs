@@ -242,3 +242,39 @@ async fn a_check_takes_no_modes_from_an_outpost_before_another_primary() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("has another primary") && !text.contains("context .c"), "{text}");
 }
+
+#[tokio::test]
+async fn the_way_to_the_local_registry_is_tested_as_that_to_the_primary_and_what_needs_it_is_said() {
+    let (primary, local) = (SmallRegistry::start().await, SmallRegistry::start().await);
+    let place = Place::new();
+    let running =
+        Running::start(&place.configure(&primary.url(), &format!("local: {{ urls: [\"{}\"] }}", local.url()))).await;
+    running.operator("POST", "/import").await;
+    let alone = asking(&place, &running, &primary.url());
+    let text = std::fs::read_to_string(&alone).expect("a file");
+    let config = place.write("both.yaml", &format!("{text}local: {{ urls: [\"{}\"] }}\n", local.url()));
+    assert_eq!(running.ask("PUT", "/mode/:.c:", r#"{"mode":"READWRITE"}"#).await.status, 200);
+    let (code, page) = tell(&["status"], &config).await;
+    assert_eq!(code, Some(0), "{page}");
+    assert!(page.lines().any(|line| line.starts_with("local") && line.contains(&local.url())), "{page}");
+    let (code, text) = tell(&["check", "--strict"], &config).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains(&format!("\nlocal {}\n  ok ", local.url())), "{text}");
+    assert!(text.contains("READWRITE  read from and written to the local registry"), "{text}");
+    // Against the rule, as somebody insists.
+    let forced = running.ask("PUT", "/mode/s?force=true", r#"{"mode":"READWRITE"}"#).await;
+    assert_eq!(forced.status, 200, "{}", forced.body);
+    for (command, expected) in [(&["status"][..], 1), (&["check"], 0), (&["check", "--strict"], 1)] {
+        let (code, text) = tell(command, &config).await;
+        assert_eq!(code, Some(expected), "{command:?}: {text}");
+        assert!(text.contains(&format!("curl -X DELETE 'http://{}/mode/s'", running.data)), "{text}");
+    }
+    // What is about to be started without it.
+    let (code, text) = tell(&["check"], &alone).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("warning: context .c is set to READWRITE, which needs local.urls"), "{text}");
+    local.stop().await;
+    let (code, text) = tell(&["check"], &config).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("FAILED  TCP connection"), "{text}");
+}
