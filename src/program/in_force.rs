@@ -122,8 +122,10 @@ async fn running(config: &Config, primaries: &[String]) -> Result<Value, String>
     let address = reachable(config.admin.bind);
     // The port may be that of another outpost, whose modes are not ours.
     let theirs = status["primary"]["url"].as_str();
-    if let Some(theirs) = theirs.filter(|theirs| !primaries.is_empty() && primaries.iter().all(|ours| ours != theirs)) {
-        return Err(harmless(&format!("the outpost on {address} has another primary, {theirs}")));
+    let is_ours = theirs.map_or(primaries.is_empty(), |theirs| primaries.iter().any(|ours| ours == theirs));
+    if !is_ours {
+        let theirs = theirs.unwrap_or("none");
+        return Err(harmless(&format!("the outpost on {address} is another one: its primary is {theirs}")));
     }
     if status["modes"].is_array() { Ok(status) } else { Err(format!("the outpost on {address} lists no modes")) }
 }

@@ -240,7 +240,7 @@ async fn a_check_takes_no_modes_from_an_outpost_before_another_primary() {
     assert_eq!(running.ask("PUT", "/mode/:.c:", r#"{"mode":"READONLY"}"#).await.status, 200);
     let (code, text) = tell(&["check"], &config).await;
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("has another primary") && !text.contains("context .c"), "{text}");
+    assert!(text.contains("is another one: its primary is ") && !text.contains("context .c"), "{text}");
 }
 
 #[tokio::test]
