@@ -35,6 +35,7 @@ mod sites;
 mod stand_in;
 mod strangers;
 mod sweep;
+mod told;
 mod transcripts;
 mod wire;
 mod writes;

@@ -446,7 +446,7 @@ async fn a_bound_listener_hears_nothing_of_the_modes_of_others() {
 async fn a_bound_listener_changes_the_modes_of_its_own_context_alone() {
     let house = House::with(SmallRegistry::builder(), |config| config.listeners[0].context = Some(".c".into())).await;
     assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
-    assert_eq!(house.status().await["modes"], json!([{"scope": ":.c:", "mode": "READONLY"}]));
+    assert_eq!(house.status().await["modes"], json!([{"scope": ":.c:", "mode": "READONLY", "home": "primary"}]));
     let association = json!({"resourceName": "r", "resourceNamespace": "c", "resourceId": "r", "resourceType": "topic",
         "associations": [{"subject": "s", "associationType": "value", "lifecycle": "WEAK"}]});
     let held = house.ask("POST", "/associations", &association.to_string()).await;
