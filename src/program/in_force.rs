@@ -56,8 +56,7 @@ impl InForce {
     }
 
     fn of(config: &Config, set: &[ModeChange], source: Source) -> Self {
-        let at_heart = if config.primary.is_set() { Home::Primary } else { Home::Local };
-        let table = ModeTable::of(config.mode_of_all(), at_heart).with(set);
+        let table = config.modes().with(set);
         let leftovers = table.leftovers().map(|(scope, mode)| (scope.clone(), mode.to_string())).collect();
         Self { table, leftovers, source }
     }
