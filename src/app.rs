@@ -21,7 +21,7 @@ use crate::importer::sink::{self, Sink};
 use crate::protocol::subject::Context;
 use crate::proxy::{self, Local, Proxy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
-use crate::routing::{Contexts, Home, MapError, ModeChange, ModeTable, Modes, Primary};
+use crate::routing::{Contexts, MapError, ModeChange, ModeTable, Modes, Primary};
 use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
 use crate::store::{self, Store};
 use crate::telemetry;
@@ -420,6 +420,5 @@ fn kept_in(table: store::Table) -> Option<replica::Table> {
 fn modes(store: &Store, config: &Config) -> Result<ModeTable, StartError> {
     let mut set = Vec::new();
     store.load(&[store::Table::Modes], |_, key, value| set.push(ModeChange::kept(key, value)))?;
-    let at_heart = if config.primary.is_set() { Home::Primary } else { Home::Local };
-    Ok(ModeTable::of(config.mode_of_all(), at_heart).with(&set))
+    Ok(config.modes().with(&set))
 }

@@ -62,12 +62,18 @@ impl Admin {
             json!({ "subject": skipped.subject, "version": skipped.version, "reason": skipped.reason.to_string() })
         });
         let modes = self.parties.proxy.modes().table();
-        let set =
-            |(scope, mode): (&QualifiedSubject, Mode)| json!({ "scope": scope.to_string(), "mode": mode.as_str() });
+        let set = |(scope, mode): (&QualifiedSubject, Mode)| {
+            let home = match modes.home(scope) {
+                Home::Primary => "primary",
+                Home::Local => "local",
+            };
+            json!({ "scope": scope.spelt(), "mode": mode.as_str(), "home": home })
+        };
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptimeSeconds": self.started.elapsed().as_secs(),
             "mode": modes.in_scope(&QualifiedSubject::none()).as_str(),
+            "configuredMode": modes.otherwise().as_str(),
             "modes": modes.iter().map(set).collect::<Vec<_>>(),
             "leftovers": modes.leftovers().map(set).collect::<Vec<_>>(),
             "answeredBy": self.answered_by(),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::ask::Ask;
 use super::dress::framed;
-use super::forward::{found_by, is_absence, lookup_of};
+use super::forward::{found_by, held_back, is_absence, lookup_of};
 use super::headers::{from_local, to_local};
 use super::metrics::AnsweredBy;
 use super::refuse::Failure;
@@ -132,18 +132,17 @@ impl Proxy {
         forbidden: Forbidden,
     ) -> Result<Response<Body>, Failure> {
         let target = local_target(operation, None, ask.bound.is_some());
-        let lookup =
-            lookup_of(&target).filter(|_| Asked::read(&ask.body).is_some_and(|asked| asked.is_plain_registration()));
-        let Some(lookup) = lookup else { return Err(self.held_back(operation, forbidden, ask)) };
+        let lookup = lookup_of(&target).filter(|_| Asked::read(&ask.body).is_some_and(|asked| !asked.is_about_tags()));
+        let Some(lookup) = lookup else { return Err(held_back(forbidden, ask)) };
         let answer = self.ask_local(lookup, ask, Aim::Question).await?;
-        match found_by(&answer) {
+        match found_by(&answer, operation, ask) {
             Some(found) => {
                 let is_old = found.version.guid.is_none();
                 let profile = if is_old { Profile::Confluent7 } else { Profile::Confluent8 };
                 let body = registered(&found.version, profile.form(ask.accepts_unknown()), Record::Asked);
                 Ok(self.own(200, body.into(), ask))
             }
-            None if is_absence(&answer) => Err(self.held_back(operation, forbidden, ask)),
+            None if is_absence(&answer) || answer.status == StatusCode::OK => Err(held_back(forbidden, ask)),
             None => Ok(relay(&answer, ask)),
         }
     }

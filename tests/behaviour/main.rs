@@ -36,6 +36,7 @@ mod sites;
 mod stand_in;
 mod strangers;
 mod sweep;
+mod told;
 mod transcripts;
 mod wire;
 mod writes;
