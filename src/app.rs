@@ -11,6 +11,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -78,7 +79,8 @@ impl Rooms {
             Arc::new(Importer::new(named.clone(), replica.clone(), &config.importer, config.primary.profile));
         importer.counters().register(metrics.room("importer"));
         let modes = Arc::new(Modes::of(modes(&store, config)?));
-        let beside = Beside { store: &store, replica: &replica, importer: &importer, modes: &modes };
+        let still = Arc::default();
+        let beside = Beside { store: &store, replica: &replica, importer: &importer, modes: &modes, still: &still };
         let sink = beside.sink(config, counters)?;
         if let Some(sink) = &sink {
             sink.counters().register(metrics.room("sink"));
@@ -90,6 +92,7 @@ impl Rooms {
             local: local.clone().map(|local| Local::new(local, config.local.timeout)),
             reread: importer.clone(),
             modes,
+            still,
             metrics: proxy::Metrics::register(metrics.room("proxy")),
         };
         let proxy = Proxy::new(parties, &config.limits);
@@ -103,6 +106,7 @@ struct Beside<'a> {
     replica: &'a Arc<Replica>,
     importer: &'a Importer,
     modes: &'a Arc<Modes>,
+    still: &'a Arc<RwLock<()>>,
 }
 
 impl Beside<'_> {
@@ -120,6 +124,7 @@ impl Beside<'_> {
             store: self.store.clone(),
             importer: self.importer.clone(),
             is_primarys: Arc::new(move |context| !modes.is_local(context)),
+            still: Arc::clone(self.still),
         };
         let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Ok(Some(Sink::new(parties, sink::Settings { writer: config.local.writer, name })?))

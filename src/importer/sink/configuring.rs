@@ -163,7 +163,7 @@ impl Core {
         let written = match step {
             Step::Put(body) => self.configure(job.wire, scope, Bytes::from(body.to_string())).await,
             _ => {
-                let _moving = self.gate.read().await;
+                let _moving = self.still.read().await;
                 if self.is_ours(&scope.context) { job.wire.unconfigure(scope).await } else { Ok(()) }
             }
         };

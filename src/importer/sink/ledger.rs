@@ -15,6 +15,7 @@ const VERSION: &str = "version ";
 const CONFIG: &str = "config ";
 const STRAY: &str = "stray ";
 const INSTANCE: &str = "instance";
+const REGISTRY: &str = "registry";
 
 /// A version of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,7 @@ pub(super) enum Line {
     Config(QualifiedSubject, bool),
     Stray(Context, Option<Stray>),
     Instance(String),
+    Registry(String),
 }
 
 /// The ledger as it is known; who changes it has it kept.
@@ -51,6 +53,7 @@ pub(super) struct Ledger {
     configs: BTreeSet<QualifiedSubject>,
     strays: BTreeMap<Context, Stray>,
     instance: Option<String>,
+    registry: Option<String>,
 }
 
 impl Ledger {
@@ -96,7 +99,28 @@ impl Ledger {
             Line::Stray(context, Some(stray)) => drop(self.strays.insert(context, stray)),
             Line::Stray(context, None) => drop(self.strays.remove(&context)),
             Line::Instance(instance) => self.instance = Some(instance),
+            Line::Registry(urls) => self.registry = Some(urls),
         }
+    }
+
+    /// What is to be struck out and entered when the ledger is of a registry with these URLs from now on. What was
+    /// ours in another one is not ours in this.
+    pub(super) fn of(&self, urls: &str) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if self.registry.as_deref() == Some(urls) {
+            return lines;
+        }
+        if self.registry.is_some() {
+            let places = self
+                .versions
+                .iter()
+                .flat_map(|(subject, versions)| versions.keys().map(|number| Line::Gone((subject.clone(), *number))));
+            lines.extend(places);
+            lines.extend(self.configs.iter().map(|scope| Line::Config(scope.clone(), false)));
+            lines.extend(self.strays.keys().map(|context| Line::Stray(context.clone(), None)));
+        }
+        lines.push(Line::Registry(urls.to_owned()));
+        lines
     }
 
     pub(super) fn written(&self, subject: &QualifiedSubject) -> Option<&WrittenSubject> {
@@ -146,6 +170,7 @@ fn entry(line: &Line) -> Entry {
         }
         Line::Stray(context, None) => Entry::remove(Table::Ledger, format!("{STRAY}{context}")),
         Line::Instance(instance) => put(INSTANCE.to_owned(), instance.clone().into_bytes()),
+        Line::Registry(urls) => put(REGISTRY.to_owned(), urls.clone().into_bytes()),
     }
 }
 
@@ -156,6 +181,9 @@ fn version_key((subject, version): &Place) -> String {
 fn line(key: &str, value: &[u8]) -> Option<Line> {
     if key == INSTANCE {
         return Some(Line::Instance(String::from_utf8(value.to_vec()).ok()?));
+    }
+    if key == REGISTRY {
+        return Some(Line::Registry(String::from_utf8(value.to_vec()).ok()?));
     }
     if let Some(scope) = key.strip_prefix(CONFIG) {
         return Some(Line::Config(QualifiedSubject::parse(scope), true));
@@ -174,6 +202,24 @@ fn line(key: &str, value: &[u8]) -> Option<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_was_ours_in_one_registry_is_not_ours_in_another() {
+        let store = Store::open(&store::Config::default()).expect("in memory");
+        let mut ledger = Ledger::default();
+        let place = (QualifiedSubject::parse("s"), 1);
+        let lines = [
+            Line::Registry("https://one".to_owned()),
+            Line::Instance("me".to_owned()),
+            Line::Written(place, Written { id: 1, content: Content::from_bytes([0; 16]) }),
+            Line::Config(QualifiedSubject::none(), true),
+        ];
+        ledger.enter(lines.into(), &store).await.expect("kept");
+        assert!(ledger.of("https://one").is_empty());
+        ledger.enter(ledger.of("https://two"), &store).await.expect("kept");
+        assert!(ledger.subjects().next().is_none() && ledger.configs().next().is_none());
+        assert!(ledger.of("https://two").is_empty() && ledger.instance() == Some("me"));
+    }
 
     #[tokio::test]
     async fn what_was_entered_is_known_after_a_restart_and_what_was_struck_out_is_not() {
@@ -207,6 +253,7 @@ mod tests {
         assert!(ledger.has_config(&QualifiedSubject::none()) && !ledger.has_config(&QualifiedSubject::parse("s")));
         assert_eq!(ledger.strays().map(|(_, stray)| stray.id).collect::<Vec<_>>(), [-3]);
         assert_eq!(ledger.instance(), Some("me"));
+        assert!(ledger.of("https://one").len() == 1 && ledger.versions.len() == 2, "it was never said whose it is");
         assert!(ledger.knows(&Context::named(".c")) && !ledger.knows(&Context::named(".d")));
     }
 }

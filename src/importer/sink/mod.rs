@@ -29,7 +29,7 @@ mod withheld;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedRwLockWriteGuard, RwLock, watch};
+use tokio::sync::{RwLock, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +41,7 @@ use crate::protocol::subject::Context;
 use crate::replica::Replica;
 use crate::routing::Primary;
 use crate::store::{self, Store};
-use crate::upstream::{Priority, Registry};
+use crate::upstream::{Priority, Registry, without_secrets};
 use claim::Claim;
 use ledger::{Ledger, Line};
 use state::State;
@@ -75,6 +75,8 @@ pub struct Parties {
     pub importer: Importer,
     /// Which contexts are the primary's at this moment.
     pub is_primarys: IsPrimarys,
+    /// Held in common while something is written for that reason, alone by whoever changes which these are.
+    pub still: Arc<RwLock<()>>,
 }
 
 /// Which part an outpost has in it.
@@ -102,8 +104,7 @@ struct Core {
     counters: SinkCounters,
     /// Held by the pass; there is never a second one.
     turn: tokio::sync::Mutex<Claim>,
-    /// Held while something is changed in the local registry; whoever holds it alone knows that nothing is.
-    gate: Arc<RwLock<()>>,
+    still: Arc<RwLock<()>>,
     ledger: Mutex<Ledger>,
     state: Mutex<State>,
     full_passes: Arc<Lanes<bool, Report>>,
@@ -112,8 +113,16 @@ struct Core {
 impl Sink {
     /// A sink that does nothing until it is run or asked.
     pub fn new(parties: Parties, settings: Settings) -> Result<Self, store::Error> {
-        let Parties { local, replica, store, importer, is_primarys } = parties;
+        let Parties { local, replica, store, importer, is_primarys, still } = parties;
         let mut ledger = Ledger::load(&store)?;
+        let mut urls: Vec<String> = local.urls().map(without_secrets).collect();
+        urls.sort();
+        let lines = ledger.of(&urls.join(" "));
+        if lines.len() > 1 {
+            tracing::warn!("the local registry is another one than before: what was ours there is not ours here");
+        }
+        // Batches keep their order: whatever is entered from now on comes after it.
+        drop(ledger.enter(lines, &store));
         let instance = match ledger.instance() {
             Some(instance) => instance.to_owned(),
             None => {
@@ -134,7 +143,7 @@ impl Sink {
             settings,
             counters: SinkCounters::default(),
             turn: tokio::sync::Mutex::new(claim),
-            gate: Arc::default(),
+            still,
             ledger: Mutex::new(ledger),
             state: Mutex::default(),
             full_passes: Lanes::new(),
@@ -178,16 +187,10 @@ impl Sink {
         self.core.state().withheld()
     }
 
-    /// Ends when nothing is being changed in the local registry, and nothing is for as long as what is returned lives.
-    /// Whoever is about to make a context the local registry's own holds it until the mode table says so.
-    pub async fn hold(&self) -> OwnedRwLockWriteGuard<()> {
-        Arc::clone(&self.core.gate).write_owned().await
-    }
-
     /// How it is doing.
     pub fn status(&self) -> SinkStatus {
         let snapshot = self.core.replica.snapshot();
-        let state = self.core.state();
+        let mut state = self.core.state();
         let contexts = snapshot.contexts().map(|(context, _)| context).filter(|context| self.core.is_ours(context));
         SinkStatus {
             writer: self.core.settings.writer,

@@ -376,7 +376,7 @@ impl Core {
     /// Carries one step out, unless its context has ceased to be the primary's.
     async fn step(&self, wire: &Wire, step: &Step) -> Result<Done, WireError> {
         let (subject, number) = &step.place;
-        let _moving = self.gate.read().await;
+        let _moving = self.still.read().await;
         if !self.is_ours(&subject.context) {
             return Ok(Done::Left);
         }
@@ -398,7 +398,7 @@ impl Core {
 
     /// Makes sure that a context takes what is written into it; the refusal, if it does not.
     pub(super) async fn open(&self, wire: &Wire, context: &Context) -> Result<Result<(), Refused>, WireError> {
-        let _moving = self.gate.read().await;
+        let _moving = self.still.read().await;
         if !self.is_ours(context) {
             return Ok(Ok(()));
         }
@@ -415,7 +415,7 @@ impl Core {
         scope: &QualifiedSubject,
         body: bytes::Bytes,
     ) -> Result<(), WireError> {
-        let _moving = self.gate.read().await;
+        let _moving = self.still.read().await;
         if self.is_ours(&scope.context) { wire.configure(scope, body).await } else { Ok(()) }
     }
 }

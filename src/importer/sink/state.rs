@@ -21,6 +21,8 @@ pub(super) struct Compared {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) compared: Option<Compared>,
+    /// The contexts that have changed between two generations, which several may ask for.
+    changed: Option<((u64, u64), BTreeSet<Context>)>,
     /// What differs, or may, and waits for its turn.
     pub(super) pending: News,
     pub(super) withheld: BTreeMap<QualifiedSubject, Withheld>,
@@ -50,7 +52,8 @@ pub(super) struct State {
 
 impl State {
     /// Whether the local registry shows a context as the primary does.
-    pub(super) fn in_step(&self, context: &Context, now: &Snapshot) -> bool {
+    pub(super) fn in_step(&mut self, context: &Context, now: &Snapshot) -> bool {
+        let is_same = self.is_same(context, now);
         let Some(compared) = &self.compared else { return false };
         let went_well = |pass: &Option<Report>| pass.as_ref().is_some_and(|pass| pass.ok);
         let is_of = |subject: &QualifiedSubject| subject.context == *context;
@@ -63,7 +66,19 @@ impl State {
             && !self.foreign.iter().any(|one| one.is_between_ours && is_of(&one.subject))
             && !left_out.is_vague
             && !left_out.subjects.iter().any(is_of)
-            && is_same(&compared.snapshot, now, context)
+            && is_same
+    }
+
+    /// Whether nothing of a context has changed since the last comparison.
+    fn is_same(&mut self, context: &Context, now: &Snapshot) -> bool {
+        let Some(compared) = &self.compared else { return false };
+        let generations = (compared.snapshot.generation(), now.generation());
+        if self.changed.as_ref().is_none_or(|(known, _)| *known != generations) {
+            let News { subjects, configs } = super::news::between(&compared.snapshot, now, |_| true);
+            let contexts = subjects.into_iter().chain(configs).map(|scope| scope.context).collect();
+            self.changed = Some((generations, contexts));
+        }
+        self.changed.as_ref().is_some_and(|(_, contexts)| !contexts.contains(context))
     }
 
     /// What is withheld, subjects before configurations.
@@ -100,13 +115,4 @@ impl State {
         }
         self.withheld_configs.insert(scope.clone(), why);
     }
-}
-
-/// Whether nothing of a context has changed between two states.
-fn is_same(before: &Snapshot, now: &Snapshot, context: &Context) -> bool {
-    if before.generation() == now.generation() {
-        return true;
-    }
-    let news = super::news::between(before, now, |other| other == context);
-    news == News::default()
 }

@@ -12,6 +12,7 @@ use schema_outpost::store::{self, Store};
 use schema_outpost::upstream::{self, ProfileChoice, Registry};
 use serde_json::{Value, json};
 use small_registry::{Profile, Seen, SmallRegistry};
+use tokio::sync::RwLock;
 
 use crate::setting::Setting;
 
@@ -21,6 +22,8 @@ pub struct Beside {
     pub sink: Sink,
     /// The contexts that are not the primary's.
     pub own: Arc<Mutex<BTreeSet<Context>>>,
+    /// Held alone by whoever changes which these are.
+    pub still: Arc<RwLock<()>>,
     config: Config,
     state: Option<store::Config>,
 }
@@ -43,9 +46,9 @@ impl Beside {
     }
 
     fn between(setting: Setting, local: Arc<SmallRegistry>, name: &str, state: Option<store::Config>) -> Self {
-        let own = Arc::default();
-        let sink = sink(&setting, &local, &own, Some(name), state.as_ref());
-        Self { setting, local, sink, own, config: quick(), state }
+        let (own, still) = (Arc::default(), Arc::default());
+        let sink = sink(&setting, &local, &own, &still, Some(name), state.as_ref());
+        Self { setting, local, sink, own, still, config: quick(), state }
     }
 
     /// Another outpost beside the same two registries.
@@ -57,7 +60,7 @@ impl Beside {
     /// Another outpost that is not to write.
     pub fn onlooker(&self) -> Self {
         let mut other = self.another("onlooker");
-        other.sink = sink(&other.setting, &other.local, &other.own, None, None);
+        other.sink = sink(&other.setting, &other.local, &other.own, &other.still, None, None);
         other
     }
 
@@ -69,10 +72,10 @@ impl Beside {
 
     /// The same outpost in another process: what it knew is gone, unless it was kept.
     pub fn restarted(self) -> Self {
-        let Self { setting, local, sink, own, config, state } = self;
+        let Self { setting, local, sink, own, still, config, state } = self;
         drop(sink);
-        let sink = self::sink(&setting, &local, &own, Some("one"), state.as_ref());
-        Self { setting, local, sink, own, config, state }
+        let sink = self::sink(&setting, &local, &own, &still, Some("one"), state.as_ref());
+        Self { setting, local, sink, own, still, config, state }
     }
 
     /// The same, but of the replica's state nothing was left.
@@ -167,6 +170,7 @@ fn sink(
     setting: &Setting,
     local: &SmallRegistry,
     own: &Arc<Mutex<BTreeSet<Context>>>,
+    still: &Arc<RwLock<()>>,
     name: Option<&str>,
     state: Option<&store::Config>,
 ) -> Sink {
@@ -179,6 +183,7 @@ fn sink(
         store: Store::open(state.unwrap_or(&store::Config::default())).expect("it opens"),
         importer: setting.importer.clone(),
         is_primarys: Arc::new(move |context| !own.lock().expect("held briefly").contains(context)),
+        still: Arc::clone(still),
     };
     Sink::new(parties, Settings { writer: name.is_some(), name: name.unwrap_or("onlooker").to_owned() })
         .expect("the ledger is readable")

@@ -98,3 +98,27 @@ async fn a_local_registry_that_is_older_is_brought_there_too() {
     assert_eq!(beside.writes(), 0);
     assert!(beside.in_step(".") && beside.in_step(".c"));
 }
+
+#[tokio::test]
+async fn nothing_is_written_into_a_context_from_the_moment_on_that_it_is_not_the_primarys() {
+    let beside = Beside::start().await;
+    for number in 0..40 {
+        beside
+            .setting
+            .register(&format!(":.c:s{number:02}"), &format!(r#"{{"type":"fixed","name":"F","size":{}}}"#, number + 1));
+    }
+    beside.setting.register("a", r#""string""#);
+    beside.setting.pass().await;
+    let sink = beside.sink.clone();
+    let pass = tokio::spawn(async move { sink.full_pass_now(false).await });
+    let is_registration = |seen: &small_registry::Seen| seen.method == "POST" && seen.path().contains("/:.c:");
+    beside.local.wait_for(5, is_registration).await;
+    {
+        let _still = beside.still.write().await;
+        beside.own.lock().expect("held briefly").insert(schema_outpost::protocol::subject::Context::named(".c"));
+        beside.local.forget_requests();
+    }
+    assert!(pass.await.expect("no panic").ok);
+    assert_eq!(beside.local.count(|seen| is_write(seen) && seen.path().contains(".c")), 0);
+    assert!(beside.in_step(".") && !beside.in_step(".c"));
+}
