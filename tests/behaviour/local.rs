@@ -397,3 +397,18 @@ async fn an_alias_of_the_primarys_leads_into_the_local_registry_and_its_own_stay
     assert_eq!(house.register("nick", "more").await.status, 200);
     assert_eq!(local.ask("GET", "/subjects/:.c:s/versions", None).body, "[1,2]");
 }
+
+#[tokio::test]
+async fn a_mode_whose_registry_is_gone_from_the_settings_still_counts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let local = SmallRegistry::start().await;
+    let mut house = beside(&local, |config| config.state.directory = Some(folder.path().to_owned())).await;
+    assert_eq!(set(&house, "/mode/:.c:", "READWRITE").await.status, 200);
+    house.config.local.urls.clear();
+    house.restart().await;
+    for answer in [house.register(":.c:s", "1").await, house.get("/subjects/:.c:s/versions").await] {
+        assert_eq!((answer.status, answer.code()), (500, 50003), "{answer:?}");
+    }
+    assert_eq!(house.primary.count(|seen| seen.method == "POST"), 0);
+    assert_eq!(house.register("s", "1").await.status, 200);
+}
