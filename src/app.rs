@@ -425,5 +425,9 @@ fn kept_in(table: store::Table) -> Option<replica::Table> {
 fn modes(store: &Store, config: &Config) -> Result<ModeTable, StartError> {
     let mut set = Vec::new();
     store.load(&[store::Table::Modes], |_, key, value| set.push(ModeChange::kept(key, value)))?;
-    Ok(config.modes().with(&set))
+    let table = config.modes().with(&set);
+    for (scope, mode, home) in table.homeless(|home| config.has(home)) {
+        tracing::error!(scope = %scope.spelt(), %mode, ?home, "a mode is set whose registry is not configured: nothing is answered in its scope");
+    }
+    Ok(table)
 }

@@ -72,6 +72,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether there is a registry for what lives there.
+    pub fn has(&self, home: Home) -> bool {
+        match home {
+            Home::Primary => self.primary.is_set(),
+            Home::Local => self.local.is_set(),
+        }
+    }
+
     /// The table of modes before any is set.
     pub fn modes(&self) -> ModeTable {
         let (mode, home) = match self.primary.is_set() {

@@ -172,7 +172,10 @@ impl Proxy {
     /// One call to the local registry in a client's own words.
     pub(super) async fn ask_local(&self, target: String, ask: &Ask, aim: Aim) -> Result<Answer, Failure> {
         let media = || ask.media.clone();
-        let Some(local) = &self.parties.local else { return Err(Failure::Internal) };
+        let Some(local) = &self.parties.local else {
+            // A mode that was set while there was one still counts.
+            return Err(Failure::LocalAway(Box::new(Unanswered::new(FailureKind::Nowhere, Sent::No)), media()));
+        };
         let mut headers = to_local(ask, &self.pseudonym);
         if aim == Aim::Question {
             headers.remove(header::ACCEPT_ENCODING);
