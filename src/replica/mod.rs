@@ -16,6 +16,7 @@ mod memo;
 mod reread;
 mod row;
 mod snapshot;
+mod stamp;
 mod texts;
 mod unsettled;
 mod within;
@@ -26,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use stamp::{Touched, Touches};
 use texts::Texts;
 use unsettled::Unsettled;
 
@@ -38,10 +40,12 @@ pub use load::Loading;
 pub use memo::{Memo, Question};
 pub use reread::{NotReread, Reread, Urgency};
 pub use snapshot::{Association, Doubt, LeftOut, Referrer, Remembered, Scope, Snapshot, Spelling};
+pub use stamp::Stamp;
 
 /// The replica: what is read from, and what is changed.
 pub struct Replica {
     current: ArcSwap<Snapshot>,
+    touches: Touches,
     writer: tokio::sync::Mutex<Writer>,
     keep: Box<dyn Keep>,
     tickets: AtomicU64,
@@ -123,6 +127,7 @@ impl Replica {
     fn new(snapshot: Snapshot, writer: Writer, keep: Box<dyn Keep>) -> Self {
         Self {
             current: ArcSwap::from_pointee(snapshot),
+            touches: Touches::default(),
             writer: tokio::sync::Mutex::new(writer),
             keep,
             tickets: AtomicU64::new(1),
@@ -139,6 +144,12 @@ impl Replica {
     /// The generation of the state of now.
     pub fn generation(&self) -> u64 {
         self.current.load().generation
+    }
+
+    /// Whether nothing that an answer is made of has changed since its stamp, up to a state that was taken from here.
+    /// What is in doubt is another question.
+    pub fn holds(&self, stamp: &Stamp, seen: &Snapshot) -> bool {
+        stamp.holds(&self.touches, seen.generation)
     }
 
     /// To be taken before the primary is asked.
@@ -215,7 +226,7 @@ impl Replica {
             }
             draft.apply(change);
         }
-        let change::Finished { next, entries, conflicts, fresh } = draft.finish();
+        let change::Finished { next, entries, conflicts, fresh, touched } = draft.finish();
         let keys: Vec<_> = entries.iter().map(|entry| (entry.table, entry.key.clone())).collect();
         if !entries.is_empty()
             && let Err(failure) = self.keep(entries, texts, unsettled).await
@@ -225,7 +236,7 @@ impl Replica {
             // A doubt counts even if it cannot be kept: who reads now must not believe what is held.
             if let Some(next) = next.filter(|_| only_doubts) {
                 latest.applied(scopes, number);
-                self.current.store(Arc::new(next));
+                self.show(next, &touched);
             }
             return Err(failure);
         }
@@ -234,9 +245,16 @@ impl Replica {
         outcome.conflicts = conflicts;
         if let Some(next) = next {
             outcome.changed = next.generation != self.current.load().generation;
-            self.current.store(Arc::new(next));
+            self.show(next, &touched);
         }
         Ok(outcome)
+    }
+
+    /// Shows the next state. What it touches is noted first: noted later, a reader could see the state, find its answer
+    /// untouched, and go on showing what came before an acknowledged write, though others see what came after (C2, C5).
+    fn show(&self, next: Snapshot, touched: &Touched) {
+        self.touches.note(touched, next.generation);
+        self.current.store(Arc::new(next));
     }
 
     /// Keeps rows, together with those that an earlier failure has left unsettled.
