@@ -18,9 +18,9 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::importer::Importer;
 use crate::protocol::subject::Context;
-use crate::proxy::{self, Proxy, Stack};
+use crate::proxy::{self, Local, Proxy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
-use crate::routing::{Contexts, MapError, ModeChange, ModeTable, Modes, Primary};
+use crate::routing::{Contexts, Home, MapError, ModeChange, ModeTable, Modes, Primary};
 use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
 use crate::store::{self, Store};
 use crate::telemetry;
@@ -32,6 +32,9 @@ pub enum StartError {
     /// The primary cannot be called with these settings.
     #[error("the settings of the primary cannot be used")]
     Primary(#[from] upstream::SetupError),
+    /// The local registry cannot be called with these settings.
+    #[error("the settings of the local registry cannot be used")]
+    Local(#[source] upstream::SetupError),
     /// The contexts cannot be mapped so.
     #[error("the map of contexts cannot be used")]
     Contexts(#[from] Box<MapError>),
@@ -49,6 +52,41 @@ pub enum StartError {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reload {
     outcome: &'static str,
+}
+
+/// What works inside, before anybody is let in.
+struct Rooms {
+    primary: Arc<Registry>,
+    local: Option<Arc<Registry>>,
+    store: Store,
+    replica: Arc<Replica>,
+    importer: Arc<Importer>,
+    proxy: Arc<Proxy>,
+}
+
+impl Rooms {
+    fn open(config: &Config, metrics: &mut telemetry::Registry) -> Result<Self, StartError> {
+        let counters = upstream::Counters::default();
+        counters.register(metrics.room("upstream"));
+        let contexts = Contexts::of(&config.contexts).map_err(Box::new)?;
+        let local = local(config, &counters)?;
+        let (primary, store, replica) = prepare(config, counters, &contexts)?;
+        let named = Primary::behind(Arc::new(contexts), primary.clone());
+        let importer =
+            Arc::new(Importer::new(named.clone(), replica.clone(), &config.importer, config.primary.profile));
+        importer.counters().register(metrics.room("importer"));
+        let parties = proxy::Parties {
+            replica: replica.clone(),
+            store: store.clone(),
+            primary: named,
+            local: local.clone().map(|local| Local::new(local, config.local.timeout)),
+            reread: importer.clone(),
+            modes: Arc::new(Modes::of(modes(&store, config)?)),
+            metrics: proxy::Metrics::register(metrics.room("proxy")),
+        };
+        let proxy = Proxy::new(parties, &config.limits);
+        Ok(Self { primary, local, store, replica, importer, proxy })
+    }
 }
 
 /// A running outpost.
@@ -70,23 +108,7 @@ impl App {
     /// on `upkeep`, so that neither a large import nor a scrape slows a read.
     pub fn start(config: &Config, upkeep: &Handle) -> Result<Self, StartError> {
         let mut metrics = telemetry::Registry::new();
-        let primary = upstream::Counters::default();
-        primary.register(metrics.room("upstream"));
-        let contexts = Contexts::of(&config.contexts).map_err(Box::new)?;
-        let (primary, store, replica) = prepare(config, primary, &contexts)?;
-        let named = Primary::behind(Arc::new(contexts), primary.clone());
-        let importer =
-            Arc::new(Importer::new(named.clone(), replica.clone(), &config.importer, config.primary.profile));
-        importer.counters().register(metrics.room("importer"));
-        let parties = proxy::Parties {
-            replica: replica.clone(),
-            store: store.clone(),
-            primary: named,
-            reread: importer.clone(),
-            modes: Modes::of(modes(&store, config)?),
-            metrics: proxy::Metrics::register(metrics.room("proxy")),
-        };
-        let proxy = Proxy::new(parties, &config.limits);
+        let Rooms { primary, local, store, replica, importer, proxy } = Rooms::open(config, &mut metrics)?;
         let sockets = server::Metrics::register(&mut metrics);
         let reloads = count_reloads(&mut metrics);
         let gate = Gate::new("data", &config.limits, &sockets);
@@ -99,6 +121,7 @@ impl App {
             replica,
             store: store.clone(),
             primary,
+            local,
             importer: importer.clone(),
             proxy: proxy.clone(),
             metrics,
@@ -118,7 +141,9 @@ impl App {
         };
         let last_call = CancellationToken::new();
         app.receive(listeners, &config.listeners, &Stack::around(proxy, last_call.clone()));
-        app.upkeep.push(upkeep.spawn(run_importer(importer, stop.clone())));
+        if config.primary.is_set() {
+            app.upkeep.push(upkeep.spawn(run_importer(importer, stop.clone())));
+        }
         // The admin port goes on while the data port drains: a probe must hear that it does.
         let closing = CancellationToken::new();
         app.upkeep.push(upkeep.spawn(admin_listener.serve(move |_| admin::Service(admin.clone()), closing.clone())));
@@ -226,7 +251,11 @@ fn prepare(
         let runtime = Handle::current();
         let registry = scope.spawn(move || {
             let _inside = runtime.enter();
-            Registry::new(&config.primary, "primary")
+            if config.primary.is_set() {
+                Registry::new(&config.primary, "primary")
+            } else {
+                Registry::nowhere("primary")
+            }
         });
         let opened = open(&config.state, contexts);
         (registry.join().unwrap_or_else(|panic| resume_unwind(panic)), opened)
@@ -234,6 +263,15 @@ fn prepare(
     let primary = Arc::new(registry?.counting(counters));
     let (store, replica) = opened?;
     Ok((primary, store, replica))
+}
+
+/// The way to the registry that we stand beside, if there is one.
+fn local(config: &Config, counters: &upstream::Counters) -> Result<Option<Arc<Registry>>, StartError> {
+    if !config.local.is_set() {
+        return Ok(None);
+    }
+    let registry = Registry::new(&config.local.way(), "local").map_err(StartError::Local)?;
+    Ok(Some(Arc::new(registry.counting(counters.clone()))))
 }
 
 /// Under this key is kept through which map of contexts everything else was read.
@@ -340,5 +378,6 @@ fn kept_in(table: store::Table) -> Option<replica::Table> {
 fn modes(store: &Store, config: &Config) -> Result<ModeTable, StartError> {
     let mut set = Vec::new();
     store.load(&[store::Table::Modes], |_, key, value| set.push(ModeChange::kept(key, value)))?;
-    Ok(ModeTable::of(config.mode.into()).with(&set))
+    let at_heart = if config.primary.is_set() { Home::Primary } else { Home::Local };
+    Ok(ModeTable::of(config.mode_of_all(), at_heart).with(&set))
 }

@@ -43,6 +43,8 @@ pub struct Parties {
     pub store: Store,
     /// The registry that owns the schemas.
     pub primary: Arc<Registry>,
+    /// The registry that we stand beside, if there is one.
+    pub local: Option<Arc<Registry>>,
     /// What keeps the copy current.
     pub importer: Arc<Importer>,
     /// What serves clients.
@@ -51,6 +53,13 @@ pub struct Parties {
     pub metrics: Metrics,
     /// Cancelled when the process is about to end.
     pub draining: CancellationToken,
+}
+
+impl Parties {
+    /// Whether there is a registry to forward to.
+    pub(crate) fn has_primary(&self) -> bool {
+        !self.primary.is_nowhere()
+    }
 }
 
 /// The admin port's view of the house.

@@ -64,7 +64,9 @@ impl Admin {
 
     /// 200 once the replica was loaded or a first pass has read everything.
     fn startup(&self) -> Response<Body> {
-        let started = !self.parties.replica.snapshot().is_empty() || self.parties.importer.status().listed;
+        let started = !self.parties.has_primary()
+            || !self.parties.replica.snapshot().is_empty()
+            || self.parties.importer.status().listed;
         match started {
             true => page(StatusCode::OK, &json!({ "status": "ok" })),
             false => page(
@@ -81,7 +83,7 @@ impl Admin {
         }
         let reachability = self.parties.primary.reachability();
         let holds_nothing = self.parties.replica.snapshot().is_empty();
-        if holds_nothing && reachability.last_answer.is_none() {
+        if self.parties.has_primary() && holds_nothing && reachability.last_answer.is_none() {
             let reason = "the replica is empty and the primary never answered";
             return page(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unready", "reason": reason }));
         }

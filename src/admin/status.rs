@@ -9,11 +9,19 @@ use crate::importer::Report;
 use crate::protocol::mode::Mode;
 use crate::protocol::subject::QualifiedSubject;
 use crate::replica::{Digest, Doubt};
-use crate::upstream::BreakerState;
+use crate::routing::Home;
+use crate::upstream::{BreakerState, Registry};
 
 impl Admin {
     /// Why reads may be older than they should be; nothing if they are not.
     pub(super) fn degraded(&self) -> Option<String> {
+        let local = self.parties.local.as_ref().filter(|local| local.is_away());
+        if local.is_some() && self.parties.proxy.modes().table().throughout() != Some(Home::Primary) {
+            return Some("the local registry cannot be reached".to_owned());
+        }
+        if self.parties.primary.is_nowhere() {
+            return None;
+        }
         if self.parties.primary.is_away() {
             return Some("the primary cannot be reached; reads are answered from the replica".to_owned());
         }
@@ -54,21 +62,29 @@ impl Admin {
             json!({ "subject": skipped.subject, "version": skipped.version, "reason": skipped.reason.to_string() })
         });
         let modes = self.parties.proxy.modes().table();
-        let set =
-            |(scope, mode): (&QualifiedSubject, Mode)| json!({ "scope": scope.to_string(), "mode": mode.as_str() });
+        let set = |(scope, mode): (&QualifiedSubject, Mode)| {
+            let home = match modes.home(scope) {
+                Home::Primary => "primary",
+                Home::Local => "local",
+            };
+            json!({ "scope": scope.spelt(), "mode": mode.as_str(), "home": home })
+        };
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptimeSeconds": self.started.elapsed().as_secs(),
             "mode": modes.in_scope(&QualifiedSubject::none()).as_str(),
+            "configuredMode": modes.otherwise().as_str(),
             "modes": modes.iter().map(set).collect::<Vec<_>>(),
             "leftovers": modes.leftovers().map(set).collect::<Vec<_>>(),
+            "answeredBy": self.answered_by(),
             "caughtUp": importer.caught_up,
             "degraded": self.degraded(),
             "alarm": importer.alarm,
             "lastPass": importer.last_pass.as_ref().map(pass),
             "lastFullPass": importer.last_full_pass.as_ref().map(pass),
             "skipped": skipped.collect::<Vec<_>>(),
-            "primary": self.primary(),
+            "primary": self.parties.has_primary().then(|| self.primary()),
+            "local": self.parties.local.as_deref().map(registry),
             "replica": self.replica().await,
             "store": {
                 "durable": self.parties.store.is_durable(),
@@ -79,20 +95,29 @@ impl Admin {
         })
     }
 
+    /// Who answers at the moment, of what is forwarded and of what is the local registry's own.
+    fn answered_by(&self) -> Value {
+        let parties = &self.parties;
+        let modes = parties.proxy.modes().table();
+        let is_there = |registry: &Registry| !registry.is_away();
+        let local = parties.local.as_deref().filter(|local| is_there(local)).map(|_| "local");
+        let primary = is_there(&parties.primary).then_some("primary");
+        let has_read = parties.replica.snapshot().read_at().is_some() || !parties.replica.snapshot().is_empty();
+        let mut answered_by = serde_json::Map::new();
+        if modes.throughout() != Some(Home::Local) {
+            let reads = if has_read { Some("replica") } else { primary.or(local) };
+            answered_by.insert("forwarded".to_owned(), json!({ "reads": reads, "writes": primary }));
+        }
+        if modes.throughout() != Some(Home::Primary) {
+            answered_by.insert("local".to_owned(), json!({ "reads": local, "writes": local }));
+        }
+        answered_by.into()
+    }
+
     fn primary(&self) -> Value {
-        let reachability = self.parties.primary.reachability();
-        let breaker = match reachability.breaker {
-            BreakerState::Closed => "closed",
-            BreakerState::Open => "open",
-            BreakerState::Probing => "probing",
-        };
-        json!({
-            "url": crate::upstream::without_secrets(self.parties.primary.current_url()),
-            "reachable": reachability.reachable,
-            "breaker": breaker,
-            "unreachableSeconds": reachability.unreachable_since.map(|since| since.elapsed().as_secs()),
-            "profile": self.parties.replica.snapshot().profile().map(|profile| profile.as_str()),
-        })
+        let mut primary = registry(&self.parties.primary);
+        primary["profile"] = json!(self.parties.replica.snapshot().profile().map(|profile| profile.as_str()));
+        primary
     }
 
     async fn replica(&self) -> Value {
@@ -116,6 +141,22 @@ impl Admin {
             "renderedBytes": self.parties.proxy.rendered_bytes(),
         })
     }
+}
+
+/// How another registry is doing.
+fn registry(registry: &Registry) -> Value {
+    let reachability = registry.reachability();
+    let breaker = match reachability.breaker {
+        BreakerState::Closed => "closed",
+        BreakerState::Open => "open",
+        BreakerState::Probing => "probing",
+    };
+    json!({
+        "url": crate::upstream::without_secrets(registry.current_url()),
+        "reachable": reachability.reachable,
+        "breaker": breaker,
+        "unreachableSeconds": reachability.unreachable_since.map(|since| since.elapsed().as_secs()),
+    })
 }
 
 /// One pass over the primary.

@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 use http::Uri;
 
 use super::places::{Places, is_at_or_below};
-use super::{Config, Problem};
+use super::{Config, Mode, Problem};
 use crate::protocol::subject::Context;
 use crate::routing::{Contexts, Pair};
 use crate::secret::Secret;
@@ -23,6 +23,8 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Clients give up after a minute; an answer after that is for nobody.
 const CLIENTS_WAIT: Duration = Duration::from_secs(60);
 
+const NOBODY_WAITS: &str = "clients give up after 60s, so that they will not hear the answer";
+
 /// The least head with which a client can still say what it wants.
 const SMALLEST_HEAD: ByteSize = ByteSize::kib(1);
 
@@ -32,7 +34,7 @@ pub(super) fn run(config: &Config, places: &Places, problems: &mut Vec<Problem>,
         Report { places, known: problems.iter().map(|problem| problem.key.clone()).collect(), problems, warnings };
     listeners(config, &mut report);
     contexts(config, &mut report);
-    primary(&config.primary, &mut report);
+    registries(config, &mut report);
     limits(&config.limits, &mut report);
     let importer = &config.importer;
     duration("importer.interval", importer.interval, &mut report);
@@ -101,7 +103,7 @@ fn contexts(config: &Config, report: &mut Report<'_>) {
         let key = format!("listeners.{index}.context");
         let own = Pair { local: name.clone(), primary: name.clone() };
         if name.ends_with('*') || Contexts::of(&[own]).is_err() {
-            report.problem(&key, "expected the name of one context, '.name' without colons");
+            report.problem(&key, "expected the name of one context, '.' or '.name' without colons");
         } else if map.to_primary(&Context::named(name)).is_none() {
             report.problem(&key, "no entry of contexts maps this context");
         }
@@ -141,32 +143,54 @@ fn private(key: &str, path: &Path, report: &mut Report<'_>) {
     }
 }
 
-fn primary(primary: &upstream::Config, report: &mut Report<'_>) {
-    if primary.urls.is_empty() {
+fn registries(config: &Config, report: &mut Report<'_>) {
+    if !config.primary.is_set() && !config.local.is_set() {
         report.problem("primary.urls", "expected the URL of the primary registry, as in https://registry.example");
     }
-    for (index, text) in primary.urls.iter().enumerate() {
-        let key = format!("primary.urls.{index}");
+    way("primary", &config.primary, report);
+    way("local", &config.local.way(), report);
+    duration("local.timeout", config.local.timeout, report);
+    if config.local.timeout >= CLIENTS_WAIT {
+        report.warning("local.timeout", NOBODY_WAITS);
+    }
+    if config.local.writer && !(config.local.is_set() && config.primary.is_set()) {
+        report.problem("local.writer", "there is nothing to write without both primary.urls and local.urls");
+    }
+    match config.mode {
+        Some(Mode::Forward) if !config.primary.is_set() => report.problem("mode", "this mode needs primary.urls"),
+        Some(Mode::ReadWrite | Mode::Import) if !config.local.is_set() => {
+            report.problem("mode", "this mode needs local.urls");
+        }
+        _ => {}
+    }
+}
+
+/// What is set about the way to one registry.
+fn way(section: &str, way: &upstream::Config, report: &mut Report<'_>) {
+    let key = |name: &str| format!("{section}.{name}");
+    for (index, text) in way.urls.iter().enumerate() {
+        let key = key(&format!("urls.{index}"));
         if let Err(message) = url(text) {
             report.problem(&key, message);
-        } else if !text.starts_with("https") && primary.credentials.is_some() && !primary.allow_plain_http {
-            report.problem(&key, "credentials would go over plain http; use https, or set primary.allow_plain_http");
+        } else if !text.starts_with("https") && way.credentials.is_some() && !way.allow_plain_http {
+            let message = format!("credentials would go over plain http; use https, or set {section}.allow_plain_http");
+            report.problem(&key, &message);
         }
     }
-    at_least_one("primary.requests_per_second", primary.requests_per_second as usize, report);
-    if let Some(authorities) = &primary.tls.ca {
-        readable("primary.tls.ca", authorities, report);
+    at_least_one(&key("requests_per_second"), way.requests_per_second as usize, report);
+    if let Some(authorities) = &way.tls.ca {
+        readable(&key("tls.ca"), authorities, report);
     }
-    match &primary.credentials {
+    match &way.credentials {
         None => {}
         Some(Credentials::Basic(Basic { username, password, password_file })) => {
             if username.is_empty() || username.contains(':') || username.chars().any(char::is_control) {
-                report.problem("primary.credentials.basic.username", "expected a user name, without a colon in it");
+                report.problem(&key("credentials.basic.username"), "expected a user name, without a colon in it");
             }
-            one_secret("primary.credentials.basic.password", password.as_ref(), password_file.as_deref(), report);
+            one_secret(&key("credentials.basic.password"), password.as_ref(), password_file.as_deref(), report);
         }
         Some(Credentials::Bearer(Bearer { token, token_file })) => {
-            one_secret("primary.credentials.bearer.token", token.as_ref(), token_file.as_deref(), report);
+            one_secret(&key("credentials.bearer.token"), token.as_ref(), token_file.as_deref(), report);
         }
     }
 }
@@ -183,7 +207,7 @@ fn url(text: &str) -> Result<(), &'static str> {
     }
     let Some(authority) = uri.authority() else { return Err("expected a URL with a host") };
     if authority.as_str().contains('@') {
-        return Err("expected a URL without user and password; those belong into primary.credentials");
+        return Err("expected a URL without user and password; those belong into credentials");
     }
     let port = authority.as_str().rsplit_once(':').filter(|(_, port)| !port.contains(']')).map(|(_, port)| port);
     if authority.host().is_empty() || port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
@@ -230,7 +254,7 @@ fn limits(limits: &Limits, report: &mut Report<'_>) {
     }
     for (key, value) in [("limits.read", limits.read), ("limits.write", limits.write)] {
         if value >= CLIENTS_WAIT {
-            report.warning(key, "clients give up after 60s, so that they will not hear the answer");
+            report.warning(key, NOBODY_WAITS);
         }
     }
     if limits.head < SMALLEST_HEAD {

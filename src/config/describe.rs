@@ -10,7 +10,7 @@ use crate::protocol::mode::Mode;
 use crate::routing::Pair;
 use crate::server::{Limits, ListenerConfig, TlsConfig};
 use crate::telemetry::Format;
-use crate::upstream::{self, Basic, Bearer, Credentials, ProfileChoice};
+use crate::upstream::{self, Basic, Bearer, Credentials, LocalConfig, ProfileChoice};
 
 /// What stands for a secret.
 const REDACTED: &str = "[redacted]";
@@ -40,13 +40,19 @@ pub fn settings() -> Vec<Setting> {
     let listeners = vec![ListenerConfig { tls: Some(tls), ..ListenerConfig::default() }];
     let contexts = vec![Pair::default()];
     let mut full = Config { listeners, contexts, ..Config::default() };
-    full.primary.credentials = Some(Credentials::Basic(basic));
-    let with_basic = entries(&full);
-    full.primary.credentials = Some(Credentials::Bearer(bearer));
-    let mut all = with_basic.clone();
-    let at = all.iter().position(|(key, _)| key == "primary.tls.ca").unwrap_or(all.len());
-    let only_bearer = entries(&full).into_iter().filter(|entry| !with_basic.contains(entry));
-    all.splice(at..at, only_bearer);
+    let mut with = |credentials: Credentials| {
+        full.primary.credentials = Some(credentials.clone());
+        full.local.credentials = Some(credentials);
+        entries(&full)
+    };
+    let mut all = with(Credentials::Basic(basic));
+    let with_bearer = with(Credentials::Bearer(bearer));
+    for section in ["primary", "local"] {
+        let of_bearer = format!("{section}.credentials.bearer.");
+        let end = format!("{section}.tls.ca");
+        let at = all.iter().position(|(key, _)| *key == end).unwrap_or(all.len());
+        all.splice(at..at, with_bearer.iter().filter(|(key, _)| key.starts_with(&of_bearer)).cloned());
+    }
     let rename = |key: String| key.replace("listeners.0", "listeners.N").replace("contexts.0", "contexts.N");
     all.into_iter().map(|(key, default)| Setting { key: rename(key), default }).collect()
 }
@@ -68,7 +74,8 @@ fn entries(config: &Config) -> Entries {
     let mut put = |key: &str, value: String| entries.push((key.to_owned(), value));
     put("admin.bind", config.admin.bind.to_string());
     primary(&config.primary, &mut put);
-    put("mode", Mode::from(config.mode).to_string());
+    local(&config.local, &mut put);
+    put("mode", text(config.mode.map(Mode::from).map_or("", Mode::as_str)));
     for (index, pair) in config.contexts.iter().enumerate() {
         put(&format!("contexts.{index}.local"), text(&pair.local));
         put(&format!("contexts.{index}.primary"), text(&pair.primary));
@@ -88,22 +95,7 @@ fn entries(config: &Config) -> Entries {
 }
 
 fn primary(primary: &upstream::Config, put: &mut impl FnMut(&str, String)) {
-    put("primary.urls", if primary.urls.is_empty() { UNSET.to_owned() } else { primary.urls.join(",") });
-    match &primary.credentials {
-        None => {}
-        Some(Credentials::Basic(Basic { username, password, password_file })) => {
-            put("primary.credentials.basic.username", text(username));
-            put("primary.credentials.basic.password", redacted(password.is_some()));
-            put("primary.credentials.basic.password_file", path(password_file.as_deref()));
-        }
-        Some(Credentials::Bearer(Bearer { token, token_file })) => {
-            put("primary.credentials.bearer.token", redacted(token.is_some()));
-            put("primary.credentials.bearer.token_file", path(token_file.as_deref()));
-        }
-    }
-    put("primary.tls.ca", path(primary.tls.ca.as_deref()));
-    put("primary.allow_plain_http", primary.allow_plain_http.to_string());
-    put("primary.requests_per_second", primary.requests_per_second.to_string());
+    way("primary", primary, put);
     let profile = match primary.profile {
         ProfileChoice::Auto => "auto",
         ProfileChoice::Confluent7 => "7",
@@ -111,6 +103,33 @@ fn primary(primary: &upstream::Config, put: &mut impl FnMut(&str, String)) {
         ProfileChoice::Cloud => "cloud",
     };
     put("primary.profile", profile.to_owned());
+}
+
+fn local(local: &LocalConfig, put: &mut impl FnMut(&str, String)) {
+    way("local", &local.way(), put);
+    put("local.timeout", duration(local.timeout));
+    put("local.writer", local.writer.to_string());
+}
+
+/// What is set about the way to either registry.
+fn way(section: &str, way: &upstream::Config, put: &mut impl FnMut(&str, String)) {
+    let mut put = |key: &str, value: String| put(&format!("{section}.{key}"), value);
+    put("urls", text(&way.urls.join(",")));
+    match &way.credentials {
+        None => {}
+        Some(Credentials::Basic(Basic { username, password, password_file })) => {
+            put("credentials.basic.username", text(username));
+            put("credentials.basic.password", redacted(password.is_some()));
+            put("credentials.basic.password_file", path(password_file.as_deref()));
+        }
+        Some(Credentials::Bearer(Bearer { token, token_file })) => {
+            put("credentials.bearer.token", redacted(token.is_some()));
+            put("credentials.bearer.token_file", path(token_file.as_deref()));
+        }
+    }
+    put("tls.ca", path(way.tls.ca.as_deref()));
+    put("allow_plain_http", way.allow_plain_http.to_string());
+    put("requests_per_second", way.requests_per_second.to_string());
 }
 
 fn limits(limits: &Limits, put: &mut impl FnMut(&str, String)) {

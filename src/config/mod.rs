@@ -37,10 +37,12 @@ pub struct Config {
     pub admin: admin::Config,
     /// The registry that owns the schemas.
     pub primary: upstream::Config,
+    /// The registry that we stand beside.
+    pub local: upstream::LocalConfig,
     /// Under which names the primary knows our contexts; as we do when empty.
     pub contexts: Vec<routing::Pair>,
-    /// Mode for scopes where nothing is set.
-    pub mode: Mode,
+    /// Mode for scopes where nothing is set; `FORWARD` where there is a primary, else `READWRITE`.
+    pub mode: Option<Mode>,
     /// How the replica is kept current.
     pub importer: importer::Config,
     /// What outlives the process.
@@ -57,12 +59,24 @@ impl Default for Config {
             listeners: vec![server::ListenerConfig::default()],
             admin: admin::Config::default(),
             primary: upstream::Config::default(),
+            local: upstream::LocalConfig::default(),
             contexts: Vec::new(),
-            mode: Mode::Forward,
+            mode: None,
             importer: importer::Config::default(),
             state: store::Config::default(),
             limits: server::Limits::default(),
             log: telemetry::Config::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The mode for scopes where nothing is set.
+    pub fn mode_of_all(&self) -> mode::Mode {
+        match self.mode {
+            Some(mode) => mode.into(),
+            None if self.primary.is_set() => mode::Mode::Forward,
+            None => mode::Mode::ReadWrite,
         }
     }
 }
@@ -73,15 +87,21 @@ impl Default for Config {
 pub enum Mode {
     /// Reads are answered from the replica, writes go to the primary.
     Forward,
-    /// Reads are answered from the replica, writes are refused.
+    /// Everything goes to the local registry.
+    ReadWrite,
+    /// Reads are answered from the replica, or by the local registry where there is no primary; writes are refused.
     ReadOnly,
+    /// Everything goes to the local registry, which takes explicit ids and versions.
+    Import,
 }
 
 impl From<Mode> for mode::Mode {
     fn from(configured: Mode) -> Self {
         match configured {
             Mode::Forward => Self::Forward,
+            Mode::ReadWrite => Self::ReadWrite,
             Mode::ReadOnly => Self::ReadOnly,
+            Mode::Import => Self::Import,
         }
     }
 }
@@ -90,11 +110,10 @@ impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
             "FORWARD" => Ok(Self::Forward),
+            "READWRITE" => Ok(Self::ReadWrite),
             "READONLY" | "READONLY_OVERRIDE" => Ok(Self::ReadOnly),
-            "READWRITE" | "IMPORT" | "LOCAL_RW" => Err(D::Error::custom(
-                "this mode needs a local registry, which cannot be configured yet; expected FORWARD or READONLY",
-            )),
-            _ => Err(D::Error::custom("expected FORWARD or READONLY")),
+            "IMPORT" => Ok(Self::Import),
+            _ => Err(D::Error::custom("expected FORWARD, READWRITE, READONLY or IMPORT")),
         }
     }
 }

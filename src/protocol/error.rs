@@ -73,6 +73,17 @@ impl Refusal {
         Self::new(42205, message)
     }
 
+    /// What another registry's body says, if it is the registry's kind of refusal.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        #[derive(serde::Deserialize)]
+        struct Said {
+            error_code: u32,
+            message: String,
+        }
+        let said: Said = serde_json::from_slice(body).ok()?;
+        Some(Self::new(said.error_code, said.message)).filter(|refusal| refusal.status.is_client_error())
+    }
+
     /// The body that says so.
     pub fn body(&self) -> Vec<u8> {
         super::json::error_body(self.code, &self.message)
@@ -89,5 +100,16 @@ mod tests {
         assert_eq!(Refusal::invalid_version("x").status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(Refusal::new(508, "loop").status, StatusCode::LOOP_DETECTED);
         assert_eq!(Refusal::new(50003, "away").status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn what_another_registry_refuses_is_read_as_it_was_said() {
+        let refusal = Refusal::not_permitted("Cannot import since found existing subjects");
+        assert_eq!(Refusal::read(&refusal.body()), Some(refusal));
+        for body in
+            [&b"<html>"[..], b"{}", br#"{"error_code":50001,"message":"x"}"#, br#"{"error_code":0,"message":""}"#]
+        {
+            assert_eq!(Refusal::read(body), None);
+        }
     }
 }

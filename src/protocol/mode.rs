@@ -63,6 +63,14 @@ pub enum ModeUpdate {
 }
 
 impl ModeUpdate {
+    /// The mode that is asked for, if any is.
+    pub fn mode(&self) -> Option<Mode> {
+        match self {
+            Self::Set(mode, _) => Some(*mode),
+            Self::Clear => None,
+        }
+    }
+
     /// Reads a body as tolerantly as the registry does (WIRE.md §§ 0.5, 4.4): a bare text is the mode, scalars are
     /// texts, members that nobody knows are ignored. `argument` is the registry's name of what must not be missing.
     pub fn read(body: &[u8], argument: &str) -> Result<Self, Refusal> {

@@ -15,7 +15,6 @@ use super::refuse::Failure;
 use crate::body::Permit;
 use crate::protocol::endpoints::Route;
 use crate::protocol::media;
-use crate::protocol::operation::Operation;
 use crate::protocol::shape::{Form, Profile};
 use crate::protocol::subject::Context;
 use crate::replica::Snapshot;
@@ -42,21 +41,23 @@ pub(super) struct Ask {
     /// The words by which the answer can be found again, if the request is as usual.
     pub(super) spelling: Option<Spelt>,
     _permit: Arc<Permit>,
+    pub(super) began: tokio::time::Instant,
     pub(super) read_deadline: tokio::time::Instant,
     pub(super) write_deadline: tokio::time::Instant,
 }
 
 impl Ask {
+    /// Reads a request to its end; of a route of which nobody knows here what it takes and gives, no media type is
+    /// refused.
     pub(super) async fn read(
         head: &mut Parts,
         body: Incoming,
         visit: &Visit,
-        operation: &Operation,
+        route: Option<Route>,
         limits: &Limits,
     ) -> Result<Self, Failure> {
-        let is_unknown = matches!(operation.route, Route::UnknownRead | Route::UnknownWrite);
-        let media = if is_unknown {
-            // What such a route produces and reads, only the primary knows.
+        let media = if matches!(route, None | Some(Route::UnknownRead | Route::UnknownWrite)) {
+            // What such a route produces and reads, only the other registry knows.
             media::DEFAULT
         } else {
             media::admit(&head.headers).map_err(|why| Failure::Media(why, media::of_refusal(&head.headers)))?;
@@ -78,6 +79,7 @@ impl Ask {
             bound: visit.bound.clone(),
             spelling: visit.spelling.clone(),
             _permit: visit.permit.clone(),
+            began: visit.began,
             read_deadline: visit.deadline(limits.read),
             write_deadline: visit.deadline(limits.write),
         })

@@ -15,7 +15,7 @@ use crate::protocol::mode::{Mode, ModeUpdate};
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::Snapshot;
-use crate::routing::{Circumstances, ModeChange};
+use crate::routing::{Circumstances, Home, ModeChange};
 use crate::store::{Entry, Table};
 
 impl Proxy {
@@ -55,14 +55,22 @@ impl Proxy {
         let checked = if is_readable { check_scope(operation) } else { Ok(()) };
         let update = checked.and(read).map_err(|refusal| change.refused(refusal))?;
         let _turn = self.changing_modes.lock().await;
+        let table = self.modes().table();
+        let force = operation.query.flag("force");
+        let is_import = update.mode() == Some(Mode::Import) && table.in_scope(&operation.subject) != Mode::Import;
+        // Of what is the local registry's own, it knows itself what stands in the way.
+        let is_asked = is_import && !force && table.home(&operation.subject) == Home::Primary;
+        let holds_subjects = is_asked
+            && (holds_subjects(&self.parties.replica.snapshot(), &operation.subject)
+                || self.holds_subjects_there(change).await?);
         let around = Circumstances {
-            has_local: false,
-            has_primary: true,
-            holds_subjects: holds_subjects(&self.parties.replica.snapshot(), &operation.subject),
-            force: operation.query.flag("force"),
+            has_local: self.parties.local.is_some(),
+            has_primary: !self.parties.primary.registry().is_nowhere(),
+            holds_subjects,
+            force,
         };
-        let next = self.modes().table().update(&operation.subject, &update, around);
-        self.change_modes(vec![next.map_err(|refusal| change.refused(refusal))?], change).await?;
+        let next = table.update(&operation.subject, &update, around).map_err(|refusal| change.refused(refusal))?;
+        self.change_modes(vec![next], change).await?;
         let mut body = b"{\"mode\":".to_vec();
         match &update {
             ModeUpdate::Set(_, written) => push_string(&mut body, written),
@@ -85,8 +93,10 @@ impl Proxy {
     async fn change_modes(&self, changes: Vec<ModeChange>, change: Change<'_>) -> Result<(), Failure> {
         let Change { operation, ask } = change;
         let table = self.modes().table();
-        let entry = |change: &ModeChange| match change.mode {
-            Some(mode) => Entry::put(Table::Modes, change.key(), mode.as_str()),
+        let next = table.with(&changes);
+        self.tell_local(&table, &next, change).await?;
+        let entry = |change: &ModeChange| match change.set {
+            Some(set) => Entry::put(Table::Modes, change.key(), set.printed()),
             None => Entry::remove(Table::Modes, change.key()),
         };
         let kept = self.parties.store.commit(changes.iter().map(entry).collect()).await;
@@ -95,10 +105,11 @@ impl Proxy {
                 scope = %named(&operation.subject), error = %failure, "a change of modes could not be kept, and does not count");
             return Err(Failure::Store(ask.media.clone()));
         }
-        self.modes().enforce(table.with(&changes));
-        for ModeChange { scope, mode } in changes.iter().filter(|change| table.own(&change.scope) != change.mode) {
+        self.modes().enforce(next);
+        let is_new = |change: &&ModeChange| table.own(&change.scope) != change.set.map(|set| set.mode);
+        for ModeChange { scope, set } in changes.iter().filter(is_new) {
             tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
-                scope = %named(scope), from = name(table.own(scope)), to = name(*mode),
+                scope = %named(scope), from = name(table.own(scope)), to = name(set.map(|set| set.mode)),
                 force = operation.query.flag("force"), "mode changed");
         }
         if !self.parties.store.is_durable() {
@@ -110,13 +121,13 @@ impl Proxy {
 
 /// A request to change a mode.
 #[derive(Clone, Copy)]
-struct Change<'a> {
-    operation: &'a Operation,
-    ask: &'a Ask,
+pub(super) struct Change<'a> {
+    pub(super) operation: &'a Operation,
+    pub(super) ask: &'a Ask,
 }
 
 impl Change<'_> {
-    fn refused(self, refusal: Refusal) -> Failure {
+    pub(super) fn refused(self, refusal: Refusal) -> Failure {
         let Self { operation, ask } = self;
         tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
             scope = %named(&operation.subject), code = refusal.code, reason = %refusal.message, "mode change refused");

@@ -18,10 +18,11 @@ use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::Listed;
 use crate::protocol::shape::{Record, registered};
+use crate::protocol::subject::QualifiedSubject;
 use crate::replica::answer::Asked;
 use crate::replica::{Doubt, NotReread, Scope, Urgency, served_subject};
-use crate::routing::{Forbidden, Routed};
-use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent};
+use crate::routing::{Forbidden, Home, Routed};
+use crate::upstream::{Answer, Call, Failure as Unanswered, Priority, Sent, Voice};
 
 /// What of a registration's time is kept back for the lookup that resolves it.
 const TO_RESOLVE: Duration = Duration::from_secs(5);
@@ -47,6 +48,7 @@ impl Proxy {
             body: ask.body.clone(),
             priority,
             deadline: if priority == Priority::Write { ask.write_deadline } else { ask.read_deadline },
+            voice: Voice::Ours,
         }
     }
 
@@ -117,7 +119,10 @@ impl Proxy {
             return Ok(known);
         }
         match failure.sent {
-            _ if !is_write => Err(Failure::Away(Box::new(failure), ask.media)),
+            _ if !is_write => match self.stand_in(operation, &ask).await {
+                Some(judgement) => Ok(judgement),
+                None => Err(Failure::Away(Box::new(failure), ask.media)),
+            },
             Sent::No => Err(Failure::Away(Box::new(failure), ask.media)),
             Sent::Maybe if operation.route == Route::Register => {
                 let found = self.resolve(operation, &ask).await;
@@ -136,7 +141,7 @@ impl Proxy {
     /// Finds out by one lookup whether a registration took effect (C10).
     async fn resolve(&self, operation: &Operation, ask: &Ask) -> Option<(Answer, Listed)> {
         let answer = self.look_up_there(operation, ask).await?.ok()?;
-        let found = found_by(&answer)?;
+        let found = found_by(&answer, operation, ask)?;
         Some((answer, found))
     }
 
@@ -148,13 +153,18 @@ impl Proxy {
         ask: &Ask,
         forbidden: Forbidden,
     ) -> Result<Response<Body>, Failure> {
+        if forbidden.home == Home::Local {
+            return self.only_known_there(operation, ask, forbidden).await;
+        }
         if let Some(known) = self.already_registered(operation, ask, false) {
             return Ok(known);
         }
         match self.look_up_there(operation, ask).await {
-            Some(Ok(answer)) => match found_by(&answer) {
+            Some(Ok(answer)) => match found_by(&answer, operation, ask) {
                 Some(found) => Ok(self.registered_as(&found, ask)),
-                None if is_absence(&answer) => Err(self.held_back(operation, forbidden, ask)),
+                None if is_absence(&answer) || answer.status == StatusCode::OK => {
+                    Err(self.held_back(operation, forbidden, ask))
+                }
                 // Whatever else it says is no word about whether it is there.
                 None => Ok(self.relayed(operation, &answer, ask)),
             },
@@ -165,35 +175,32 @@ impl Proxy {
 
     /// What to say of a write that a mode does not let through.
     pub(super) fn held_back(&self, operation: &Operation, forbidden: Forbidden, ask: &Ask) -> Failure {
-        let Forbidden { refusal, scope, mode } = forbidden;
+        let Forbidden { refusal, scope, mode, .. } = forbidden;
         tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
             subject = %operation.subject, %scope, %mode, code = refusal.code, reason = %refusal.message, "write refused");
         Failure::refused(refusal, &ask.media)
     }
 
     /// Asks the primary whether it has what a registration registers; `None` if a lookup could not tell: it knows
-    /// nothing of explicit ids and versions, nor of what a configuration adds (WIRE.md §§ 1.2, 2.2).
+    /// nothing of tags, nor of what a configuration adds (WIRE.md §§ 1.2, 2.2).
     async fn look_up_there(&self, operation: &Operation, ask: &Ask) -> Option<Result<Answer, Unanswered>> {
-        Asked::read(&ask.body).filter(Asked::is_plain_registration)?;
+        Asked::read(&ask.body).filter(|asked| !asked.is_about_tags())?;
         let snapshot = self.parties.replica.snapshot();
         if snapshot.config_adds_to_schemas(&served_subject(&snapshot, operation)) == Some(true) {
             return None;
         }
-        let (path, query) = operation.target.split_once('?').unwrap_or((&operation.target, ""));
-        let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
-        let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
         let lookup = Call {
             method: Method::POST,
-            path_and_query: normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")),
+            path_and_query: lookup_of(&operation.target)?,
             headers: to_primary(ask, &self.pseudonym, true),
             body: ask.body.clone(),
             // It belongs to a write: a pause that holds misses back must not leave its fate unknown.
             priority: Priority::Write,
             deadline: ask.write_deadline,
+            voice: Voice::Ours,
         };
         Some(self.primary(ask.bound.as_ref()).send(lookup).await)
     }
-
     /// The answer to a registration of what was found.
     fn registered_as(&self, found: &Listed, ask: &Ask) -> Response<Body> {
         let body = registered(&found.version, ask.form(&self.parties.replica.snapshot()), Record::Asked);
@@ -245,13 +252,30 @@ impl Proxy {
     }
 }
 
-/// What a lookup found.
-fn found_by(answer: &Answer) -> Option<Listed> {
-    (answer.status == StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())?
+/// The target that looks up what another one registers.
+pub(super) fn lookup_of(target: &str) -> Option<String> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
+    let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
+    Some(normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")))
+}
+
+/// What a lookup found, if that is all that a registration asks for. The registry looks for a plain name in other
+/// contexts too, where it would register nothing (WIRE.md § 1.2).
+pub(super) fn found_by(answer: &Answer, operation: &Operation, ask: &Ask) -> Option<Listed> {
+    let found: Listed = (answer.status == StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())??;
+    let asked = &operation.subject;
+    let is_elsewhere = found
+        .subject
+        .as_deref()
+        .map(QualifiedSubject::parse)
+        .is_some_and(|place| place.subject == asked.subject && place.context != asked.context);
+    let is_met = Asked::read(&ask.body)?.is_met_by(found.version.id, found.version.version);
+    (is_met && !is_elsewhere).then_some(found)
 }
 
 /// Whether a lookup found for certain that there is no such subject, or no such schema in it.
-fn is_absence(answer: &Answer) -> bool {
+pub(super) fn is_absence(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND && matches!(answer.error_code(), Some(40401 | 40403))
 }
 

@@ -40,6 +40,21 @@ const KEPT_BACK: [HeaderName; 16] = [
     HeaderName::from_static("x-request-id"),
 ];
 
+/// Headers that belong to one connection or its framing (RFC 9110 § 7.6.1).
+const OF_THE_CONNECTION: [HeaderName; 11] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::CONTENT_LENGTH,
+    header::HOST,
+];
+
 /// The name by which this process knows itself in `Via`.
 #[derive(Debug)]
 pub(super) struct Pseudonym(String);
@@ -68,11 +83,36 @@ pub(super) fn to_primary(ask: &Ask, pseudonym: &Pseudonym, read_here: bool) -> H
             headers.append(name, value.clone());
         }
     }
-    headers.insert(REQUEST_ID, ask.request_id.clone());
     for value in ask.headers.get_all(header::VIA) {
         headers.append(header::VIA, value.clone());
     }
-    append(&mut headers, header::VIA, &format!("1.1 {}", pseudonym.0));
+    sign(&mut headers, ask, pseudonym);
+    headers
+}
+
+/// The headers of a client's own words to the local registry: all but what belongs to its connection to us.
+pub(super) fn to_local(ask: &Ask, pseudonym: &Pseudonym) -> HeaderMap {
+    let mut headers = of_the_message(&ask.headers);
+    sign(&mut headers, ask, pseudonym);
+    headers
+}
+
+/// The headers of the local registry's answer, which are the client's: all but what belongs to its connection to us.
+pub(super) fn from_local(answered: &HeaderMap) -> HeaderMap {
+    of_the_message(answered)
+}
+
+fn of_the_message(headers: &HeaderMap) -> HeaderMap {
+    let named = connection_options(headers);
+    let is_of_the_message = |name: &HeaderName| !OF_THE_CONNECTION.contains(name) && !named.contains(name.as_str());
+    let kept = headers.iter().filter(|(name, _)| is_of_the_message(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Says under which id the request goes on, who passes it on, and for whom.
+fn sign(headers: &mut HeaderMap, ask: &Ask, pseudonym: &Pseudonym) {
+    headers.insert(REQUEST_ID, ask.request_id.clone());
+    append(headers, header::VIA, &format!("1.1 {}", pseudonym.0));
     let scheme = if ask.tls { "https" } else { "http" };
     let address = ask.peer.ip();
     let host = ask.header(header::HOST);
@@ -81,13 +121,12 @@ pub(super) fn to_primary(ask: &Ask, pseudonym: &Pseudonym, read_here: bool) -> H
         IpAddr::V6(v6) => format!("\"[{v6}]\""),
     };
     let quoted = host.map(|host| format!(";host=\"{}\"", host.replace(['"', '\\'], ""))).unwrap_or_default();
-    append(&mut headers, header::FORWARDED, &format!("for={node};proto={scheme}{quoted}"));
-    append(&mut headers, HeaderName::from_static("x-forwarded-for"), &address.to_string());
-    append(&mut headers, HeaderName::from_static("x-forwarded-proto"), scheme);
+    append(headers, header::FORWARDED, &format!("for={node};proto={scheme}{quoted}"));
+    append(headers, HeaderName::from_static("x-forwarded-for"), &address.to_string());
+    append(headers, HeaderName::from_static("x-forwarded-proto"), scheme);
     if let Some(host) = host {
-        append(&mut headers, HeaderName::from_static("x-forwarded-host"), host);
+        append(headers, HeaderName::from_static("x-forwarded-host"), host);
     }
-    headers
 }
 
 fn passes(name: &HeaderName) -> bool {

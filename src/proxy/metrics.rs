@@ -23,6 +23,8 @@ pub(super) enum AnsweredBy {
     Replica,
     /// The primary.
     Primary,
+    /// The local registry.
+    Local,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,7 +80,7 @@ impl Metrics {
         let counter = || self.answered.get_or_create(&Answered { route: route.name(), source }).clone();
         match source {
             AnsweredBy::Replica => self.own[route as usize].get_or_init(counter).inc(),
-            AnsweredBy::Primary => counter().inc(),
+            AnsweredBy::Primary | AnsweredBy::Local => counter().inc(),
         };
     }
 

@@ -15,6 +15,7 @@ mod flight;
 mod forward;
 mod headers;
 mod learn;
+mod local;
 mod metrics;
 mod recognise;
 mod refuse;
@@ -23,6 +24,8 @@ mod settle;
 mod stack;
 #[cfg(test)]
 mod stamp_tests;
+mod stand_in;
+mod tell;
 mod trim;
 mod view;
 
@@ -40,6 +43,7 @@ use tokio_util::task::TaskTracker;
 use crate::admission::Admission;
 use crate::body::{Body, Permit};
 use crate::protocol::endpoints::{Effect, Route};
+use crate::protocol::error::Refusal;
 use crate::protocol::operation::{Misdirected, Operation};
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::{Memo, Replica, Reread, Snapshot, behind_parameter, served_subject};
@@ -47,6 +51,7 @@ use crate::routing::{Contexts, Destination, Modes, Primary, Stop, Unmapped, Writ
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 
+pub use local::Local;
 pub use metrics::Metrics;
 pub use stack::{Guest, Passage, Stack};
 
@@ -63,10 +68,12 @@ pub struct Parties {
     pub store: Store,
     /// The registry that owns the schemas, under our names.
     pub primary: Primary,
+    /// The registry that we stand beside, if there is one.
+    pub local: Option<Local>,
     /// Whoever can read parts of the primary again.
     pub reread: Arc<dyn Reread>,
     /// The modes in force.
-    pub modes: Modes,
+    pub modes: Arc<Modes>,
     /// The counters.
     pub metrics: Metrics,
 }
@@ -128,7 +135,7 @@ impl Proxy {
         let caller = self.admission.authenticate(look.authorization, peer).ok()?;
         let found = self.answers.get(look.spelling)?;
         let admitted = self.admission.authorize(caller, &found.operation).ok()?;
-        let addressed = self.parties.primary.contexts().address(admitted, bound).ok()?;
+        let addressed = self.parties.primary.contexts().address(admitted, bound, |_| false).ok()?;
         let routed = self.parties.modes.route(addressed, None).ok()?;
         let is_ours = *routed.destination() == Destination::Replica;
         let is_current = found.stamp.is_of(self.parties.replica.generation());
@@ -148,14 +155,20 @@ impl Proxy {
         }
         let authorization = head.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let caller = self.admission.authenticate(authorization, visit.peer.address)?;
-        let operation =
-            understood(head, visit.bound.as_ref()).map_err(|why| Failure::misdirected(why, head, visit.peer.tls))?;
+        let understood = understood(head, visit.bound.as_ref());
+        if self.passes_as_it_is(visit, understood.as_ref().ok()) {
+            return self.pass_on(head, body, visit, understood.ok()).await;
+        }
+        let operation = understood.map_err(|why| Failure::misdirected(why, head, visit.peer.tls))?;
         let admitted = self.admission.authorize(caller, Arc::new(operation))?;
-        let addressed = self.parties.primary.contexts().address(admitted, visit.bound.as_ref())?;
+        let (contexts, modes) = (self.parties.primary.contexts(), self.modes());
+        let addressed = contexts.address(admitted, visit.bound.as_ref(), |context| modes.is_local(context))?;
         visit.understood(addressed.operation());
-        let ask = Ask::read(head, body, visit, addressed.operation(), &self.limits).await?;
+        let ask = Ask::read(head, body, visit, Some(addressed.operation().route), &self.limits).await?;
         let snapshot = self.parties.replica.snapshot();
-        stays_mapped(addressed.operation(), self.parties.primary.contexts(), &snapshot)?;
+        if !modes.is_local(&addressed.operation().subject.context) {
+            stays_mapped(addressed.operation(), contexts, &snapshot)?;
+        }
         if let Some(bound) = &visit.bound {
             stays_within(addressed.operation(), bound, &snapshot)?;
             admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask.media))?;
@@ -167,14 +180,27 @@ impl Proxy {
             Ok(routed) => routed,
             Err(Stop::NoRoute) => return Err(Failure::Misdirected(Misdirected::NotFound)),
             Err(Stop::Forbidden(forbidden)) => return Err(self.held_back(&operation, forbidden, &ask)),
+            Err(Stop::Divided) => return Err(Failure::refused(divided(), &ask.media)),
         };
         match routed.destination() {
             Destination::Here => self.control(&operation, ask).await,
-            Destination::Replica => self.read(&routed, &ask).await,
+            Destination::Replica => match self.read(&routed, &ask).await {
+                Err(failure @ Failure::Away(..)) => self.stand_in(&operation, &ask).await.ok_or(failure),
+                outcome => outcome,
+            },
             Destination::Known(forbidden) => Box::pin(self.only_known(&operation, &ask, forbidden.clone())).await,
             Destination::Primary => Box::pin(self.write(routed, ask)).await,
+            Destination::Local => Box::pin(self.local(&operation, ask)).await,
         }
     }
+}
+
+/// What to say of a write of which one part belongs to the primary and another to the local registry: nobody could
+/// make it happen as a whole.
+fn divided() -> Refusal {
+    Refusal::not_permitted(
+        "The request is about subjects of two registries, one of which is forwarded to and one is not",
+    )
 }
 
 /// Refuses what an alias would lead to where nothing is mapped: somebody at the primary made it (WIRE.md § 3.5).

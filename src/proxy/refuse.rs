@@ -47,6 +47,12 @@ pub(super) enum Failure {
     /// Certainly not forwarded.
     #[error("the primary registry could not be asked")]
     Away(#[source] Box<crate::upstream::Failure>, HeaderValue),
+    /// Certainly not passed to the registry beside us.
+    #[error("the local registry could not be asked")]
+    LocalAway(#[source] Box<crate::upstream::Failure>, HeaderValue),
+    /// Passed to the registry beside us, and nobody knows what became of it.
+    #[error("what became of the request at the local registry is not known")]
+    LocalUnknown(#[source] Box<crate::upstream::Failure>, HeaderValue),
     /// Forwarded, and nobody knows what became of it.
     #[error("what became of the request at the primary registry is not known")]
     Unknown(#[source] Box<crate::upstream::Failure>, HeaderValue),
@@ -131,6 +137,9 @@ impl Said {
 }
 
 const AWAY: &str = "Error while forwarding the request to the primary: it cannot be reached";
+const LOCAL_AWAY: &str = "Error while passing the request to the local registry: it cannot be reached";
+const LOCAL_UNKNOWN: &str =
+    "The local registry gave no answer that can be understood; whether the request took effect is not known";
 const UNKNOWN: &str = "The primary gave no answer that can be understood; whether the request took effect is not known";
 const SOON: Duration = Duration::from_secs(1);
 
@@ -168,6 +177,12 @@ fn said(failure: &Failure) -> Said {
         Failure::Away(cause, media) => Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50003, AWAY)
             .typed(media)
             .retry_after(cause.retry_after.unwrap_or(SOON)),
+        Failure::LocalAway(cause, media) => Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50003, LOCAL_AWAY)
+            .typed(media)
+            .retry_after(cause.retry_after.unwrap_or(SOON)),
+        Failure::LocalUnknown(_, media) => {
+            Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50002, LOCAL_UNKNOWN).typed(media)
+        }
         Failure::Unknown(_, media) | Failure::Garbled(media) => {
             Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50002, UNKNOWN).typed(media)
         }

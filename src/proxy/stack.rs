@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Local;
 use super::at_hand::{AtHand, Head, Look, Spelling, Spelt};
 use super::fields::{FreshId, ID, echoed_id, request_id};
 use super::metrics::AnsweredBy;
@@ -123,7 +124,9 @@ impl Received {
         let (mut head, body) = request.into_parts();
         // Longer than any step's own limit: it catches what no step thought of.
         let limits = &proxy.limits;
-        let limit = limits.body_time + limits.read.max(limits.write) + limits.read;
+        let longest =
+            limits.read.max(limits.write).max(proxy.parties.local.as_ref().map_or(Duration::ZERO, Local::timeout));
+        let limit = limits.body_time + longest + limits.read;
         let answered = tokio::time::timeout(limit, proxy.answer(&mut head, body, &visit));
         let outcome = match last_call.run_until_cancelled(answered).await {
             Some(outcome) => outcome.unwrap_or(Err(Failure::Late)),
@@ -186,6 +189,8 @@ fn note(failure: &Failure, visit: &Visit, method: &Method) {
     match failure {
         Failure::Away(..)
         | Failure::Unknown(..)
+        | Failure::LocalAway(..)
+        | Failure::LocalUnknown(..)
         | Failure::Garbled(_)
         | Failure::Store(_)
         | Failure::Loop

@@ -168,13 +168,14 @@ impl Contexts {
     }
 
     /// Finds out whether the names of a request mean anything to whoever asks, of a listener that may be bound to
-    /// one context.
+    /// one context. Whose data live in the local registry needs no name at the primary.
     pub fn address<O: Deref<Target = Operation>>(
         &self,
         admitted: Admitted<O>,
         bound: Option<&Context>,
+        is_local: impl Fn(&Context) -> bool,
     ) -> Result<Addressed<O>, Unmapped> {
-        self.admit(admitted.operation(), bound)?;
+        self.admit(admitted.operation(), bound, is_local)?;
         Ok(Addressed { admitted })
     }
 

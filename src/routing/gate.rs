@@ -1,6 +1,6 @@
 //! The gate: what the modes in scope make of a request (CONSISTENCY.md, Modes).
 //!
-//! Reads pass always. A write passes if every scope that it reaches lets it; where nobody could tell which those are,
+//! Reads pass always, to where what they ask for lives. A write passes if every scope that it reaches lets it; where nobody could tell which those are,
 //! every scope that is set, and that is there for the client, has a say.
 
 use std::ops::Deref;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use super::modes::{ModeTable, whole};
+use super::modes::{Home, ModeTable, whole};
+use super::reach::Reach;
 use super::rename::subjects_sent;
 use super::{Addressed, Destination, Forbidden, Routed, Stop};
 use crate::protocol::endpoints::{Effect, Route};
@@ -48,8 +49,9 @@ enum Reached {
 }
 
 impl Reached {
-    fn by(operation: &Operation, written: Written<'_>) -> Self {
+    fn by(operation: &Operation, written: Written<'_>, table: &ModeTable) -> Self {
         use Route as R;
+        let is_local = || table.home(&operation.subject) == Home::Local;
         match operation.route {
             // An association without a subject is about one that is there already, or that it is called after.
             R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations if names_all(written.body) => {
@@ -58,6 +60,8 @@ impl Reached {
             R::CreateAssociation | R::UpdateAssociation | R::BatchMutateAssociations => Self::Anything,
             R::DeleteContext => Self::Scopes(vec![whole(&operation.named_context())]),
             R::DeleteAssociations | R::UnknownWrite => Self::Anything,
+            // The local registry's aliases are known to itself alone, and it is in the same modes.
+            _ if operation.path.contains("{subject}") && is_local() => Self::Scopes(vec![operation.subject.clone()]),
             R::DekWrite if operation.path.contains("{subject}") => {
                 Self::Scopes(subjects_behind(written.snapshot, operation))
             }
@@ -103,6 +107,12 @@ impl Modes {
         self.table.load_full()
     }
 
+    /// Whether the data of a context live in the local registry.
+    pub fn is_local(&self, context: &Context) -> bool {
+        let table = self.table.load();
+        table.throughout().unwrap_or_else(|| table.home(&whole(context))) == Home::Local
+    }
+
     /// From now on another one counts. What was let through before goes on.
     pub fn enforce(&self, next: ModeTable) {
         self.table.store(Arc::new(next));
@@ -116,48 +126,95 @@ impl Modes {
         written: Option<Written<'_>>,
     ) -> Result<Routed<O>, Stop> {
         let operation = addressed.operation();
+        let table = self.table.load();
         let destination = match (operation.effect, operation.route) {
             (_, Route::GlobalMode | Route::SubjectMode) => Destination::Here,
             (Effect::Control, Route::Exporters | Route::Importers) => return Err(Stop::NoRoute),
             (Effect::Control, _) => Destination::Here,
-            (Effect::Read, _) => Destination::Replica,
-            (Effect::Judgement, _) => Destination::Primary,
-            (Effect::Write, Route::Register) => match self.forbidding(operation, written) {
-                Some(forbidden) => Destination::Known(forbidden),
-                None => Destination::Primary,
+            (effect @ (Effect::Read | Effect::Judgement), _) => match home_of_read(&table, operation, written) {
+                Home::Primary if effect == Effect::Read => Destination::Replica,
+                Home::Primary => Destination::Primary,
+                Home::Local => Destination::Local,
             },
-            (Effect::Write, _) => match self.forbidding(operation, written) {
-                Some(forbidden) => return Err(Stop::Forbidden(forbidden)),
-                None => Destination::Primary,
-            },
+            (Effect::Write, route) => {
+                let reached = written.map_or(Reached::Anything, |written| Reached::by(operation, written, &table));
+                match forbidding(&table, operation, written.and_then(|written| written.bound), &reached) {
+                    Some(forbidden) if route == Route::Register => Destination::Known(forbidden),
+                    Some(forbidden) => return Err(Stop::Forbidden(forbidden)),
+                    None => match home_of_write(&table, &reached).ok_or(Stop::Divided)? {
+                        Home::Primary => Destination::Primary,
+                        Home::Local => Destination::Local,
+                    },
+                }
+            }
         };
         Ok(Routed { addressed, destination })
     }
+}
 
-    /// Why a write is not let through.
-    fn forbidding(&self, operation: &Operation, written: Option<Written<'_>>) -> Option<Forbidden> {
-        let table = self.table.load();
-        let read_only = |scope: QualifiedSubject| {
-            let mode = table.in_scope(&scope);
-            mode.is_read_only().then_some((scope, mode))
-        };
-        let everything = whole(&Context::global());
-        let (scope, mode) = match written.map_or(Reached::Anything, |written| Reached::by(operation, written)) {
-            Reached::Scopes(scopes) => scopes.into_iter().find_map(read_only),
-            Reached::Registry => read_only(everything),
-            Reached::Anything => {
-                // What is set on contexts that there are not for the client is no matter of its own.
-                let bound = written.and_then(|written| written.bound);
-                let is_there = |scope: &QualifiedSubject| bound.is_none_or(|bound| scope.context == *bound);
-                let set = table.iter().map(|(scope, _)| scope.clone()).filter(is_there);
-                let found = set.chain([everything]).find_map(read_only);
-                // Nobody knows that it is about this one, so it is not named.
-                found.map(|(_, mode)| (QualifiedSubject::none(), mode))
-            }
-        }?;
-        let refusal = Refusal::not_permitted(in_the_registrys_words(operation, &scope));
-        Some(Forbidden { refusal, scope, mode })
+/// Where that lives which a read asks for. An alias may lead from one registry to the other, of which nothing is known
+/// without a state: then it is not for our own copy.
+fn home_of_read(table: &ModeTable, operation: &Operation, known: Option<Written<'_>>) -> Home {
+    if let Some(home) = table.throughout() {
+        return home;
     }
+    let everything = || table.home(&whole(&Context::global()));
+    match Reach::of(operation) {
+        Reach::One(_) if operation.path.contains("{subject}") => match (table.home(&operation.subject), known) {
+            (Home::Primary, Some(known)) => table.home(&served_subject(known.snapshot, operation)),
+            (Home::Primary, None) if operation.follows_aliases() => Home::Local,
+            (home, _) => home,
+        },
+        Reach::One(context) => table.home(&whole(&context)),
+        Reach::Nothing => everything(),
+        Reach::Shown | Reach::Everything => {
+            known.and_then(|known| known.bound).map_or_else(everything, |bound| table.home(&whole(bound)))
+        }
+    }
+}
+
+/// Where that lives which a write changes, if it is one place.
+fn home_of_write(table: &ModeTable, reached: &Reached) -> Option<Home> {
+    match reached {
+        Reached::Scopes(scopes) => {
+            let mut homes = scopes.iter().map(|scope| table.home(scope));
+            let first = homes.next()?;
+            homes.all(|home| home == first).then_some(first)
+        }
+        Reached::Registry | Reached::Anything => Some(table.home(&whole(&Context::global()))),
+    }
+}
+
+/// Why a write is not let through.
+fn forbidding(
+    table: &ModeTable,
+    operation: &Operation,
+    bound: Option<&Context>,
+    reached: &Reached,
+) -> Option<Forbidden> {
+    if !table.forbids_anything() {
+        return None;
+    }
+    let read_only = |scope: &QualifiedSubject| {
+        let mode = table.in_scope(scope);
+        mode.is_read_only().then(|| (scope.clone(), mode))
+    };
+    let everything = whole(&Context::global());
+    let (scope, mode) = match reached {
+        Reached::Scopes(scopes) => scopes.iter().find_map(read_only),
+        Reached::Registry => read_only(&everything),
+        Reached::Anything => {
+            // What is set on contexts that there are not for the client is no matter of its own.
+            let is_there = |scope: &&QualifiedSubject| bound.is_none_or(|bound| scope.context == *bound);
+            let set = table.iter().map(|(scope, _)| scope).filter(is_there);
+            let found = set.chain([&everything]).find_map(read_only);
+            // Nobody knows that it is about this one, so it is not named.
+            found.map(|(_, mode)| (QualifiedSubject::none(), mode))
+        }
+    }?;
+    let refusal = Refusal::not_permitted(in_the_registrys_words(operation, &scope));
+    let home = table.home(&scope);
+    Some(Forbidden { refusal, scope, mode, home })
 }
 
 /// WIRE.md § 4.2. The top level has no name, and associations name what they are about without marks.

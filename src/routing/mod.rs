@@ -26,9 +26,9 @@ use crate::protocol::subject::QualifiedSubject;
 
 pub use contexts::{Contexts, MapError, Pair, Selection};
 pub use gate::{Modes, Written};
-pub use modes::{Circumstances, ModeChange, ModeTable};
-pub use primary::Primary;
-pub use reach::admit_body;
+pub use modes::{Circumstances, Home, ModeChange, ModeTable, Setting};
+pub use primary::{Primary, local_target};
+pub use reach::{Reach, admit_body};
 pub use rename::{Impassable, Unmapped};
 
 /// A request whose names mean something to whoever asks.
@@ -56,7 +56,9 @@ pub enum Destination {
     Replica,
     /// To the primary.
     Primary,
-    /// To our own copy if it asks for what is there already, and else it is refused so.
+    /// To the local registry, which is asked in the client's own words.
+    Local,
+    /// To where the subject's versions are if it asks for what is there already, and else it is refused so.
     Known(Forbidden),
     /// Nowhere: it is about this process.
     Here,
@@ -88,6 +90,8 @@ pub enum Stop {
     NoRoute,
     /// A mode forbids it.
     Forbidden(Forbidden),
+    /// It is a write to subjects of both registries, and no part of it may fail alone.
+    Divided,
 }
 
 /// A write that a mode does not let through.
@@ -99,4 +103,6 @@ pub struct Forbidden {
     pub scope: QualifiedSubject,
     /// The mode in that scope.
     pub mode: Mode,
+    /// Where the data of that scope live.
+    pub home: Home,
 }

@@ -18,7 +18,7 @@ use crate::protocol::error::Refusal;
 use crate::protocol::media;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::Spliced;
-use crate::protocol::subject::Context;
+use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::protocol::target::CAPPED;
 use crate::replica::{Snapshot, behind_parameter, is_alias, served_subject};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Reachability, Registry, Sent};
@@ -289,6 +289,17 @@ pub(super) fn pairs(operation: &Operation) -> Vec<(String, String)> {
 
 pub(super) fn plain_target(operation: &Operation) -> String {
     target(operation.path, &operation.subject_text, &operation.names, &pairs(operation))
+}
+
+/// The target by which the local registry is asked for what a client asks for: in the client's words, or about the
+/// subject that an alias of the primary's leads to. On a listener that is bound to a context, what was judged is what
+/// is sent.
+pub fn local_target(operation: &Operation, led_to: Option<&QualifiedSubject>, is_bound: bool) -> String {
+    match led_to {
+        Some(subject) => target(operation.path, &subject.to_string(), &operation.names, &pairs(operation)),
+        None if is_bound && !operation.path.is_empty() => plain_target(operation),
+        None => operation.target.clone(),
+    }
 }
 
 /// The operation by which is shown whose that is which the answer to one does not say.

@@ -7,7 +7,8 @@ use crate::protocol::operation::Operation;
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 
 /// The contexts that a request reaches.
-enum Reach {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
     /// None: it is about the registry, or about this process.
     Nothing,
     /// Just one.
@@ -19,7 +20,8 @@ enum Reach {
 }
 
 impl Reach {
-    fn of(operation: &Operation) -> Self {
+    /// Those that an operation reaches.
+    pub fn of(operation: &Operation) -> Self {
         use Route as R;
         let query = &operation.query;
         let named = |name: &str| QualifiedSubject::parse(query.get(name).unwrap_or_default()).context;
@@ -70,7 +72,13 @@ pub fn admit_body(operation: &Operation, bound: &Context, body: &[u8]) -> Result
 impl Contexts {
     /// Whether whoever asks may reach what a request names: what is mapped, and of that only one context where a
     /// listener is bound to it.
-    pub(super) fn admit(&self, operation: &Operation, bound: Option<&Context>) -> Result<(), Unmapped> {
+    /// What lies in the local registry needs no name at the primary.
+    pub(super) fn admit(
+        &self,
+        operation: &Operation,
+        bound: Option<&Context>,
+        is_local: impl Fn(&Context) -> bool,
+    ) -> Result<(), Unmapped> {
         if bound.is_none() && self.is_identity() {
             return Ok(());
         }
@@ -78,7 +86,7 @@ impl Contexts {
         match Reach::of(operation) {
             Reach::Nothing | Reach::Shown => Ok(()),
             Reach::One(context) => {
-                let is_shown = self.to_primary(&context).is_some();
+                let is_shown = self.to_primary(&context).is_some() || is_local(&context);
                 let is_bound = bound.is_none_or(|bound| *bound == context);
                 if is_shown && is_bound { Ok(()) } else { Err(Unmapped(context)) }
             }

@@ -90,7 +90,9 @@ fn outcome(result: &Result<Answer, Failure>) -> Outcome {
             _ => Outcome::Success,
         },
         Err(failure) => match (failure.kind, failure.sent) {
-            (FailureKind::Refused | FailureKind::Spent | FailureKind::Malformed, _) => Outcome::Refused,
+            (FailureKind::Nowhere | FailureKind::Refused | FailureKind::Spent | FailureKind::Malformed, _) => {
+                Outcome::Refused
+            }
             (FailureKind::Connect | FailureKind::Tls, _) | (FailureKind::TimedOut, super::Sent::No) => {
                 Outcome::Unreachable
             }

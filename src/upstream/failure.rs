@@ -26,6 +26,8 @@ pub struct Failure {
 /// What happened to a call without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureKind {
+    /// Not tried: there is no such registry.
+    Nowhere,
     /// Not tried: the breaker is open.
     Refused,
     /// Not tried: the budget of calls is spent until after the deadline.
@@ -62,6 +64,7 @@ pub enum Sent {
 impl FailureKind {
     fn words(self) -> &'static str {
         match self {
+            Self::Nowhere => "there is no such registry",
             Self::Refused => "the registry did not answer before and is not asked again yet",
             Self::Spent => "the budget of calls to the registry is spent",
             Self::Malformed => "the request cannot be sent to the registry",

@@ -18,6 +18,7 @@ mod registry;
 mod trust;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -31,7 +32,7 @@ pub use client::Got;
 pub use connect::{Resolver, Stage, Surroundings, Unreachable};
 pub use counters::{CallLabels, Counters, Outcome};
 pub use failure::{Failure, FailureKind, Sent, SetupError};
-pub use registry::{Answer, Call, Registry};
+pub use registry::{Answer, Call, Registry, Voice};
 
 /// The primary registry.
 #[derive(Clone, Debug, Deserialize)]
@@ -51,6 +52,13 @@ pub struct Config {
     pub profile: ProfileChoice,
 }
 
+impl Config {
+    /// Whether there is a primary.
+    pub fn is_set(&self) -> bool {
+        !self.urls.is_empty()
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -60,6 +68,60 @@ impl Default for Config {
             allow_plain_http: false,
             requests_per_second: 30,
             profile: ProfileChoice::Auto,
+        }
+    }
+}
+
+/// The registry that the outpost stands beside.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LocalConfig {
+    /// Base URLs of the local registry, tried in turn; there is none where this is not set.
+    pub urls: Vec<String>,
+    /// Who we are there; where this is not set, it hears the clients' own credentials.
+    pub credentials: Option<Credentials>,
+    /// Whom we trust there.
+    pub tls: Tls,
+    /// Sends credentials over http:// too.
+    pub allow_plain_http: bool,
+    /// Calls a second, all kinds together; writes first, then reads, then the importer.
+    pub requests_per_second: u32,
+    /// Longest time for an answer.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// Writes what is imported into it too. One outpost of those that share a local registry.
+    pub writer: bool,
+}
+
+impl Default for LocalConfig {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            credentials: None,
+            tls: Tls::default(),
+            allow_plain_http: false,
+            requests_per_second: 10_000,
+            timeout: Duration::from_secs(25),
+            writer: false,
+        }
+    }
+}
+
+impl LocalConfig {
+    /// Whether there is a local registry.
+    pub fn is_set(&self) -> bool {
+        !self.urls.is_empty()
+    }
+
+    /// The way to it, as that to any other registry.
+    pub fn way(&self) -> Config {
+        Config {
+            urls: self.urls.clone(),
+            credentials: self.credentials.clone(),
+            tls: self.tls.clone(),
+            allow_plain_http: self.allow_plain_http,
+            requests_per_second: self.requests_per_second,
+            ..Config::default()
         }
     }
 }

@@ -50,6 +50,9 @@ const OURS: [HeaderName; 12] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+/// Of those, what a client says about itself, which goes along in its own words.
+const PERSONAL: [HeaderName; 2] = [header::AUTHORIZATION, header::COOKIE];
+
 /// One request to the other registry.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -65,6 +68,19 @@ pub struct Call {
     pub priority: Priority,
     /// When the answer must be complete.
     pub deadline: Instant,
+    /// Who speaks.
+    pub voice: Voice,
+}
+
+/// Who speaks in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Voice {
+    /// We do, be it in a client's name: headers and credentials are ours, and an answer is read here.
+    #[default]
+    Ours,
+    /// A client, in its own words: nothing is added but our credentials where we have any, and whatever is answered
+    /// in full is for the client.
+    Theirs,
 }
 
 impl Call {
@@ -77,6 +93,7 @@ impl Call {
             body: Bytes::new(),
             priority,
             deadline,
+            voice: Voice::Ours,
         }
     }
 
@@ -114,6 +131,12 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// A registry that there is not: nobody ever answers.
+    pub fn nowhere(name: &'static str) -> Result<Self, SetupError> {
+        let config = Config { urls: vec!["http://localhost".to_owned()], ..Config::default() };
+        Ok(Self { bases: Vec::new(), ..Self::new(&config, name)? })
+    }
+
     /// Prepares to call a registry; nothing is sent yet.
     pub fn new(config: &Config, name: &'static str) -> Result<Self, SetupError> {
         Self::within(config, name, Surroundings::of_this_process())
@@ -177,7 +200,12 @@ impl Registry {
 
     /// Whether the last call found nobody; the same as `unreachable_since`, at hardly any cost.
     pub fn is_away(&self) -> bool {
-        self.breaker.is_away()
+        self.breaker.is_away() || self.is_nowhere()
+    }
+
+    /// Whether there is no such registry at all.
+    pub fn is_nowhere(&self) -> bool {
+        self.bases.is_empty()
     }
 
     /// Tells when the registry gets out of reach or comes back; the time of the last answer alone is no news.
@@ -202,9 +230,9 @@ impl Registry {
         self.bases.iter().map(Base::as_str)
     }
 
-    /// The base URL that calls go to at the moment.
+    /// The base URL that calls go to at the moment; empty where there is no registry.
     pub fn current_url(&self) -> &str {
-        self.bases[self.current.load(Ordering::Relaxed)].as_str()
+        self.bases.get(self.current.load(Ordering::Relaxed)).map_or("", Base::as_str)
     }
 
     pub(super) fn bases(&self) -> &[Base] {
@@ -216,6 +244,9 @@ impl Registry {
     }
 
     async fn take_turn(&self, call: &Call) -> Result<Answer, Failure> {
+        if self.is_nowhere() {
+            return Err(Failure::new(FailureKind::Nowhere, Sent::No));
+        }
         let leave = self.breaker.ask().map_err(Failure::refused)?;
         self.budget.acquire(call.priority, call.deadline).await?;
         leave.confirm().map_err(Failure::refused)?;
@@ -236,7 +267,9 @@ impl Registry {
             let failure = match self.attempt(index, call).await {
                 Ok(answer) => {
                     self.prefer(index);
-                    return self.judge(answer);
+                    // That our credentials are not accepted is no answer to whom they are not of.
+                    let is_about_us = answer.status == StatusCode::UNAUTHORIZED && self.authorization.is_some();
+                    return if call.voice == Voice::Ours || is_about_us { self.judge(answer) } else { Ok(answer) };
                 }
                 Err(failure) => failure,
             };
@@ -283,8 +316,15 @@ impl Registry {
         *request.uri_mut() = self.bases[index].join(&call.path_and_query).ok_or_else(malformed)?;
         let headers = request.headers_mut();
         headers.clone_from(&call.headers);
-        for name in &OURS {
+        let is_ours = call.voice == Voice::Ours;
+        for name in OURS.iter().filter(|name| is_ours || !PERSONAL.contains(name)) {
             headers.remove(name);
+        }
+        if let Some(authorization) = &self.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.header().await);
+        }
+        if !is_ours {
+            return Ok(request);
         }
         // Who names no coding accepts any, and what comes is read here.
         headers.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
@@ -292,9 +332,6 @@ impl Registry {
         headers
             .entry(header::USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("schema-outpost/", env!("CARGO_PKG_VERSION"))));
-        if let Some(authorization) = &self.authorization {
-            headers.insert(header::AUTHORIZATION, authorization.header().await);
-        }
         Ok(request)
     }
 
@@ -399,9 +436,11 @@ impl Failure {
         match self.kind {
             FailureKind::Connect | FailureKind::Tls | FailureKind::Broken => Ended::Unreachable,
             FailureKind::TimedOut if waited >= PATIENCE => Ended::Unreachable,
-            FailureKind::TimedOut | FailureKind::Refused | FailureKind::Spent | FailureKind::Malformed => {
-                Ended::Unknown
-            }
+            FailureKind::TimedOut
+            | FailureKind::Nowhere
+            | FailureKind::Refused
+            | FailureKind::Spent
+            | FailureKind::Malformed => Ended::Unknown,
             FailureKind::Unauthorized => Ended::TurnedAway,
             FailureKind::TooLarge | FailureKind::Redirected | FailureKind::Unreadable => Ended::Answered,
         }

@@ -20,7 +20,7 @@ primary:
   allow_plain_http: yes
   profile: 9
   timeuot: 3s
-mode: READWRITE
+mode: LOCAL_RW
 importer:
   interval: 10
   full_interval: soon
@@ -40,7 +40,7 @@ extra: {}
         (7, "primary.allow_plain_http", "expected a boolean"),
         (8, "primary.profile", "expected one of auto, 7, 8, cloud"),
         (9, "primary.timeuot", "unknown setting; known here are urls"),
-        (10, "mode", "this mode needs a local registry, which cannot be configured yet; expected FORWARD or READONLY"),
+        (10, "mode", "expected FORWARD, READWRITE, READONLY or IMPORT"),
         (12, "importer.interval", "expected a duration such as 10s or 5m"),
         (13, "importer.full_interval", "expected a duration such as 10s or 5m"),
         (15, "limits.body", "expected a size such as 64MiB"),
@@ -90,14 +90,14 @@ fn problems_of_variables_name_the_variable() {
             ("OUTPOST_PRIMARY__REQUESTS_PER_SECOND", "many"),
             ("OUTPOST_LIMITS__IDLE", "0s"),
             ("OUTPOST_LIMITS__CONNECTIONS", ""),
-            ("OUTPOST_MODE", "IMPORT"),
+            ("OUTPOST_MODE", "LOCAL_RW"),
         ],
     );
     assert_eq!(
         problems.expect_err("four of five are wrong"),
         [
             "OUTPOST_LIMITS__CONNECTIONS: limits.connections: expected a whole number",
-            "OUTPOST_MODE: mode: this mode needs a local registry, which cannot be configured yet; expected FORWARD or READONLY",
+            "OUTPOST_MODE: mode: expected FORWARD, READWRITE, READONLY or IMPORT",
             "OUTPOST_PRIMARY__REQUESTS_PER_SECOND: primary.requests_per_second: expected a whole number",
             "OUTPOST_LIMITS__IDLE: limits.idle: expected a duration of more than nothing and at most a year",
         ]
@@ -150,6 +150,20 @@ fn settings_that_contradict_each_other_are_refused() {
             "primary.credentials: expected only one of basic, bearer",
         ),
         (with("  credentials: {}"), "primary.credentials: expected"),
+        (with("mode: READWRITE"), "mode: this mode needs local.urls"),
+        ("mode: FORWARD\nlocal: { urls: ['http://l'] }".to_owned(), "mode: this mode needs primary.urls"),
+        (with("local: { writer: true }"), "local.writer: there is nothing to write without both"),
+        (
+            "local: { urls: ['http://l'], writer: true }".to_owned(),
+            "local.writer: there is nothing to write without both",
+        ),
+        (with("local: { urls: ['ftp://l'] }"), "local.urls.0: expected a URL that begins with"),
+        (
+            with("local: { urls: ['http://l'], credentials: { bearer: { token: t } } }"),
+            "local.urls.0: credentials would go over plain http; use https, or set local.allow_plain_http",
+        ),
+        (with("local: { urls: ['http://l'], timeout: 0s }"), "local.timeout: expected a duration"),
+        (with("local: { urls: ['http://l'], profile: auto }"), "local.profile: unknown setting"),
         (with("limits: { idle: 0s }"), "limits.idle: expected a duration of more than nothing"),
         (
             with("limits: { idle: 9000years }"),

@@ -49,7 +49,7 @@ fn followed(chance: &mut Chance, site: &Site, bound: Option<&Context>, request: 
         Ok(operation) => operation,
         Err(_) => return Ok(Came::Misdirected),
     };
-    if site.map().admit(&operation, bound).is_err() {
+    if site.map().admit(&operation, bound, |_| false).is_err() {
         return Ok(Came::Denied);
     }
     let model = sent(operation.route);

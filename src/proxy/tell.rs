@@ -1,0 +1,135 @@
+//! Has the local registry in the mode that counts here, for what is its own (CONSISTENCY.md, Modes).
+//!
+//! It is told before a change counts: what it does not take does not become law here either. What is the primary's it
+//! need not know of; whoever writes the second copy into it sees to its mode.
+
+use http::{Method, StatusCode};
+use percent_encoding::utf8_percent_encode;
+
+use super::Proxy;
+use super::control::Change;
+use super::refuse::Failure;
+use crate::protocol::error::Refusal;
+use crate::protocol::mode::Mode;
+use crate::protocol::operation::Operation;
+use crate::protocol::subject::Context;
+use crate::protocol::target::{QUERY, subject_segment};
+use crate::routing::{Home, ModeTable};
+use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Sent};
+
+impl Proxy {
+    /// Tells the local registry of a change from one table to the next, as far as it concerns it.
+    pub(super) async fn tell_local(
+        &self,
+        before: &ModeTable,
+        after: &ModeTable,
+        change: Change<'_>,
+    ) -> Result<(), Failure> {
+        let scope = &change.operation.subject;
+        if self.parties.local.is_none() || after.home(scope) == Home::Primary {
+            return Ok(());
+        }
+        let was_local = before.home(scope) == Home::Local;
+        match after.own(scope) {
+            // Without force the registry wipes what is soft-deleted (HYBRID.md § 1.3). Where the data were its own
+            // before, that is between it and the client.
+            Some(mode) => self.set_there(mode, was_local, change).await,
+            None => {
+                self.clear_there(change).await?;
+                // What counts there now may come from a scope that it was never told of.
+                let expected = after.in_scope(scope);
+                match self.in_scope_there(change).await? {
+                    Some(mode) if mode != expected => self.set_there(expected, false, change).await,
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    async fn set_there(&self, mode: Mode, as_asked: bool, change: Change<'_>) -> Result<(), Failure> {
+        let force = if !as_asked || change.operation.query.flag("force") { "?force=true" } else { "" };
+        let body = format!("{{\"mode\":\"{mode}\"}}");
+        let target = format!("{}{force}", target(change.operation));
+        let answer = self.ask_about_modes(Method::PUT, target, body, change).await?;
+        heard(&answer, change)
+    }
+
+    async fn clear_there(&self, change: Change<'_>) -> Result<(), Failure> {
+        let recursive = if change.operation.query.flag("recursive") { "?recursive=true" } else { "" };
+        let target = format!("{}{recursive}", target(change.operation));
+        let answer = self.ask_about_modes(Method::DELETE, target, String::new(), change).await?;
+        // That there is none to clear is as good.
+        if answer.status == StatusCode::NOT_FOUND { Ok(()) } else { heard(&answer, change) }
+    }
+
+    /// Whether it holds a live subject in a scope: the registry asks that itself, but only where it then wipes what is
+    /// soft-deleted.
+    pub(super) async fn holds_subjects_there(&self, change: Change<'_>) -> Result<bool, Failure> {
+        if self.parties.local.is_none() {
+            return Ok(false);
+        }
+        let scope = &change.operation.subject;
+        let target = match (scope.is_bare_context(), scope.context.is_default() || scope.context == Context::global()) {
+            (false, _) => format!("/subjects/{}/versions", subject_segment(&scope.spelt())),
+            (true, true) => "/subjects?subjectPrefix=:*:".to_owned(),
+            (true, false) => format!("/subjects?subjectPrefix={}", utf8_percent_encode(&scope.spelt(), &QUERY)),
+        };
+        let answer = self.ask_about_modes(Method::GET, target, String::new(), change).await?;
+        let listed = serde_json::from_slice::<Option<Vec<serde_json::Value>>>(&answer.body);
+        Ok(answer.status == StatusCode::OK
+            && listed.is_ok_and(|listed| listed.is_some_and(|listed| !listed.is_empty())))
+    }
+
+    /// The mode that counts there for a scope; nothing if it has no modes.
+    async fn in_scope_there(&self, change: Change<'_>) -> Result<Option<Mode>, Failure> {
+        let target = format!("{}?defaultToGlobal=true", target(change.operation));
+        let answer = self.ask_about_modes(Method::GET, target, String::new(), change).await?;
+        let shown = serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap_or_default();
+        Ok(shown["mode"].as_str().and_then(Mode::parse))
+    }
+
+    async fn ask_about_modes(
+        &self,
+        method: Method,
+        path_and_query: String,
+        body: String,
+        change: Change<'_>,
+    ) -> Result<Answer, Failure> {
+        let answer = self.ask_beside(method, path_and_query, body, change.ask).await;
+        let answer = answer.map_err(|failure| away(failure, change))?;
+        if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(away(Unanswered::new(FailureKind::Unreadable, Sent::Maybe), change));
+        }
+        Ok(answer)
+    }
+}
+
+fn target(operation: &Operation) -> String {
+    let scope = &operation.subject;
+    if scope.is_top_level() { "/mode".to_owned() } else { format!("/mode/{}", subject_segment(&scope.spelt())) }
+}
+
+/// What the local registry says to a change: that it does not have modes is not against it.
+fn heard(answer: &Answer, change: Change<'_>) -> Result<(), Failure> {
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    let status = answer.status.as_u16();
+    let has_no_modes =
+        matches!(status, 404 | 405) && answer.error_code().is_none_or(|code| matches!(code, 0 | 404 | 405));
+    if has_no_modes {
+        tracing::warn!(status, "the local registry knows no modes; they are enforced here alone");
+        return Ok(());
+    }
+    match Refusal::read(&answer.body) {
+        Some(refusal) => Err(change.refused(refusal)),
+        None => Err(away(Unanswered::new(FailureKind::Unreadable, Sent::No), change)),
+    }
+}
+
+/// Whether it may have changed there does not matter: here it does not count, and it can be asked for again.
+fn away(failure: Unanswered, change: Change<'_>) -> Failure {
+    tracing::error!(request_id = ?change.ask.request_id, error = %crate::telemetry::Chain(&failure),
+        "a mode could not be set in the local registry, and does not count");
+    Failure::LocalAway(Box::new(failure), change.ask.media.clone())
+}
