@@ -74,8 +74,8 @@ impl Touched {
     }
 
     fn places(&self) -> impl Iterator<Item = usize> {
-        let is_in = |place: &usize| self.0[place / 64] & 1 << (place % 64) != 0;
-        (0..PLACES).filter(is_in)
+        let words = self.0.iter().enumerate().filter(|(_, word)| **word != 0);
+        words.flat_map(|(at, word)| (0..64).filter(move |bit| word & 1 << bit != 0).map(move |bit| 64 * at + bit))
     }
 }
 
