@@ -184,6 +184,12 @@ impl ModeTable {
         self.iter().filter(|(scope, mode)| self.is_leftover(scope, *mode))
     }
 
+    /// Whether subjects of a context live elsewhere than the context does.
+    pub fn is_divided(&self, context: &Context) -> bool {
+        let home = self.home(&whole(context));
+        self.set.keys().any(|scope| scope.context == *context && self.home(scope) != home)
+    }
+
     fn is_leftover(&self, scope: &QualifiedSubject, mode: Mode) -> bool {
         let is_local = Home::of(mode) == Some(Home::Local);
         !scope.is_bare_context() && is_local && self.home(&whole(&scope.context)) == Home::Primary
