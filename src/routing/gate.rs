@@ -18,7 +18,7 @@ use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::Unreadable;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Snapshot, served_subject, subjects_behind};
+use crate::replica::{Snapshot, behind_parameter, served_subject, subjects_behind};
 
 /// The modes in force, which can be changed while requests pass.
 #[derive(Debug)]
@@ -190,9 +190,13 @@ fn goes_over_both(table: &ModeTable, operation: &Operation, reach: &Reach, known
         }
         R::ReferencedBy => true,
         R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById => {
-            let named = QualifiedSubject::parse(operation.query.get("subject").unwrap_or_default());
-            let is_apart = || table.home(&named) != table.home(&whole(&named.context));
-            !named.is_bare_context() && (named.context.is_default() || is_apart())
+            let written = operation.query.get("subject").unwrap_or_default();
+            let (named, known) = (QualifiedSubject::parse(written), known.map(|known| known.snapshot));
+            let led_to = known.and_then(|snapshot| behind_parameter(snapshot, written));
+            let served = led_to.filter(|_| table.home(&named) == Home::Primary);
+            let served = served.as_ref().unwrap_or(&named);
+            let is_apart = || table.home(served) != table.home(&whole(&named.context));
+            !named.is_bare_context() && (served.context.is_default() || is_apart())
         }
         // Who lists aliases lists what they stand for, wherever that is.
         R::Schemas if operation.query.flag("aliases") => true,
@@ -200,6 +204,8 @@ fn goes_over_both(table: &ModeTable, operation: &Operation, reach: &Reach, known
             Reach::One(context) => table.is_divided(context),
             _ => true,
         },
+        // A plain beginning of the whole name, context and all: these two leave open which.
+        R::DekRead if operation.query.all("subjectPrefix").any(|start| matches!(start, "" | ":")) => true,
         // No route of the registry's: nobody could tell what of the answer is whose.
         R::UnknownRead => false,
         _ => matches!(reach, Reach::Shown | Reach::Everything),

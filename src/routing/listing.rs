@@ -274,3 +274,81 @@ pub fn shown_of(
     }
     with_aliases(serde_json::from_str(item.get()).ok()?, &own).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn printed(names: &[String]) -> Items {
+        let raw = |name: &String| serde_json::value::to_raw_value(name).expect("a text");
+        names.iter().map(raw).collect()
+    }
+
+    fn texts(items: &[Box<RawValue>]) -> Vec<String> {
+        items.iter().map(|item| serde_json::from_str(item.get()).expect("a text")).collect()
+    }
+
+    proptest! {
+        /// Whoever has what, and whatever copies of the other's there are.
+        #[test]
+        fn a_page_of_two_registries_is_the_page_of_one(
+            names in proptest::collection::btree_set("(:[.][ab]{1,2}:)?[0A_a\u{e000}\u{10000}]{1,3}", 0..30),
+            homes in 0_u8..16,
+            copies in 0_u64..,
+            offset in -1_i32..20,
+            limit in -1_i32..20,
+        ) {
+            let context = |name: &str| QualifiedSubject::parse(name).context.as_str().len();
+            let is_first = |name: &str| homes >> (context(name) % 4) & 1 == 0;
+            let side = |first: bool| {
+                let has = |(at, name): &(usize, &String)| is_first(name) == first || copies >> (at % 64) & 1 == 1;
+                names.iter().enumerate().filter(has).map(|(_, name)| name.clone()).collect::<Vec<_>>()
+            };
+            let operation = Operation::of_target(&Method::GET, "/subjects").expect("a list");
+            let mut merged = Items::new();
+            for first in [true, false] {
+                for item in printed(&side(first)) {
+                    let own = shown_of(&operation, item, |scope| is_first(&scope.to_string()) == first);
+                    merged.extend(own.expect("a name"));
+                }
+            }
+            let mut whole: Vec<String> = names.iter().cloned().collect();
+            whole.sort_by(|one, other| compare(one, other));
+            let page = Page { offset, limit };
+            let merged = arranged(&operation, merged, true).expect("names");
+            prop_assert_eq!(page.cut(texts(&merged), UNCAPPED), page.cut(whole, UNCAPPED));
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_on_until_a_page_is_short_or_the_first_one_comes_again() {
+        let numbered =
+            |from: usize, count: usize| -> Vec<String> { (from..from + count).map(|at| at.to_string()).collect() };
+        let mut pages = Pages::default();
+        assert_eq!(pages.query(), "offset=0&limit=1000");
+        assert_eq!(pages.step(&printed(&numbered(0, 1000))), Step::More);
+        assert_eq!(pages.query(), "offset=999&limit=1000");
+        assert_eq!(pages.step(&printed(&numbered(999, 3))), Step::Last);
+        let mut unpaged = Pages::default();
+        assert_eq!(unpaged.step(&printed(&numbered(0, 2000))), Step::More);
+        assert_eq!(unpaged.step(&printed(&numbered(0, 2000))), Step::Again);
+    }
+
+    #[test]
+    fn a_version_is_shown_without_the_names_that_are_the_others() {
+        let operation = Operation::of_target(&Method::GET, "/schemas?aliases=true&subjectPrefix=:*:n").expect("a list");
+        let item = |printed: &str| RawValue::from_string(printed.to_owned()).expect("JSON");
+        let is_own = |scope: &QualifiedSubject| scope.context.is_default();
+        let shown = |printed: &str| shown_of(&operation, item(printed), is_own).expect("a version");
+        let both = shown(r#"{"subject":"s","version":1,"aliases":["n",":.c:n"],"x":1}"#).expect("shown");
+        assert_eq!(both.get(), r#"{"subject":"s","version":1,"aliases":["n"],"x":1}"#);
+        let none = shown(r#"{"subject":"s","version":1,"aliases":[":.c:n"]}"#).expect("shown");
+        assert_eq!(none.get(), r#"{"subject":"s","version":1}"#);
+        assert!(shown(r#"{"subject":":.c:s","version":1,"aliases":["n"]}"#).is_none());
+        let listed = arranged(&operation, vec![both, none], true).expect("versions");
+        assert_eq!(listed.len(), 1, "one is listed by the name that stands for it, and the other by none");
+    }
+}

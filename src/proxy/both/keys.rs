@@ -38,7 +38,7 @@ impl Both<'_> {
                     &Method::GET,
                     &target(&format!("{KEKS}/{{name}}/deks"), "", std::slice::from_ref(&name), &deleted),
                 )?;
-                let subjects = match self.part(home, &of_it).await? {
+                let subjects = match self.part(home, &of_it, usize::MAX).await? {
                     Part::Items(items) => texts(&items),
                     Part::Other(told) if told.is_nothing() => Vec::new(),
                     Part::Other(told) => return Ok(told),

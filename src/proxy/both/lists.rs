@@ -13,6 +13,7 @@ use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::printed::Printed;
 use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::protocol::target::CAPPED;
 use crate::proxy::refuse::Failure;
 use crate::routing::listing::{Items, Pages, Step, arranged, shown_of, window};
 use crate::routing::{Home, target};
@@ -32,7 +33,8 @@ impl Both<'_> {
         let Ok((window, most)) = window(operation) else { return Ok(Told::refused(&Refusal::not_found())) };
         let names: Vec<String> = operation.names.clone();
         let all = target(operation.path, "", &names, &self.parameters(&["offset", "limit"]));
-        let items = match self.items(&all).await? {
+        let wanted = window.end(most);
+        let items = match self.items(&all, wanted).await? {
             Part::Items(items) => items,
             Part::Other(told) => return Ok(told),
         };
@@ -42,10 +44,11 @@ impl Both<'_> {
         Ok(Told { status: 200, body: body.into() })
     }
 
-    /// All items of a list of both, in the registry's order.
-    pub(super) async fn items(&self, target: &str) -> Result<Part, Failure> {
+    /// The items of a list of both, in the registry's order: all, or at least the first of them.
+    pub(super) async fn items(&self, target: &str, wanted: usize) -> Result<Part, Failure> {
         let operation = asking(&Method::GET, target)?;
-        let (ours, theirs) = tokio::join!(self.part(Home::Primary, &operation), self.part(Home::Local, &operation));
+        let (ours, theirs) =
+            tokio::join!(self.part(Home::Primary, &operation, wanted), self.part(Home::Local, &operation, wanted));
         let items = match (ours?, theirs?) {
             (Part::Items(mut items), Part::Items(more)) => {
                 items.extend(more);
@@ -61,27 +64,32 @@ impl Both<'_> {
         arranged(&operation, items, true).map(Part::Items).ok_or_else(|| self.unreadable(Home::Local))
     }
 
-    /// What one of them lists of its own.
-    pub(super) async fn part(&self, home: Home, operation: &Operation) -> Result<Part, Failure> {
+    /// What one of them lists of its own: all, or at least the first of it. What is not capped comes in one piece.
+    pub(super) async fn part(&self, home: Home, operation: &Operation, wanted: usize) -> Result<Part, Failure> {
         let mut items = Items::new();
         // What moved while it was read comes twice.
         let mut known = HashSet::new();
         let mut pages = Pages::default();
+        let is_capped = window(operation).is_ok_and(|(_, most)| most == CAPPED);
+        let mark = if operation.target.contains('?') { '&' } else { '?' };
         loop {
-            let mark = if operation.target.contains('?') { '&' } else { '?' };
-            let page = asking(&Method::GET, &format!("{}{mark}{}", operation.target, pages.query()))?;
+            let page = match is_capped {
+                true => asking(&Method::GET, &format!("{}{mark}{}", operation.target, pages.query()))?,
+                false => operation.clone(),
+            };
             let told = self.ask(home, page).await?;
             if !told.is_ok() {
                 return Ok(Part::Other(told));
             }
             let page: Items = told.read().ok_or_else(|| self.unreadable(home))?;
-            let step = pages.step(&page);
+            let step = if is_capped { pages.step(&page) } else { Step::Last };
             for item in page.into_iter().filter(|_| step != Step::Again) {
                 let own = shown_of(operation, item, |scope| self.home(scope) == home);
                 let own = own.ok_or_else(|| self.unreadable(home))?;
                 items.extend(own.filter(|item| known.insert(item.get().to_owned())));
             }
-            if step != Step::More {
+            // Nothing of what comes later is of use, if it is what comes later.
+            if step != Step::More || items.len() >= wanted && is_arranged(operation, &items) {
                 return Ok(Part::Items(items));
             }
         }
@@ -90,7 +98,7 @@ impl Both<'_> {
     /// The other contexts that have a subject of a name, in the order in which a registry goes through them.
     pub(super) async fn namesakes(&self, name: &str) -> Result<Result<Vec<QualifiedSubject>, Told>, Failure> {
         let query = [parameter("subjectPrefix", format!(":*:{name}")), parameter("deleted", "true")];
-        let items = match self.items(&target("/subjects", "", &[], &query)).await? {
+        let items = match self.items(&target("/subjects", "", &[], &query), usize::MAX).await? {
             Part::Items(items) => items,
             Part::Other(told) => return Ok(Err(told)),
         };
@@ -105,7 +113,8 @@ impl Both<'_> {
     /// them, so what one registry has is enough where the other is away.
     pub(super) async fn by_guid(&self) -> Result<Told, Failure> {
         let listing = asking(&Method::GET, &target("/schemas/guids/{guid}/ids", "", &self.operation.names, &[]))?;
-        let (ours, theirs) = tokio::join!(self.part(Home::Primary, &listing), self.part(Home::Local, &listing));
+        let (ours, theirs) =
+            tokio::join!(self.part(Home::Primary, &listing, usize::MAX), self.part(Home::Local, &listing, usize::MAX));
         let mut places: Vec<Place> = Vec::new();
         let mut missing = None;
         for part in [ours, theirs] {
@@ -134,6 +143,12 @@ impl Both<'_> {
             None => told,
         })
     }
+}
+
+/// Whether items come in the registry's order, which some registries do not keep.
+fn is_arranged(operation: &Operation, items: &Items) -> bool {
+    let texts = |items: &Items| items.iter().map(|item| item.get().to_owned()).collect::<Vec<_>>();
+    arranged(operation, items.clone(), true).is_some_and(|arranged| texts(&arranged) == texts(items))
 }
 
 /// Where a content lies.

@@ -42,7 +42,7 @@ impl Both<'_> {
             if ids.is_empty() {
                 continue;
             }
-            let contexts = match self.part(home, &asking(&Method::GET, "/contexts")?).await? {
+            let contexts = match self.part(home, &asking(&Method::GET, "/contexts")?, usize::MAX).await? {
                 Part::Items(items) => items,
                 Part::Other(told) => return Ok(told),
             };

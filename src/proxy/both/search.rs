@@ -115,22 +115,23 @@ impl Both<'_> {
     pub(super) async fn find_by_id(&self) -> Result<Told, Failure> {
         let written = self.operation.query.get("subject").unwrap_or_default();
         let named = QualifiedSubject::parse(written);
-        let home = self.home(&named);
-        let own = self.home_of(&named.context);
-        if java_int(self.operation.name()).is_none() {
-            return self.ask(own, self.same()).await;
-        }
+        // Aliases of the primary's are known here; those of the local registry to itself alone.
         let led_to = behind_parameter(&self.proxy.parties.replica.snapshot(), written);
-        if let Some(served) = led_to.filter(|served| own == Home::Primary && self.home(served) == Home::Local) {
-            return self.ask(Home::Local, self.by_id(&served.spelt())?).await;
-        }
+        let led_to = led_to.filter(|_| self.home(&named) == Home::Primary);
         // So spelled it never equals the name that is held.
-        let is_spelled_out = named.context.is_default() && written.starts_with(":.");
-        if !is_spelled_out && self.holds(home, &named).await? {
-            return self.ask(home, self.same()).await;
+        let is_spelled_out = led_to.is_none() && named.context.is_default() && written.starts_with(":.");
+        let same = match &led_to {
+            Some(served) => self.by_id(&served.to_string())?,
+            None => self.same(),
+        };
+        let named = led_to.unwrap_or(named);
+        let (home, own) = (self.home(&named), self.home_of(&named.context));
+        let is_number = java_int(self.operation.name()).is_some();
+        if is_number && !is_spelled_out && self.holds(home, &named).await? {
+            return self.ask(home, same).await;
         }
-        if !named.context.is_default() {
-            return self.ask(own, self.same()).await;
+        if !is_number || !named.context.is_default() {
+            return self.ask(own, same).await;
         }
         match self.namesakes(&named.subject).await? {
             Ok(namesakes) => {
@@ -143,7 +144,7 @@ impl Both<'_> {
             }
             Err(told) => return Ok(told),
         }
-        self.ask_within(own, self.same(), Some(Context::default_context())).await
+        self.ask_within(own, same, Some(Context::default_context())).await
     }
 
     /// Whether a subject holds the id, soft-deleted or not. Who holds it is said by every release.
