@@ -6,7 +6,7 @@ use http::Response;
 
 use super::Proxy;
 use super::ask::Ask;
-use super::refuse::Failure;
+use super::refuse::{Failure, HeldBack};
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
@@ -92,8 +92,10 @@ impl Proxy {
     /// Keeps changes of the table, and lets them count then.
     async fn change_modes(&self, changes: Vec<ModeChange>, change: Change<'_>) -> Result<(), Failure> {
         let Change { operation, ask } = change;
+        let _still = self.parties.still.write().await;
         let table = self.modes().table();
         let next = table.with(&changes);
+        let parting = self.about_to_part(&table, &next);
         self.tell_local(&table, &next, change).await?;
         let entry = |change: &ModeChange| match change.set {
             Some(set) => Entry::put(Table::Modes, change.key(), set.printed()),
@@ -105,6 +107,7 @@ impl Proxy {
                 scope = %named(&operation.subject), error = %failure, "a change of modes could not be kept, and does not count");
             return Err(Failure::Store(ask.media.clone()));
         }
+        self.freeze(parting, &next);
         self.modes().enforce(next);
         let is_new = |change: &&ModeChange| table.own(&change.scope) != change.set.map(|set| set.mode);
         for ModeChange { scope, set } in changes.iter().filter(is_new) {
@@ -128,10 +131,8 @@ pub(super) struct Change<'a> {
 
 impl Change<'_> {
     pub(super) fn refused(self, refusal: Refusal) -> Failure {
-        let Self { operation, ask } = self;
-        tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
-            scope = %named(&operation.subject), code = refusal.code, reason = %refusal.message, "mode change refused");
-        Failure::refused(refusal, &ask.media)
+        let scope = self.operation.subject.clone();
+        Failure::HeldBack(Box::new(HeldBack { refusal, scope, mode: None }), self.ask.media.clone())
     }
 }
 
@@ -139,7 +140,7 @@ impl Change<'_> {
 const INVALID_MODE: u32 = 42204;
 
 /// A scope in the log, where the default context has a name too.
-fn named(scope: &QualifiedSubject) -> String {
+pub(super) fn named(scope: &QualifiedSubject) -> String {
     if scope.is_top_level() { "the default context".to_owned() } else { scope.spelt() }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::ask::Ask;
 use super::dress::framed;
-use super::forward::{found_by, is_absence, lookup_of};
+use super::forward::{found_by, held_back, is_absence, lookup_of};
 use super::headers::{from_local, to_local};
 use super::metrics::AnsweredBy;
 use super::refuse::Failure;
@@ -110,7 +110,11 @@ impl Proxy {
             Some(operation) => operation.effect == Effect::Write,
             None => !matches!(ask.method, Method::GET | Method::HEAD | Method::OPTIONS),
         };
-        self.relay_local(target, ask, route, is_write).await
+        if is_write {
+            self.part(operation.as_ref());
+        }
+        let outcome = self.relay_local(target, ask.clone(), route, is_write).await;
+        self.or_remembered(outcome, operation.as_ref(), &ask)
     }
 
     /// Has a request answered by the local registry.
@@ -120,7 +124,27 @@ impl Proxy {
         let served = is_led.then(|| served_subject(&self.parties.replica.snapshot(), operation));
         let target = local_target(operation, served.as_ref(), ask.bound.is_some());
         let (route, is_write) = (operation.route, operation.effect == Effect::Write);
-        self.relay_local(target, ask, route, is_write).await
+        if is_write {
+            self.part(Some(operation));
+        }
+        let outcome = self.relay_local(target, ask.clone(), route, is_write).await;
+        self.or_remembered(outcome, Some(operation), &ask)
+    }
+
+    /// What came of asking it, or what it would certainly say if it could be asked.
+    fn or_remembered(
+        &self,
+        outcome: Result<Response<Body>, Failure>,
+        operation: Option<&Operation>,
+        ask: &Ask,
+    ) -> Result<Response<Body>, Failure> {
+        match outcome {
+            Err(failure @ Failure::LocalAway(..)) => {
+                let remembered = operation.and_then(|operation| self.remembered_of_local(operation, ask));
+                remembered.ok_or(failure)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Registers nothing there: what is there already is answered, anything else refused (WIRE.md § 2.2). Whether it
@@ -133,7 +157,7 @@ impl Proxy {
     ) -> Result<Response<Body>, Failure> {
         let target = local_target(operation, None, ask.bound.is_some());
         let lookup = lookup_of(&target).filter(|_| Asked::read(&ask.body).is_some_and(|asked| !asked.is_about_tags()));
-        let Some(lookup) = lookup else { return Err(self.held_back(operation, forbidden, ask)) };
+        let Some(lookup) = lookup else { return Err(held_back(forbidden, ask)) };
         let answer = self.ask_local(lookup, ask, Aim::Question).await?;
         match found_by(&answer, operation, ask) {
             Some(found) => {
@@ -142,9 +166,7 @@ impl Proxy {
                 let body = registered(&found.version, profile.form(ask.accepts_unknown()), Record::Asked);
                 Ok(self.own(200, body.into(), ask))
             }
-            None if is_absence(&answer) || answer.status == StatusCode::OK => {
-                Err(self.held_back(operation, forbidden, ask))
-            }
+            None if is_absence(&answer) || answer.status == StatusCode::OK => Err(held_back(forbidden, ask)),
             None => Ok(relay(&answer, ask)),
         }
     }
@@ -174,7 +196,10 @@ impl Proxy {
     /// One call to the local registry in a client's own words.
     pub(super) async fn ask_local(&self, target: String, ask: &Ask, aim: Aim) -> Result<Answer, Failure> {
         let media = || ask.media.clone();
-        let Some(local) = &self.parties.local else { return Err(Failure::Internal) };
+        let Some(local) = &self.parties.local else {
+            // A mode that was set while there was one still counts.
+            return Err(Failure::LocalAway(Box::new(Unanswered::new(FailureKind::Nowhere, Sent::No)), media()));
+        };
         let mut headers = to_local(ask, &self.pseudonym);
         if aim == Aim::Question {
             headers.remove(header::ACCEPT_ENCODING);

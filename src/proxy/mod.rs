@@ -14,6 +14,7 @@ mod dress;
 mod fields;
 mod flight;
 mod forward;
+mod frozen;
 mod headers;
 mod learn;
 mod local;
@@ -36,7 +37,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Response, Uri, header};
 use hyper::body::Incoming;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -51,12 +52,14 @@ use crate::routing::{Contexts, Destination, Modes, Primary, Stop, Unmapped, Writ
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 
+pub use frozen::IsInStep;
 pub use local::Local;
 pub use metrics::Metrics;
 pub use stack::{Guest, Passage, Stack};
 
 use ask::Ask;
 use at_hand::{AnswersAtHand, AtHand, Look, Spelt};
+use forward::held_back;
 use headers::Pseudonym;
 use refuse::Failure;
 
@@ -70,10 +73,15 @@ pub struct Parties {
     pub primary: Primary,
     /// The registry that we stand beside, if there is one.
     pub local: Option<Local>,
+    /// Whether the local registry shows a context as the primary does, if anybody compares them.
+    pub is_in_step: Option<IsInStep>,
     /// Whoever can read parts of the primary again.
     pub reread: Arc<dyn Reread>,
     /// The modes in force.
     pub modes: Arc<Modes>,
+    /// Held in common by whoever writes into the local registry because of what the modes say, alone by whoever
+    /// changes them.
+    pub still: Arc<RwLock<()>>,
     /// The counters.
     pub metrics: Metrics,
 }
@@ -87,6 +95,7 @@ pub struct Proxy {
     limits: Limits,
     answers: AnswersAtHand,
     flights: flight::Flights,
+    frozen: frozen::Frozen,
     memo: Memo,
     views: view::Views,
     pseudonym: Pseudonym,
@@ -105,6 +114,7 @@ impl Proxy {
             answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
             memo: Memo::with_room(limits.answers.as_u64() / 4),
             flights: flight::flights(),
+            frozen: frozen::Frozen::new(),
             views: view::Views::new(),
             pseudonym: Pseudonym::random(),
             started: Instant::now(),
@@ -166,11 +176,15 @@ impl Proxy {
         visit.understood(addressed.operation());
         let ask = Ask::read(head, body, visit, Some(addressed.operation().route), &self.limits).await?;
         let snapshot = self.parties.replica.snapshot();
-        if !modes.is_local(&addressed.operation().subject.context) {
+        // Where the aliases of the local registry lead, it alone knows; it is asked through a border of its own.
+        let is_local = modes.is_local(&addressed.operation().subject.context);
+        if !is_local {
             stays_mapped(addressed.operation(), contexts, &snapshot)?;
         }
         if let Some(bound) = &visit.bound {
-            stays_within(addressed.operation(), bound, &snapshot)?;
+            if !is_local {
+                stays_within(addressed.operation(), bound, &snapshot)?;
+            }
             admit_body(addressed.operation(), bound, &ask.body).map_err(|why| Failure::impassable(why, &ask.media))?;
         }
         let operation = addressed.operation().clone();
@@ -179,7 +193,7 @@ impl Proxy {
         let routed = match routed {
             Ok(routed) => routed,
             Err(Stop::NoRoute) => return Err(Failure::Misdirected(Misdirected::NotFound)),
-            Err(Stop::Forbidden(forbidden)) => return Err(self.held_back(&operation, forbidden, &ask)),
+            Err(Stop::Forbidden(forbidden)) => return Err(held_back(forbidden, &ask)),
             Err(Stop::Divided) => return Err(Failure::refused(divided(), &ask.media)),
         };
         match routed.destination() {
@@ -273,14 +287,21 @@ struct Visit {
 struct Seen {
     route: crate::protocol::endpoints::Route,
     subject: QualifiedSubject,
-    is_write: bool,
+    effect: Effect,
+}
+
+impl Seen {
+    /// Whether something may have been changed.
+    fn is_change(&self) -> bool {
+        matches!(self.effect, Effect::Write | Effect::Control)
+    }
 }
 
 impl Visit {
     fn understood(&self, operation: &Operation) {
         // A second call finds the first one's entry; both describe the same request.
-        let is_write = matches!(operation.effect, Effect::Write | Effect::Control);
-        let _ = self.seen.set(Seen { route: operation.route, subject: operation.subject.clone(), is_write });
+        let Operation { route, subject, effect, .. } = operation;
+        let _ = self.seen.set(Seen { route: *route, subject: subject.clone(), effect: *effect });
     }
 
     fn deadline(&self, limit: Duration) -> Instant {

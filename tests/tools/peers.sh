@@ -1,11 +1,12 @@
 #!/bin/bash
 # The sidecar between a registry and clients that were written by others.
 #
-#   peers.sh [plain|basic|tls …]      all three when none is named
+#   peers.sh [plain|basic|tls|beside …]      all four when none is named
 #
 # In each round: Apicurio starts, the sidecar in front of it, and every real client runs through the sidecar; then answers
 # through the sidecar are compared with Apicurio's own. Then Apicurio stops, and the clients and the comparison run again;
-# and once more after a restart of the sidecar. OUTPOST_BIN names the sidecar's program (default: target/debug/outpost).
+# and once more after a restart of the sidecar. In the round "beside" Apicurio is the registry that a sidecar imports into,
+# and, as it keeps no ids, must leave alone. OUTPOST_BIN names the sidecar's program (default: target/debug/outpost).
 # DIRECT=1 leaves the sidecar and the outage out, which shows that clients and registry get along by themselves.
 set -euo pipefail
 
@@ -150,7 +151,7 @@ silent_about_the_password() {
 
 apicurio_settings() {
   case $1 in
-  plain) ;;
+  plain | beside) ;;
   basic)
     printf '%s\n' -Dquarkus.http.auth.basic=true -Dquarkus.security.users.embedded.plain-text=true \
       "-Dquarkus.security.users.embedded.users.$user=$password" "-Dquarkus.security.users.embedded.roles.$user=sr-admin" \
@@ -202,6 +203,10 @@ outpost_round() {
   verdict "the log does not have the password" silent_about_the_password "$folder/outpost.log" || true
 }
 
+gives_own_ids() {
+  (cd "$root" && OUTPOST_LOCAL_PEER=$1 cargo test --test importer peer -- --ignored) | grep -F 'test result: ok. 1 passed'
+}
+
 round() {
   local kind=$1 port secure listener admin folder direct through scheme=http shown=()
   local -a settings
@@ -221,7 +226,9 @@ round() {
     shown=(--ca "$real/tls/ca.pem")
     ;;
   esac
-  if [ "${DIRECT:-0}" = 1 ]; then
+  if [ "$kind" = beside ]; then
+    verdict "a local registry that gives ids of its own is found out" gives_own_ids "$direct" || true
+  elif [ "${DIRECT:-0}" = 1 ]; then
     direct_round "$direct" ${shown[@]+"${shown[@]}"}
   else
     through=$scheme://127.0.0.1:$listener
@@ -232,10 +239,10 @@ round() {
   apicurio_port='' outpost_pid=''
 }
 
-if [ $# = 0 ]; then set -- plain basic tls; fi
+if [ $# = 0 ]; then set -- plain basic tls beside; fi
 for kind in "$@"; do
-  case $kind in plain | basic | tls) ;; *)
-    sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+  case $kind in plain | basic | tls | beside) ;; *)
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
   esac
