@@ -84,7 +84,14 @@ impl Proxy {
             R::BatchGetAssociations => both.batch().await,
             R::DekRead if operation.path.ends_with("/keks") => both.keks().await,
             _ => both.list().await,
-        }?;
+        };
+        let told = match told {
+            Ok(told) => told,
+            Err(failure @ Failure::LocalAway(..)) => {
+                return self.remembered_of_local(operation, ask).ok_or(failure);
+            }
+            Err(failure) => return Err(failure),
+        };
         match Refusal::read(&told.body).filter(|_| told.status >= 400) {
             Some(refusal) => Err(Failure::refused(refusal, &ask.media)),
             None => Ok(self.own(told.status, told.body, ask)),
