@@ -13,6 +13,7 @@ mod dress;
 mod fields;
 mod flight;
 mod forward;
+mod frozen;
 mod headers;
 mod learn;
 mod local;
@@ -22,6 +23,8 @@ mod refuse;
 mod respond;
 mod settle;
 mod stack;
+#[cfg(test)]
+mod stamp_tests;
 mod stand_in;
 mod tell;
 mod trim;
@@ -29,7 +32,6 @@ mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -50,6 +52,7 @@ use crate::routing::{Contexts, Destination, Modes, Primary, Stop, Unmapped, Writ
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 
+pub use frozen::IsInStep;
 pub use local::Local;
 pub use metrics::Metrics;
 pub use stack::{Guest, Passage, Stack};
@@ -70,6 +73,8 @@ pub struct Parties {
     pub primary: Primary,
     /// The registry that we stand beside, if there is one.
     pub local: Option<Local>,
+    /// Whether the local registry shows a context as the primary does, if anybody compares them.
+    pub is_in_step: Option<IsInStep>,
     /// Whoever can read parts of the primary again.
     pub reread: Arc<dyn Reread>,
     /// The modes in force.
@@ -90,6 +95,7 @@ pub struct Proxy {
     limits: Limits,
     answers: AnswersAtHand,
     flights: flight::Flights,
+    frozen: frozen::Frozen,
     memo: Memo,
     views: view::Views,
     pseudonym: Pseudonym,
@@ -108,6 +114,7 @@ impl Proxy {
             answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
             memo: Memo::with_room(limits.answers.as_u64() / 4),
             flights: flight::flights(),
+            frozen: frozen::Frozen::new(),
             views: view::Views::new(),
             pseudonym: Pseudonym::random(),
             started: Instant::now(),
@@ -141,7 +148,7 @@ impl Proxy {
         let addressed = self.parties.primary.contexts().address(admitted, bound, |_| false).ok()?;
         let routed = self.parties.modes.route(addressed, None).ok()?;
         let is_ours = *routed.destination() == Destination::Replica;
-        let is_current = found.generation.load(Ordering::Relaxed) == self.parties.replica.generation();
+        let is_current = found.stamp.is_of(self.parties.replica.generation());
         (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown, bound))).then_some(found)
     }
 
@@ -159,7 +166,7 @@ impl Proxy {
         let authorization = head.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let caller = self.admission.authenticate(authorization, visit.peer.address)?;
         let understood = understood(head, visit.bound.as_ref());
-        if self.passes_as_it_is(visit, understood.as_ref().ok()) {
+        if self.passes_as_it_is(visit, &understood) {
             return self.pass_on(head, body, visit, understood.ok()).await;
         }
         let operation = understood.map_err(|why| Failure::misdirected(why, head, visit.peer.tls))?;
