@@ -63,6 +63,10 @@
 //! [`replica::Replica::apply_reading`], which drops what a later write or reading has overtaken, has
 //! the rest kept through [`replica::Keep`], and shows the next [`replica::Snapshot`].
 //!
+//! Where there is a local registry, [`importer::sink::Sink`] compares it with that, and writes what differs into it: what
+//! is to be done about one subject or one configuration is judged in `importer/sink/plan.rs` and `configs.rs`, in which
+//! order in `order.rs`, whose it is in `ledger.rs`, who may write in `claim.rs`; the calls are those of `wire.rs`.
+//!
 //! # To add a read endpoint
 //!
 //! The route that is most like the new one leads the way, as `VersionText` does for a part of a version: wherever

@@ -83,7 +83,7 @@ impl Core {
         while let Some((step, scope)) = answers.next().await {
             let step = step?;
             let mut state = self.state();
-            state.foreign.retain(|one| one.subject != scope || one.what != ForeignPart::Config);
+            state.forget_foreign(&scope, true);
             state.pending.configs.remove(&scope);
             state.withheld_configs.remove(&scope);
             match step {

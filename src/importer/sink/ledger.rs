@@ -149,7 +149,8 @@ impl Ledger {
 
     /// Whether the local registry has ever kept an id of that context as it was sent.
     pub(super) fn knows(&self, context: &Context) -> bool {
-        self.versions.keys().any(|subject| subject.context == *context)
+        let first = QualifiedSubject::new(context.clone(), "");
+        self.versions.range(first..).next().is_some_and(|(subject, _)| subject.context == *context)
     }
 }
 

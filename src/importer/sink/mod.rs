@@ -246,6 +246,7 @@ impl Core {
         let mut news = self.replica.news();
         let mut failures = 0;
         let mut full_due = Instant::now();
+        self.importers_first_pass().await;
         loop {
             while !self.replica.snapshot().is_whole() {
                 if news.changed().await.is_err() {
@@ -264,6 +265,18 @@ impl Core {
         }
     }
 
+    /// Waits until the importer has read what is new at the primary, or has failed to. What was kept from before may be
+    /// far behind what another writer has brought here since.
+    async fn importers_first_pass(&self) {
+        let is_over = || {
+            let status = self.importer.status();
+            status.listed || status.last_pass.is_some()
+        };
+        while !is_over() {
+            sleep((self.importer.core.config.interval / 10).min(LONGEST_GATHERING)).await;
+        }
+    }
+
     /// Waits until there is something to do; after a failure for some time, but not while the local registry has just
     /// come back.
     async fn rest(&self, news: &mut watch::Receiver<u64>, full_due: Instant, failures: u32) {
@@ -276,11 +289,12 @@ impl Core {
             }
             return;
         }
-        let (left, is_writing) = {
+        let (left, is_writing, needs_full) = {
             let state = self.state();
             let is_writing = matches!(state.claim, Some(ClaimStatus::Ours | ClaimStatus::Unguarded));
-            (state.pending.subjects.len() + state.pending.configs.len(), is_writing)
+            (state.pending.subjects.len() + state.pending.configs.len(), is_writing, state.needs_full)
         };
+        let full_due = if needs_full { Instant::now() } else { full_due };
         let claim_due = self.turn.lock().await.due();
         let left_due = match left {
             0 => None,

@@ -30,7 +30,7 @@ use crate::store;
 use crate::telemetry::Chain;
 
 /// Rounds after which what is still not as it should be is given up until the next full pass.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 5;
 /// Subjects that are judged before others have their turn on this thread.
 const BREATH: usize = 64;
 
@@ -211,7 +211,7 @@ impl Core {
             let ended = round.ended();
             job.changes += ended.done;
             self.state().pending.configs.extend(ended.lifted);
-            let is_last = ended.done == 0;
+            let is_last = ended.done == 0 && !ended.has_opened;
             self.take_refusals(&ended.refused, &ended.finally, is_last);
             refusals = ended.refused;
             stumbled = self.state().stumbled_over(ended.stumbled);
@@ -305,7 +305,7 @@ impl Core {
     /// Shows what became known of a subject.
     fn note(&self, subject: &QualifiedSubject, plan: &mut Plan, is_nobodys: bool) {
         let mut state = self.state();
-        state.foreign.retain(|one| one.subject != *subject || one.what == ForeignPart::Config);
+        state.forget_foreign(subject, false);
         let is_between_ours = !is_nobodys || !plan.remove.is_empty();
         let add = |state: &mut State, what| {
             state.foreign.insert(Foreign { subject: subject.clone(), what, is_between_ours });
@@ -332,7 +332,7 @@ impl Core {
     /// Whether a pass would remove so much that it may remove nothing.
     fn brake(&self, job: &Job<'_>, plans: &BTreeMap<QualifiedSubject, Plan>) -> bool {
         let ours = self.ledger().subjects().filter(|subject| job.contexts.contains(&subject.context)).count();
-        let alarm = plan::brake(plans.iter(), ours).filter(|_| !job.confirmed);
+        let alarm = plan::brake(plans.iter(), ours).filter(|_| self.settings.writer && !job.confirmed);
         let mut state = self.state();
         if let Some(why) = &alarm
             && state.alarm.as_ref() != Some(why)

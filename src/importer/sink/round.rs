@@ -62,6 +62,8 @@ enum Done {
 /// What became of a round.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
+    /// Whether a context takes what is written into it from now on, and did not before.
+    pub(super) has_opened: bool,
     /// Steps that were carried out.
     pub(super) done: u64,
     /// Subjects that the local registry refused something of.
@@ -100,6 +102,10 @@ impl<'a, 'b> Round<'a, 'b> {
     /// Carries everything out, as far as it goes.
     pub(super) async fn carry_out(&mut self) -> Result<(), PassError> {
         self.open_contexts().await?;
+        // Until now others could register there; what they did has to be read before it is written over.
+        if self.ended.has_opened {
+            return Ok(());
+        }
         self.lift_aliases().await?;
         let replaced = |plan: &Plan| plan.replace.clone();
         self.delete(replaced).await?;
@@ -157,10 +163,13 @@ impl<'a, 'b> Round<'a, 'b> {
     async fn open_contexts(&mut self) -> Result<(), PassError> {
         let contexts: BTreeSet<Context> = self.plans.keys().map(|subject| subject.context.clone()).collect();
         for context in contexts {
-            if let Err(refused) = self.core.open(self.job.wire, &context).await? {
-                let subjects = self.plans.keys().filter(|subject| subject.context == context);
-                let refusals = subjects.map(|subject| (subject.clone(), Withheld::Refused(refused.clone())));
-                self.ended.refused.extend(refusals);
+            match self.core.open(self.job.wire, &context).await? {
+                Ok(is_new) => self.ended.has_opened |= is_new,
+                Err(refused) => {
+                    let subjects = self.plans.keys().filter(|subject| subject.context == context);
+                    let refusals = subjects.map(|subject| (subject.clone(), Withheld::Refused(refused.clone())));
+                    self.ended.refused.extend(refusals);
+                }
             }
         }
         Ok(())
@@ -396,11 +405,12 @@ impl Core {
         }
     }
 
-    /// Makes sure that a context takes what is written into it; the refusal, if it does not.
-    pub(super) async fn open(&self, wire: &Wire, context: &Context) -> Result<Result<(), Refused>, WireError> {
+    /// Makes sure that a context takes what is written into it, and says whether it did not before; the refusal, if it
+    /// does not.
+    pub(super) async fn open(&self, wire: &Wire, context: &Context) -> Result<Result<bool, Refused>, WireError> {
         let _moving = self.still.read().await;
         if !self.is_ours(context) {
-            return Ok(Ok(()));
+            return Ok(Ok(false));
         }
         match wire.import_into(context).await {
             Err(WireError::Refused { refused, .. }) => Ok(Err(refused)),

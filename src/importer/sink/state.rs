@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::claim::Writer;
 use super::news::News;
-use super::status::{ClaimStatus, Foreign, WithheldStatus, printed};
+use super::status::{ClaimStatus, Foreign, ForeignPart, WithheldStatus, printed};
 use super::withheld::Withheld;
 use crate::importer::status::Report;
 use crate::protocol::subject::{Context, QualifiedSubject};
@@ -120,6 +120,16 @@ impl State {
             self.withhold_config(&scope, why);
         }
         left
+    }
+
+    /// Forgets what of a subject was foreign, its configuration or all but that.
+    pub(super) fn forget_foreign(&mut self, subject: &QualifiedSubject, is_config: bool) {
+        let first = Foreign { subject: subject.clone(), what: ForeignPart::Subject, is_between_ours: false };
+        let own = self.foreign.range(first..).take_while(|one| one.subject == *subject);
+        let gone: Vec<Foreign> = own.filter(|one| (one.what == ForeignPart::Config) == is_config).cloned().collect();
+        for one in &gone {
+            self.foreign.remove(one);
+        }
     }
 
     /// Forgets that something went wrong, for now it has not.

@@ -130,8 +130,9 @@ impl Wire {
     }
 
     /// Makes sure that a context takes versions with their ids. Always by force: the form without removes the
-    /// soft-deleted versions for good (WIRE.md § 4.4). A registry without modes has nothing to make sure of.
-    pub(super) async fn import_into(&self, context: &Context) -> Result<(), WireError> {
+    /// soft-deleted versions for good (WIRE.md § 4.4). A registry without modes has nothing to make sure of. Whether
+    /// it did not before.
+    pub(super) async fn import_into(&self, context: &Context) -> Result<bool, WireError> {
         let scope = QualifiedSubject::new(context.clone(), "");
         let path =
             if scope.is_top_level() { "/mode".to_owned() } else { format!("/mode/{}", segment(&scope.to_string())) };
@@ -141,17 +142,17 @@ impl Wire {
             let read: Result<ModeAnswer, _> = serde_json::from_slice(&answer.body);
             let mode = read.map_err(|cause| WireError::Unreadable { what: asked, cause })?.mode;
             if mode.as_deref().and_then(Mode::parse) == Some(Mode::Import) {
-                return Ok(());
+                return Ok(false);
             }
         } else if answer.status != StatusCode::NOT_FOUND || answer.error_code() != Some(40409) {
             return match answer.status.as_u16() {
-                404 | 405 | 501 => Ok(()),
+                404 | 405 | 501 => Ok(false),
                 status => Err(judged(asked, status, &answer.body)),
             };
         }
         tracing::info!(%context, "the local registry is put into IMPORT mode");
         let body = Bytes::from_static(br#"{"mode":"IMPORT"}"#);
-        self.change(Method::PUT, format!("{path}?force=true"), body).await.map(drop)
+        self.change(Method::PUT, format!("{path}?force=true"), body).await.map(|_| true)
     }
 
     /// Sends a change, and again for as long as the local registry only asks for patience.

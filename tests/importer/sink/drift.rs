@@ -261,3 +261,24 @@ async fn a_replica_that_knows_nothing_removes_nothing() {
     assert!(!beside.sink.full_pass_now(true).await.ok);
     beside.assert_same("as it was");
 }
+
+#[tokio::test]
+async fn what_somebody_registers_while_a_context_is_being_opened_is_not_written_over() {
+    let beside = Beside::start().await;
+    beside.setting.register("a", r#""string""#);
+    beside.setting.register("b", r#""string""#);
+    let somebody = std::sync::Arc::downgrade(&beside.local);
+    let meanwhile = move |seen: &small_registry::Seen| {
+        let local = somebody.upgrade().filter(|_| seen.method == "PUT" && seen.path() == "/mode");
+        local.is_some_and(|local| {
+            local.ask("POST", "/subjects/a/versions", Some(r#"{"schema":"\"bytes\""}"#)).status != 200
+        })
+    };
+    beside.local.fault_where(meanwhile, None, small_registry::Fault::CutBeforeAct);
+    beside.passes().await;
+    let there = beside.locally("GET", "/subjects/a/versions/1", None).1;
+    assert!(there.contains("bytes"), "{there}");
+    let withheld: Vec<_> = beside.withheld().into_iter().map(|(subject, _)| subject).collect();
+    // Its id is somebody's too.
+    assert_eq!(withheld, ["a", "b"]);
+}

@@ -122,3 +122,43 @@ async fn nothing_is_written_into_a_context_from_the_moment_on_that_it_is_not_the
     assert_eq!(beside.local.count(|seen| is_write(seen) && seen.path().contains(".c")), 0);
     assert!(beside.in_step(".") && !beside.in_step(".c"));
 }
+
+#[tokio::test]
+async fn a_pass_takes_one_call_for_a_version_and_one_for_a_configuration_and_an_idle_one_no_writes() {
+    const SUBJECTS: u64 = 150;
+    let beside = Beside::start().await;
+    for number in 0..SUBJECTS {
+        beside
+            .setting
+            .register(&format!("s{number:03}"), &format!(r#"{{"type":"fixed","name":"F","size":{}}}"#, number + 1));
+    }
+    let first = beside.passes().await;
+    // A configuration is asked for per subject; the rest is the claim, the mode, and the listing three times.
+    assert!(first.requests <= 2 * SUBJECTS + 24, "{}", first.requests);
+    assert_eq!(first.changes, SUBJECTS);
+    let second = beside.passes().await;
+    assert!(second.requests <= SUBJECTS + 12, "{}", second.requests);
+    assert_eq!(second.changes, 0);
+}
+
+#[tokio::test]
+async fn what_is_none_of_its_business_costs_no_call() {
+    let config =
+        schema_outpost::importer::Config { interval: std::time::Duration::from_secs(10), ..super::beside::quick() };
+    let beside = Beside::start().await.going_by(config);
+    beside.setting.register("a", r#""string""#);
+    beside.setting.pass().await;
+    beside.own.lock().expect("held briefly").insert(schema_outpost::protocol::subject::Context::named(".own"));
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (sink, token) = (beside.sink.clone(), stop.clone());
+    tokio::spawn(async move { sink.run(token).await });
+    let _stop = stop.drop_guard();
+    until("it is in step", || beside.in_step(".")).await;
+    beside.local.forget_requests();
+    beside.setting.register(":.own:a", r#""string""#);
+    beside.setting.pass().await;
+    let is_tail = |pass: &schema_outpost::importer::Report| pass.kind == schema_outpost::importer::PassKind::Tail;
+    until("it has looked", || beside.status().last_pass.is_some_and(|pass| is_tail(&pass))).await;
+    assert_eq!(beside.local.requests().len(), 0);
+    assert!(beside.in_step("."));
+}
