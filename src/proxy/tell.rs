@@ -75,9 +75,14 @@ impl Proxy {
             (true, false) => format!("/subjects?subjectPrefix={}", utf8_percent_encode(&scope.spelt(), &QUERY)),
         };
         let answer = self.ask_about_modes(Method::GET, target, String::new(), change).await?;
-        let listed = serde_json::from_slice::<Option<Vec<serde_json::Value>>>(&answer.body);
-        Ok(answer.status == StatusCode::OK
-            && listed.is_ok_and(|listed| listed.is_some_and(|listed| !listed.is_empty())))
+        let listed = serde_json::from_slice::<Option<Vec<serde_json::Value>>>(&answer.body).ok().flatten();
+        // Not every registry reads the prefix.
+        let prefix = if scope.context.is_default() { String::new() } else { scope.context.prefix() };
+        let is_in_scope = |name: &serde_json::Value| match name.as_str() {
+            Some(name) => scope.context == Context::global() || name.starts_with(&prefix),
+            None => true,
+        };
+        Ok(answer.status == StatusCode::OK && listed.unwrap_or_default().iter().any(is_in_scope))
     }
 
     /// The mode that counts there for a scope; nothing if it has no modes.
@@ -129,7 +134,7 @@ fn heard(answer: &Answer, change: Change<'_>) -> Result<(), Failure> {
         tracing::warn!(status, "the local registry knows no modes; they are enforced here alone");
         return Ok(());
     }
-    match Refusal::read(&answer.body) {
+    match Refusal::read(answer.status, &answer.body) {
         Some(refusal) => Err(change.refused(refusal)),
         None => Err(away(Unanswered::new(FailureKind::Unreadable, Sent::No), change)),
     }
