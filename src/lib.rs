@@ -20,6 +20,8 @@
 //! | 1 | [`telemetry`]: log and metrics |
 //! | 0 | [`protocol`] is the registry's API as types; [`body`]; [`secret`] |
 //!
+//! The binary stands on top of them, a command a file in `src/program/`.
+//!
 //! # The way of a request
 //!
 //! [`server::Listener`] accepts it and knows the [`server::Peer`]; [`proxy::Stack`] gives it an id,

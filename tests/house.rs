@@ -23,6 +23,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("admin", 7),
     ("config", 8),
     ("app", 9),
+    // The commands of the binary. The library is another crate to them, into which no way leads back.
+    ("program", 10),
 ];
 
 /// Files that are one long table, which may be as long as what it lists.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use schema_outpost::store::{Config, Entry, Error, Store, Table};
+use schema_outpost::store::{Config, Entry, Error, Store, Table, glance};
 
 fn open(directory: &Path) -> Result<Store, Error> {
     Store::open(&Config { directory: Some(directory.to_owned()) })
@@ -282,4 +282,102 @@ async fn a_hundred_thousand_records_load_in_seconds() {
     assert_eq!(count, 100_000);
     let loaded = start.elapsed();
     assert!(loaded < Duration::from_secs(20), "opened in {opened:?}, loaded in {loaded:?}");
+}
+
+fn listing(directory: &Path) -> Vec<(String, Vec<u8>, u32)> {
+    let entries = fs::read_dir(directory).expect("listed").map(|entry| entry.expect("an entry").path());
+    let described = entries.map(|path| (path.display().to_string(), fs::read(&path).expect("readable"), mode(&path)));
+    described.collect()
+}
+
+#[tokio::test]
+async fn a_glance_sees_what_is_kept_beside_the_one_who_holds_it_and_after_a_kill_and_leaves_no_trace() {
+    let folder = folder();
+    let store = open(folder.path()).expect("opened");
+    store
+        .commit(vec![Entry::put(Table::Modes, "s", "READONLY"), Entry::put(Table::Meta, "s", "x")])
+        .await
+        .expect("kept");
+    fs::set_permissions(folder.path().join("outpost.redb"), fs::Permissions::from_mode(0o640)).expect("set");
+    let expected = Some(vec![("s".to_owned(), b"READONLY".to_vec())]);
+    let before = listing(folder.path());
+    assert_eq!(glance(folder.path(), Table::Modes).expect("readable"), expected);
+    assert_eq!(listing(folder.path()), before, "held by another");
+    // As a process that is killed leaves it: the file was never closed.
+    let left = tempfile::tempdir().expect("a folder");
+    fs::copy(folder.path().join("outpost.redb"), left.path().join("outpost.redb")).expect("copied");
+    store.close();
+    for place in [folder.path(), left.path()] {
+        let before = listing(place);
+        assert_eq!(glance(place, Table::Modes).expect("readable"), expected);
+        assert_eq!(listing(place), before);
+    }
+}
+
+#[tokio::test]
+async fn a_glance_makes_nothing_where_nothing_is_and_follows_no_link() {
+    let folder = folder();
+    let missing = folder.path().join("state");
+    assert_eq!(glance(&missing, Table::Modes).expect("nothing"), None);
+    assert_eq!(glance(folder.path(), Table::Modes).expect("nothing"), None);
+    assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0);
+    symlink(folder.path(), &missing).expect("linked");
+    assert!(matches!(glance(&missing, Table::Modes).expect_err("a link"), Error::Place { .. }));
+    fs::write(folder.path().join("outpost.redb"), "no state at all").expect("written");
+    assert!(matches!(glance(folder.path(), Table::Modes).expect_err("damaged"), Error::Damaged { .. }));
+}
+
+#[tokio::test]
+async fn a_glance_sees_one_moment_of_a_state_that_is_being_written() {
+    let folder = folder();
+    let store = open(folder.path()).expect("opened");
+    let two = |number: u32| {
+        ["left", "right"].map(|key| Entry::put(Table::Modes, key, format!("{number} {}", "x".repeat(9_000)))).to_vec()
+    };
+    store.commit(two(0)).await.expect("kept");
+    let path = folder.path().to_owned();
+    let looking = std::thread::spawn(move || {
+        let (mut seen, mut whole) = (std::collections::BTreeSet::new(), 0);
+        while seen.len() < 5 {
+            match glance(&path, Table::Modes) {
+                Ok(found) => {
+                    let found = found.expect("there is a state");
+                    assert_eq!(found.len(), 2);
+                    assert!(found[0].1 == found[1].1, "one batch");
+                    seen.insert(found[0].1.clone());
+                    whole += 1;
+                }
+                Err(failure) => assert!(matches!(failure, Error::Restless { .. }), "{failure:?}"),
+            }
+        }
+        whole
+    });
+    let mut number = 0;
+    while !looking.is_finished() {
+        number += 1;
+        store.commit(two(number)).await.expect("kept");
+    }
+    assert!(looking.join().expect("no half batch") >= 5);
+}
+
+#[test]
+fn a_glance_keeps_nobody_from_opening() {
+    let folder = folder();
+    open(folder.path()).expect("opened");
+    let path = folder.path().to_owned();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let looking = std::thread::spawn(move || {
+        let mut looks = 0;
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            // A file that is being opened changes all the time, so it need not be readable.
+            let _ = glance(&path, Table::Modes);
+            looks += 1;
+        }
+        looks
+    });
+    for _ in 0..50 {
+        open(folder.path()).expect("nobody holds it").close();
+    }
+    drop(stop);
+    assert!(looking.join().expect("ended") > 0);
 }

@@ -62,14 +62,21 @@ impl Admin {
             json!({ "subject": skipped.subject, "version": skipped.version, "reason": skipped.reason.to_string() })
         });
         let modes = self.parties.proxy.modes().table();
-        let set =
-            |(scope, mode): (&QualifiedSubject, Mode)| json!({ "scope": scope.to_string(), "mode": mode.as_str() });
+        let set = |(scope, mode): (&QualifiedSubject, Mode)| {
+            let home = match modes.home(scope) {
+                Home::Primary => "primary",
+                Home::Local => "local",
+            };
+            json!({ "scope": scope.spelt(), "mode": mode.as_str(), "home": home })
+        };
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptimeSeconds": self.started.elapsed().as_secs(),
             "mode": modes.in_scope(&QualifiedSubject::none()).as_str(),
+            "configuredMode": modes.otherwise().as_str(),
             "modes": modes.iter().map(set).collect::<Vec<_>>(),
             "leftovers": modes.leftovers().map(set).collect::<Vec<_>>(),
+            "answeredBy": self.answered_by(),
             "caughtUp": importer.caught_up,
             "degraded": self.degraded(),
             "alarm": importer.alarm,
@@ -86,6 +93,25 @@ impl Admin {
             },
             "digest": self.digest().await.total,
         })
+    }
+
+    /// Who answers at the moment, of what is forwarded and of what is the local registry's own.
+    fn answered_by(&self) -> Value {
+        let parties = &self.parties;
+        let modes = parties.proxy.modes().table();
+        let is_there = |registry: &Registry| !registry.is_away();
+        let local = parties.local.as_deref().filter(|local| is_there(local)).map(|_| "local");
+        let primary = is_there(&parties.primary).then_some("primary");
+        let has_read = parties.replica.snapshot().read_at().is_some() || !parties.replica.snapshot().is_empty();
+        let mut answered_by = serde_json::Map::new();
+        if modes.throughout() != Some(Home::Local) {
+            let reads = if has_read { Some("replica") } else { primary.or(local) };
+            answered_by.insert("forwarded".to_owned(), json!({ "reads": reads, "writes": primary }));
+        }
+        if modes.throughout() != Some(Home::Primary) {
+            answered_by.insert("local".to_owned(), json!({ "reads": local, "writes": local }));
+        }
+        answered_by.into()
     }
 
     fn primary(&self) -> Value {

@@ -18,6 +18,7 @@ use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::Listed;
 use crate::protocol::shape::{Record, registered};
+use crate::protocol::subject::QualifiedSubject;
 use crate::replica::answer::Asked;
 use crate::replica::{Doubt, NotReread, Scope, Urgency, served_subject};
 use crate::routing::{Forbidden, Home, Routed};
@@ -118,7 +119,10 @@ impl Proxy {
             return Ok(known);
         }
         match failure.sent {
-            _ if !is_write => Err(Failure::Away(Box::new(failure), ask.media)),
+            _ if !is_write => match self.stand_in(operation, &ask).await {
+                Some(judgement) => Ok(judgement),
+                None => Err(Failure::Away(Box::new(failure), ask.media)),
+            },
             Sent::No => Err(Failure::Away(Box::new(failure), ask.media)),
             Sent::Maybe if operation.route == Route::Register => {
                 let found = self.resolve(operation, &ask).await;
@@ -137,7 +141,7 @@ impl Proxy {
     /// Finds out by one lookup whether a registration took effect (C10).
     async fn resolve(&self, operation: &Operation, ask: &Ask) -> Option<(Answer, Listed)> {
         let answer = self.look_up_there(operation, ask).await?.ok()?;
-        let found = found_by(&answer)?;
+        let found = found_by(&answer, operation, ask)?;
         Some((answer, found))
     }
 
@@ -156,9 +160,11 @@ impl Proxy {
             return Ok(known);
         }
         match self.look_up_there(operation, ask).await {
-            Some(Ok(answer)) => match found_by(&answer) {
+            Some(Ok(answer)) => match found_by(&answer, operation, ask) {
                 Some(found) => Ok(self.registered_as(&found, ask)),
-                None if is_absence(&answer) => Err(self.held_back(operation, forbidden, ask)),
+                None if is_absence(&answer) || answer.status == StatusCode::OK => {
+                    Err(self.held_back(operation, forbidden, ask))
+                }
                 // Whatever else it says is no word about whether it is there.
                 None => Ok(self.relayed(operation, &answer, ask)),
             },
@@ -176,9 +182,9 @@ impl Proxy {
     }
 
     /// Asks the primary whether it has what a registration registers; `None` if a lookup could not tell: it knows
-    /// nothing of explicit ids and versions, nor of what a configuration adds (WIRE.md §§ 1.2, 2.2).
+    /// nothing of tags, nor of what a configuration adds (WIRE.md §§ 1.2, 2.2).
     async fn look_up_there(&self, operation: &Operation, ask: &Ask) -> Option<Result<Answer, Unanswered>> {
-        Asked::read(&ask.body).filter(Asked::is_plain_registration)?;
+        Asked::read(&ask.body).filter(|asked| !asked.is_about_tags())?;
         let snapshot = self.parties.replica.snapshot();
         if snapshot.config_adds_to_schemas(&served_subject(&snapshot, operation)) == Some(true) {
             return None;
@@ -254,9 +260,18 @@ pub(super) fn lookup_of(target: &str) -> Option<String> {
     Some(normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")))
 }
 
-/// What a lookup found.
-pub(super) fn found_by(answer: &Answer) -> Option<Listed> {
-    (answer.status == StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())?
+/// What a lookup found, if that is all that a registration asks for. The registry looks for a plain name in other
+/// contexts too, where it would register nothing (WIRE.md § 1.2).
+pub(super) fn found_by(answer: &Answer, operation: &Operation, ask: &Ask) -> Option<Listed> {
+    let found: Listed = (answer.status == StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())??;
+    let asked = &operation.subject;
+    let is_elsewhere = found
+        .subject
+        .as_deref()
+        .map(QualifiedSubject::parse)
+        .is_some_and(|place| place.subject == asked.subject && place.context != asked.context);
+    let is_met = Asked::read(&ask.body)?.is_met_by(found.version.id, found.version.version);
+    (is_met && !is_elsewhere).then_some(found)
 }
 
 /// Whether a lookup found for certain that there is no such subject, or no such schema in it.

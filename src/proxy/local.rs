@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{Method, Response, StatusCode, header};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::ask::Ask;
 use super::dress::framed;
@@ -19,6 +20,7 @@ use super::refuse::Failure;
 use super::{Proxy, Visit};
 use crate::body::Body;
 use crate::protocol::endpoints::{Effect, Route};
+use crate::protocol::media;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::{Profile, Record, registered};
 use crate::protocol::subject::Context;
@@ -38,14 +40,19 @@ pub struct Local {
 
 /// What a call in a client's words is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Aim {
+pub(super) enum Aim {
     /// Its answer is passed on.
     Read,
     /// So it is, and it changes something.
     Write,
     /// Its answer is read here first, and so comes in no coding.
     Question,
+    /// The primary was waited for before.
+    InStead,
 }
+
+/// How long is waited for it by whom the primary has kept waiting already.
+const IN_STEAD: Duration = Duration::from_secs(5);
 
 impl Local {
     /// A registry to stand beside, which has so long to answer.
@@ -125,18 +132,19 @@ impl Proxy {
         forbidden: Forbidden,
     ) -> Result<Response<Body>, Failure> {
         let target = local_target(operation, None, ask.bound.is_some());
-        let lookup =
-            lookup_of(&target).filter(|_| Asked::read(&ask.body).is_some_and(|asked| asked.is_plain_registration()));
+        let lookup = lookup_of(&target).filter(|_| Asked::read(&ask.body).is_some_and(|asked| !asked.is_about_tags()));
         let Some(lookup) = lookup else { return Err(self.held_back(operation, forbidden, ask)) };
         let answer = self.ask_local(lookup, ask, Aim::Question).await?;
-        match found_by(&answer) {
+        match found_by(&answer, operation, ask) {
             Some(found) => {
                 let is_old = found.version.guid.is_none();
                 let profile = if is_old { Profile::Confluent7 } else { Profile::Confluent8 };
                 let body = registered(&found.version, profile.form(ask.accepts_unknown()), Record::Asked);
                 Ok(self.own(200, body.into(), ask))
             }
-            None if is_absence(&answer) => Err(self.held_back(operation, forbidden, ask)),
+            None if is_absence(&answer) || answer.status == StatusCode::OK => {
+                Err(self.held_back(operation, forbidden, ask))
+            }
             None => Ok(relay(&answer, ask)),
         }
     }
@@ -164,7 +172,7 @@ impl Proxy {
     }
 
     /// One call to the local registry in a client's own words.
-    async fn ask_local(&self, target: String, ask: &Ask, aim: Aim) -> Result<Answer, Failure> {
+    pub(super) async fn ask_local(&self, target: String, ask: &Ask, aim: Aim) -> Result<Answer, Failure> {
         let media = || ask.media.clone();
         let Some(local) = &self.parties.local else { return Err(Failure::Internal) };
         let mut headers = to_local(ask, &self.pseudonym);
@@ -177,7 +185,7 @@ impl Proxy {
             headers,
             body: ask.body.clone(),
             priority: if aim == Aim::Write { Priority::Write } else { Priority::Miss },
-            deadline: ask.began + local.timeout(),
+            deadline: if aim == Aim::InStead { Instant::now() + IN_STEAD } else { ask.began + local.timeout() },
             voice: Voice::Theirs,
         };
         local.send(call, ask.bound.as_ref()).await.map_err(|failure| {
@@ -188,6 +196,29 @@ impl Proxy {
                 _ => Failure::LocalAway(Box::new(failure), media()),
             }
         })
+    }
+}
+
+impl Proxy {
+    /// A call of ours to the local registry because of what a client asks for; where we are nobody there, it is the
+    /// client who asks.
+    pub(super) async fn ask_beside(
+        &self,
+        method: Method,
+        target: String,
+        body: String,
+        ask: &Ask,
+    ) -> Result<Answer, Unanswered> {
+        let Some(local) = &self.parties.local else {
+            return Err(Unanswered::new(FailureKind::Nowhere, Sent::No));
+        };
+        let mut call = Call::get(target, Priority::Write, Instant::now() + IN_STEAD);
+        call.headers.insert(header::CONTENT_TYPE, media::DEFAULT);
+        if let Some(authorization) = ask.headers.get(header::AUTHORIZATION) {
+            call.headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        (call.method, call.body, call.voice) = (method, body.into(), Voice::Theirs);
+        local.registry().send(call).await
     }
 }
 

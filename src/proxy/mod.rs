@@ -22,6 +22,7 @@ mod refuse;
 mod respond;
 mod settle;
 mod stack;
+mod stand_in;
 mod tell;
 mod trim;
 mod view;
@@ -182,7 +183,10 @@ impl Proxy {
         };
         match routed.destination() {
             Destination::Here => self.control(&operation, ask).await,
-            Destination::Replica => self.read(&routed, &ask).await,
+            Destination::Replica => match self.read(&routed, &ask).await {
+                Err(failure @ Failure::Away(..)) => self.stand_in(&operation, &ask).await.ok_or(failure),
+                outcome => outcome,
+            },
             Destination::Known(forbidden) => Box::pin(self.only_known(&operation, &ask, forbidden.clone())).await,
             Destination::Primary => Box::pin(self.write(routed, ask)).await,
             Destination::Local => Box::pin(self.local(&operation, ask)).await,

@@ -48,7 +48,7 @@ impl Proxy {
         if has_unknown_parameters(operation) && !trusting {
             return None;
         }
-        let asked = Asked::read(&ask.body).filter(Asked::is_plain_registration)?;
+        let asked = Asked::read(&ask.body).filter(|asked| !asked.is_about_tags())?;
         let snapshot = self.view_of_now(ask.bound.as_ref());
         let served = served_subject(&snapshot, operation);
         let in_doubt = |scope: &Scope| match scope {
@@ -72,7 +72,11 @@ impl Proxy {
             metadata.is_some() == asked.metadata().is_some() && rules.is_some() == asked.rule_set().is_some()
         };
         let body = match found.filter(|found| !is_seven || is_as_sent(found)) {
-            Some(found) => registered(&found.version, ask.form(&snapshot), Record::Asked).into(),
+            Some(found) if asked.is_met_by(found.version.id, found.version.version) => {
+                registered(&found.version, ask.form(&snapshot), Record::Asked).into()
+            }
+            Some(_) => return None,
+            None if !asked.is_plain_registration() => return None,
             None => self.recall(operation, ask, (&asked, &snapshot), trusting)?,
         };
         self.parties.metrics.answered(operation.route, AnsweredBy::Replica);

@@ -15,7 +15,7 @@ use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
 use crate::protocol::target::{QUERY, subject_segment};
 use crate::routing::{Home, ModeTable};
-use crate::upstream::{Answer, Call, Failure as Unanswered, FailureKind, Priority, Sent, Voice};
+use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Sent};
 
 impl Proxy {
     /// Tells the local registry of a change from one table to the next, as far as it concerns it.
@@ -100,16 +100,8 @@ impl Proxy {
         body: String,
         change: Change<'_>,
     ) -> Result<Answer, Failure> {
-        let Some(local) = &self.parties.local else { return Err(Failure::Internal) };
-        let deadline = change.ask.began + local.timeout();
-        let mut call = Call::get(path_and_query, Priority::Write, deadline);
-        call.headers.insert(http::header::CONTENT_TYPE, crate::protocol::media::DEFAULT);
-        // Where we are nobody there, it is the client who asks for it.
-        if let Some(authorization) = change.ask.headers.get(http::header::AUTHORIZATION) {
-            call.headers.insert(http::header::AUTHORIZATION, authorization.clone());
-        }
-        (call.method, call.body, call.voice) = (method, body.into(), Voice::Theirs);
-        let answer = local.registry().send(call).await.map_err(|failure| away(failure, change))?;
+        let answer = self.ask_beside(method, path_and_query, body, change.ask).await;
+        let answer = answer.map_err(|failure| away(failure, change))?;
         if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
             return Err(away(Unanswered::new(FailureKind::Unreadable, Sent::Maybe), change));
         }

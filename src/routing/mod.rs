@@ -28,7 +28,7 @@ pub use contexts::{Contexts, MapError, Pair, Selection};
 pub use gate::{Modes, Written};
 pub use modes::{Circumstances, Home, ModeChange, ModeTable, Setting};
 pub use primary::{Primary, local_target};
-pub use reach::admit_body;
+pub use reach::{Reach, admit_body};
 pub use rename::{Impassable, Unmapped};
 
 /// A request whose names mean something to whoever asks.

@@ -7,7 +7,8 @@ use crate::protocol::operation::Operation;
 use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 
 /// The contexts that a request reaches.
-pub(super) enum Reach {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
     /// None: it is about the registry, or about this process.
     Nothing,
     /// Just one.
@@ -19,7 +20,8 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    pub(super) fn of(operation: &Operation) -> Self {
+    /// Those that an operation reaches.
+    pub fn of(operation: &Operation) -> Self {
         use Route as R;
         let query = &operation.query;
         let named = |name: &str| QualifiedSubject::parse(query.get(name).unwrap_or_default()).context;

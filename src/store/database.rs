@@ -60,6 +60,11 @@ impl Keeper {
             Some(file) => file,
             None => guarded(&place, || create(&place, opener))?,
         };
+        Self::of_file(place, file, opener)
+    }
+
+    /// Opens a file that is there, and checks all of it.
+    pub(super) fn of_file(place: Place, file: File, opener: Opener) -> Result<Self, Error> {
         let mut keeper = Self { place, opener, database: None };
         let database = guarded(&keeper.place, || keeper.start(file, Check::All))?;
         guarded(&keeper.place, || check_format(&keeper.place, &database))?;

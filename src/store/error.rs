@@ -32,6 +32,12 @@ pub enum Error {
         /// The folder.
         path: Box<Path>,
     },
+    /// The file was never still long enough to be looked at.
+    #[error("the state in {path} changes faster than it can be read")]
+    Restless {
+        /// The folder.
+        path: Box<Path>,
+    },
     /// The file's content is not what was written.
     #[error(
         "the state file {path} is damaged; move it away and start again: the replica is read anew from the primary, \

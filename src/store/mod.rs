@@ -6,7 +6,9 @@
 
 mod database;
 mod error;
+mod glance;
 mod place;
+mod shadow;
 mod writer;
 
 use std::future::Future;
@@ -17,6 +19,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 pub use error::Error;
+pub use glance::{Record, glance};
 
 use database::{Keeper, in_file};
 use place::Place;

@@ -40,6 +40,24 @@ impl Place {
         Ok(Self { directory, held })
     }
 
+    /// The folder and the state file in it, to be read while others have them; none if one of them is not there.
+    pub(super) fn look(directory: &Path) -> Result<Option<(Self, File)>, Error> {
+        let directory: PathBuf = directory.components().collect();
+        let found = |path: &Path| match fs::symlink_metadata(path) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(io_error("look at", path, source)),
+        };
+        let Some(folder) = found(&directory)? else { return Ok(None) };
+        refuse_unless(folder.is_dir(), &folder, &directory, "is not a directory")?;
+        let path = directory.join(FILE);
+        let Some(state) = found(&path)? else { return Ok(None) };
+        refuse_unless(state.is_file(), &state, &path, "is not a file")?;
+        let file = File::open(&path).map_err(|source| io_error("open", &path, source))?;
+        let held = File::open(&directory).map_err(|source| io_error("open the directory", &directory, source))?;
+        Ok(Some((Self { directory, held }, file)))
+    }
+
     /// The file with the state, whether it is there or not.
     pub(super) fn file(&self) -> PathBuf {
         self.directory.join(FILE)

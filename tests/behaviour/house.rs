@@ -65,6 +65,11 @@ impl House {
     /// Before a registry that is as it is; nothing is waited for.
     pub fn before(primary: SmallRegistry) -> Self {
         let config = settings(&primary);
+        Self::of(primary, config)
+    }
+
+    /// The same with settings of the test's own.
+    pub fn of(primary: SmallRegistry, config: Config) -> Self {
         let app = App::start(&config, &tokio::runtime::Handle::current()).expect("started");
         Self { primary, config, app: Some(app) }
     }

@@ -93,6 +93,138 @@ async fn no_write_of_any_endpoint_passes_a_mode_that_forbids_it_and_everything_e
     assert_eq!(house.register(":.c:s", "2").await.status, 200, "nothing is set any more");
 }
 
+/// What a row of the table is asked with: a registration is of a schema that is there or of a new one, and gives ids to
+/// what it registers or leaves that to the registry.
+fn requests(row: &Endpoint) -> Vec<(String, Option<String>)> {
+    let (target, body) = request(row);
+    if row.route != Route::Register {
+        return vec![(target, body)];
+    }
+    let schema = |doc: &str| serde_json::from_str::<serde_json::Value>(&registration(doc)).expect("JSON");
+    let with = |doc: &str, ids: serde_json::Value| {
+        let mut body = schema(doc);
+        body.as_object_mut().expect("an object").extend(ids.as_object().expect("an object").clone());
+        Some(body.to_string())
+    };
+    let ids = json!({"id": 70, "version": 7});
+    let known = json!({"id": 1, "version": 1});
+    ["1", "new"]
+        .into_iter()
+        .flat_map(|doc| [json!({}), if doc == "1" { known.clone() } else { ids.clone() }].map(|ids| with(doc, ids)))
+        .map(|body| (target.clone(), body))
+        .collect()
+}
+
+/// Who has to see a change in a mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goes {
+    ToThePrimary,
+    ToTheLocalRegistry,
+    Nowhere,
+}
+
+/// Every row that changes something, under every mode, in every scope: it goes to one registry or to none, and is answered
+/// as that registry answers it in that mode itself.
+#[tokio::test]
+async fn every_change_of_every_endpoint_goes_where_its_mode_says_and_is_answered_as_there() {
+    let registry = || SmallRegistry::builder().dek_registry();
+    let mut asked = 0;
+    for (mode, goes) in [
+        ("FORWARD", Goes::ToThePrimary),
+        ("READWRITE", Goes::ToTheLocalRegistry),
+        ("IMPORT", Goes::ToTheLocalRegistry),
+        ("READONLY", Goes::Nowhere),
+        ("READONLY_OVERRIDE", Goes::Nowhere),
+    ] {
+        for scope in SCOPES.into_iter().filter(|scope| mode != "FORWARD" || !scope.ends_with('s')) {
+            let local = registry().start().await.expect("a port");
+            let house = House::with(registry(), |config| config.local.urls = vec![local.url()]).await;
+            // What answers is held to one that nobody stands before.
+            let twin = registry().start().await.expect("a port");
+            for registry in [&local, &house.primary, &twin] {
+                let first = registry.ask("POST", "/subjects/:.c:s/versions", Some(&registration("1")));
+                assert_eq!(first.status, 200);
+            }
+            house.imported().await;
+            let set = set(&house, &format!("{scope}?force=true"), mode).await;
+            assert_eq!(set.body, json!({ "mode": mode }).to_string());
+            if mode != "FORWARD" {
+                let body = json!({ "mode": mode }).to_string();
+                assert_eq!(twin.ask("PUT", &format!("{scope}?force=true"), Some(&body)).status, 200);
+            }
+            for row in ENDPOINTS.iter().filter(|row| row.effect == Effect::Write) {
+                for (target, body) in requests(row) {
+                    asked += 1;
+                    let is_in_scope = reaches(scope, row) || mode == "FORWARD";
+                    let headers: &[(&str, &str)] =
+                        if body.is_some() { &[("Content-Type", "application/json")] } else { &[] };
+                    [&local, &house.primary].map(SmallRegistry::forget_requests);
+                    let answer = send(house.address(), row.method, &target, headers, body.as_deref()).await;
+                    let said = format!("{mode} on {scope}: {} {target} {body:?}: {answer:?}", row.method);
+                    let counts = [&house.primary, &local].map(|registry| registry.count(is_write));
+                    match goes {
+                        Goes::Nowhere if is_in_scope => assert_eq!(counts, [0, 0], "{said}"),
+                        Goes::ToTheLocalRegistry if is_in_scope && !is_placed_nowhere(row) => {
+                            assert_eq!(counts, [0, 1], "{said}");
+                        }
+                        // By what is set on everything it goes, and else by what there is where nothing is set.
+                        Goes::ToTheLocalRegistry if scope.contains("GLOBAL") => assert_eq!(counts, [0, 1], "{said}"),
+                        _ => assert_eq!(counts[1], 0, "{said}"),
+                    }
+                    let direct = twin.ask(row.method, &target, body.as_deref());
+                    let code =
+                        serde_json::from_str::<serde_json::Value>(&direct.body).unwrap_or_default()["error_code"]
+                            .as_i64()
+                            .unwrap_or_default();
+                    // What is wrong with a request beside the mode, the registry says first in places, and here the mode is.
+                    let is_ours = goes == Goes::Nowhere && (is_stricter_here(row) || direct.status >= 400);
+                    let expected = if is_ours && is_in_scope { (422, 42205) } else { (direct.status, code) };
+                    let heard = if answer.status < 300 { (answer.status, 0) } else { (answer.status, answer.code()) };
+                    let is_comparable = is_in_scope && !(is_placed_nowhere(row) && !scope.contains("GLOBAL"));
+                    assert!(!is_comparable || heard == expected, "{said} instead of {expected:?}");
+                }
+            }
+        }
+    }
+    assert!(asked > 300, "{asked}");
+}
+
+/// What changes something: a lookup does not, and reads do not.
+fn is_write(seen: &Seen) -> bool {
+    let is_lookup =
+        seen.method == "POST" && seen.path().starts_with("/subjects/") && !seen.path().ends_with("/versions");
+    is_change(seen) && !(is_lookup && !seen.path().ends_with("/tags"))
+}
+
+/// Nobody can tell which scope it is about, so a scope of one context does not decide where it goes.
+fn is_placed_nowhere(row: &Endpoint) -> bool {
+    let names_a_subject = row.path.contains("{subject}") || (row.path.ends_with("/deks") && row.method == "POST");
+    row.route == Route::DeleteAssociations || (row.route == Route::DekWrite && !names_a_subject)
+}
+
+/// The registry lets these pass whatever the mode; here a mode that forbids writes forbids them all.
+fn is_stricter_here(row: &Endpoint) -> bool {
+    matches!(row.route, Route::DekWrite | Route::DeleteContext | Route::DeleteAssociations)
+}
+
+/// The registry looks for a plain name in other contexts too, but registers nothing there (WIRE.md § 1.2).
+#[tokio::test]
+async fn what_is_registered_in_another_context_is_not_there_already() {
+    for is_local in [false, true] {
+        let local = SmallRegistry::start().await;
+        let house = House::with(SmallRegistry::builder(), |config| {
+            config.local.urls = vec![local.url()];
+            config.mode = is_local.then_some(Mode::ReadWrite);
+        })
+        .await;
+        let registry = if is_local { &local } else { &house.primary };
+        assert_eq!(registry.ask("POST", "/subjects/:.c:s/versions", Some(&registration("1"))).status, 200);
+        assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+        let refused = house.register("s", "1").await;
+        assert_eq!((refused.status, refused.code()), (422, 42205), "{refused:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_nobody_can_place_is_held_back_by_any_mode_that_forbids_writes() {
     let house = House::open().await;
@@ -314,7 +446,7 @@ async fn a_bound_listener_hears_nothing_of_the_modes_of_others() {
 async fn a_bound_listener_changes_the_modes_of_its_own_context_alone() {
     let house = House::with(SmallRegistry::builder(), |config| config.listeners[0].context = Some(".c".into())).await;
     assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
-    assert_eq!(house.status().await["modes"], json!([{"scope": ":.c:", "mode": "READONLY"}]));
+    assert_eq!(house.status().await["modes"], json!([{"scope": ":.c:", "mode": "READONLY", "home": "primary"}]));
     let association = json!({"resourceName": "r", "resourceNamespace": "c", "resourceId": "r", "resourceType": "topic",
         "associations": [{"subject": "s", "associationType": "value", "lifecycle": "WEAK"}]});
     let held = house.ask("POST", "/associations", &association.to_string()).await;

@@ -342,7 +342,7 @@ async fn a_configuration_that_cannot_be_used_ends_with_78_and_names_file_line_an
         ("primary:\n  urls: [\"https://r.example\"]\n  password: \"s3cr3t\n", 3, ""),
     ] {
         let config = place.write("bad.yaml", text);
-        for arguments in [&["run"][..], &["check"], &["check", "--offline"], &["health"]] {
+        for arguments in [&["run"][..], &["check"], &["check", "--offline"], &["health"], &["status"]] {
             let began = Instant::now();
             let output = ended(arguments, &config).await;
             let spoken = said(&output);
@@ -445,7 +445,9 @@ async fn every_command_explains_itself() {
         (&["--help"][..], "Schema Registry"),
         (&["run", "--help"], "--config"),
         (&["check", "--help"], "--offline"),
+        (&["check", "--help"], "Exit code: 0 if the configuration is valid"),
         (&["health", "--help"], "--probe"),
+        (&["status", "--help"], "Exit code: 0 if it is well"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_outpost")).args(arguments).output().await.expect("it starts");

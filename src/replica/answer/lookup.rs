@@ -81,14 +81,26 @@ impl Asked {
         serde_json::from_slice(body).ok()
     }
 
-    /// Whether a registration with this body, of a schema that is there already, changes nothing
-    /// (WIRE.md § 2.2). Explicit versions and ids, and tags, are the primary's business.
+    /// Whether a registration with this body leaves id and version to the registry: then one of a schema that is there
+    /// already changes nothing (WIRE.md § 2.2).
     pub fn is_plain_registration(&self) -> bool {
-        matches!(self.version, None | Some(0))
-            && matches!(self.id, None | Some(-1))
-            && self.schema_tags_to_add.is_none()
-            && self.schema_tags_to_remove.is_none()
-            && self.propagate_schema_tags != Some(true)
+        matches!(self.version, None | Some(0)) && self.id.is_none_or(|id| id < 0) && !self.is_about_tags()
+    }
+
+    /// Whether it registers tags too, with which nothing is merely there already (WIRE.md § 2.2).
+    pub fn is_about_tags(&self) -> bool {
+        self.schema_tags_to_add.is_some()
+            || self.schema_tags_to_remove.is_some()
+            || self.propagate_schema_tags == Some(true)
+    }
+
+    /// Whether a schema that is there already, under this id and in this version, is all that is asked for. Of one by its
+    /// content that stands there more than once, or is to be the latest, only the registry can tell.
+    pub fn is_met_by(&self, id: i32, version: i32) -> bool {
+        match self.version.unwrap_or_default() {
+            0 => self.id.is_none_or(|own| own < 0 || own == id),
+            wanted => wanted == version && self.id == Some(id),
+        }
     }
 
     /// The version of the subject that is certainly this schema.
