@@ -71,8 +71,8 @@ def lives_in(subject, through, home, elsewhere):
     for path in [f"/subjects/{subject}/versions/latest", f"/schemas/ids/{answer[1]['id']}"]:
         same(f"GET {path} is answered from there", through.call("GET", path), home.call("GET", path))
     level = {"compatibility": "FULL"}
-    same(f"the configuration of {subject} is set", through.call("PUT", f"/config/{subject}", level), [200, level])
-    same(f"the configuration of {subject} is set there", home.call("GET", f"/config/{subject}")[1], {"compatibilityLevel": "FULL"})
+    same(f"the configuration of {subject} is set", through.call("PUT", f"/config/{subject}", level)[0], 200)
+    same(f"the configuration of {subject} is set there", home.call("GET", f"/config/{subject}")[1]["compatibilityLevel"], "FULL")
     test = "POST", f"/compatibility/subjects/{subject}/versions/latest", schema(subject)
     same(f"{subject} is tested there", through.call(*test), [200, {"is_compatible": True}])
 
@@ -141,6 +141,9 @@ def switch(through, primary, local):
     refused("what is local is not there", versions(through, "local"), 404, 40401)
     same("READWRITE is set again", set_mode(through, "READWRITE"), [200, {"mode": "READWRITE"}])
     is_in_mode("READWRITE again", through, local, "READWRITE")
+    everywhere = set_mode(through, "READWRITE", "/:.__GLOBAL:")
+    same("READWRITE is set for everything", everywhere, [200, {"mode": "READWRITE"}])
+    same("lists are the local registry's too", through.call("GET", "/subjects"), local.call("GET", "/subjects"))
 
 
 def away(through, local):
@@ -152,7 +155,8 @@ def away(through, local):
 
 
 def back(through, primary, local):
-    same("the mode is deleted", through.call("DELETE", "/mode"), [200, {"mode": "READWRITE"}])
+    for scope in ["/:.__GLOBAL:", ""]:
+        same(f"the mode is deleted{scope}", through.call("DELETE", f"/mode{scope}"), [200, {"mode": "READWRITE"}])
     same("FORWARD counts", through.call("GET", "/mode"), [200, {"mode": "FORWARD"}])
     lives_in("back", through, primary, local)
     same("what was written meanwhile is where it was", versions(local, "local"), [200, [1]])
