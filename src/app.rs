@@ -20,7 +20,7 @@ use crate::importer::Importer;
 use crate::protocol::subject::Context;
 use crate::proxy::{self, Local, Proxy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
-use crate::routing::{Contexts, Home, MapError, ModeChange, ModeTable, Modes, Primary};
+use crate::routing::{Contexts, MapError, ModeChange, ModeTable, Modes, Primary};
 use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
 use crate::store::{self, Store};
 use crate::telemetry;
@@ -378,6 +378,9 @@ fn kept_in(table: store::Table) -> Option<replica::Table> {
 fn modes(store: &Store, config: &Config) -> Result<ModeTable, StartError> {
     let mut set = Vec::new();
     store.load(&[store::Table::Modes], |_, key, value| set.push(ModeChange::kept(key, value)))?;
-    let at_heart = if config.primary.is_set() { Home::Primary } else { Home::Local };
-    Ok(ModeTable::of(config.mode_of_all(), at_heart).with(&set))
+    let table = config.modes().with(&set);
+    for (scope, mode, home) in table.homeless(|home| config.has(home)) {
+        tracing::error!(scope = %scope.spelt(), %mode, ?home, "a mode is set whose registry is not configured: nothing is answered in its scope");
+    }
+    Ok(table)
 }

@@ -35,7 +35,8 @@
 //! 5. [`routing::Modes::route`] → [`routing::Routed`]
 //! 6. A read asks [`replica::answer::answer`], and the primary for what that does not know; a write
 //!    goes through [`routing::Primary::send`], is applied by [`replica::Replica::apply_write`], and
-//!    is acknowledged then.
+//!    is acknowledged then. What the modes call the local registry's own goes to `proxy/local.rs` instead, in the
+//!    client's words; of it nothing is read or kept here.
 //!
 //! What was answered to the same words before, and of which nothing has changed since, is answered at once: it is
 //! found by how the request is spelt, with what it was understood as, and takes steps 1, 3, 4 and 5 with that. Over

@@ -20,6 +20,7 @@ pub use describe::{Setting, describe, settings};
 pub use environment::environment;
 
 use crate::protocol::mode;
+use crate::routing::{Home, ModeTable};
 use crate::{admin, importer, routing, server, store, telemetry, upstream};
 use document::Document;
 use environment::Variables;
@@ -71,13 +72,21 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The mode for scopes where nothing is set.
-    pub fn mode_of_all(&self) -> mode::Mode {
-        match self.mode {
-            Some(mode) => mode.into(),
-            None if self.primary.is_set() => mode::Mode::Forward,
-            None => mode::Mode::ReadWrite,
+    /// Whether there is a registry for what lives there.
+    pub fn has(&self, home: Home) -> bool {
+        match home {
+            Home::Primary => self.primary.is_set(),
+            Home::Local => self.local.is_set(),
         }
+    }
+
+    /// The table of modes before any is set.
+    pub fn modes(&self) -> ModeTable {
+        let (mode, home) = match self.primary.is_set() {
+            true => (mode::Mode::Forward, Home::Primary),
+            false => (mode::Mode::ReadWrite, Home::Local),
+        };
+        ModeTable::of(self.mode.map_or(mode, Into::into), home)
     }
 }
 

@@ -56,8 +56,7 @@ impl InForce {
     }
 
     fn of(config: &Config, set: &[ModeChange], source: Source) -> Self {
-        let at_heart = if config.primary.is_set() { Home::Primary } else { Home::Local };
-        let table = ModeTable::of(config.mode_of_all(), at_heart).with(set);
+        let table = config.modes().with(set);
         let leftovers = table.leftovers().map(|(scope, mode)| (scope.clone(), mode.to_string())).collect();
         Self { table, leftovers, source }
     }
@@ -82,13 +81,11 @@ impl InForce {
 
     /// Scopes, other than leftovers, whose registry this configuration does not have, and what would name it.
     pub fn homeless(&self, config: &Config) -> impl Iterator<Item = (&QualifiedSubject, Mode, &'static str)> {
-        let (has_primary, has_local) = (config.primary.is_set(), config.local.is_set());
         let is_left = |scope: &QualifiedSubject| self.leftovers.iter().any(|(left, _)| left == scope);
-        let others = self.table.iter().filter(move |(scope, _)| !is_left(scope));
-        others.filter_map(move |(scope, mode)| match self.table.home(scope) {
-            Home::Primary if !has_primary => Some((scope, mode, "primary.urls")),
-            Home::Local if !has_local => Some((scope, mode, "local.urls")),
-            _ => None,
+        let homeless = self.table.homeless(|home| config.has(home)).filter(move |(scope, ..)| !is_left(scope));
+        homeless.map(|(scope, mode, home)| match home {
+            Home::Primary => (scope, mode, "primary.urls"),
+            Home::Local => (scope, mode, "local.urls"),
         })
     }
 

@@ -6,7 +6,7 @@ use http::Response;
 
 use super::Proxy;
 use super::ask::Ask;
-use super::refuse::Failure;
+use super::refuse::{Failure, HeldBack};
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
@@ -128,10 +128,8 @@ pub(super) struct Change<'a> {
 
 impl Change<'_> {
     pub(super) fn refused(self, refusal: Refusal) -> Failure {
-        let Self { operation, ask } = self;
-        tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
-            scope = %named(&operation.subject), code = refusal.code, reason = %refusal.message, "mode change refused");
-        Failure::refused(refusal, &ask.media)
+        let scope = self.operation.subject.clone();
+        Failure::HeldBack(Box::new(HeldBack { refusal, scope, mode: None }), self.ask.media.clone())
     }
 }
 
@@ -139,7 +137,7 @@ impl Change<'_> {
 const INVALID_MODE: u32 = 42204;
 
 /// A scope in the log, where the default context has a name too.
-fn named(scope: &QualifiedSubject) -> String {
+pub(super) fn named(scope: &QualifiedSubject) -> String {
     if scope.is_top_level() { "the default context".to_owned() } else { scope.spelt() }
 }
 

@@ -12,7 +12,7 @@ use super::ask::Ask;
 use super::fields::UNKNOWN_PROPERTIES;
 use super::headers::to_primary;
 use super::metrics::AnsweredBy;
-use super::refuse::Failure;
+use super::refuse::{Failure, HeldBack};
 use crate::body::Body;
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
@@ -162,23 +162,13 @@ impl Proxy {
         match self.look_up_there(operation, ask).await {
             Some(Ok(answer)) => match found_by(&answer, operation, ask) {
                 Some(found) => Ok(self.registered_as(&found, ask)),
-                None if is_absence(&answer) || answer.status == StatusCode::OK => {
-                    Err(self.held_back(operation, forbidden, ask))
-                }
+                None if is_absence(&answer) || answer.status == StatusCode::OK => Err(held_back(forbidden, ask)),
                 // Whatever else it says is no word about whether it is there.
                 None => Ok(self.relayed(operation, &answer, ask)),
             },
             Some(Err(failure)) => Err(Failure::Away(Box::new(failure), ask.media.clone())),
-            None => Err(self.held_back(operation, forbidden, ask)),
+            None => Err(held_back(forbidden, ask)),
         }
-    }
-
-    /// What to say of a write that a mode does not let through.
-    pub(super) fn held_back(&self, operation: &Operation, forbidden: Forbidden, ask: &Ask) -> Failure {
-        let Forbidden { refusal, scope, mode, .. } = forbidden;
-        tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
-            subject = %operation.subject, %scope, %mode, code = refusal.code, reason = %refusal.message, "write refused");
-        Failure::refused(refusal, &ask.media)
     }
 
     /// Asks the primary whether it has what a registration registers; `None` if a lookup could not tell: it knows
@@ -250,6 +240,11 @@ impl Proxy {
         let read = async move { reread.reread(scope, Urgency::Background).await };
         tokio::spawn(async move { read.await.unwrap_or_else(|failure| log(&failure)) });
     }
+}
+
+/// What to say of a write that a mode does not let through.
+pub(super) fn held_back(Forbidden { refusal, scope, mode, .. }: Forbidden, ask: &Ask) -> Failure {
+    Failure::HeldBack(Box::new(HeldBack { refusal, scope, mode: Some(mode) }), ask.media.clone())
 }
 
 /// The target that looks up what another one registers.

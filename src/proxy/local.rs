@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::ask::Ask;
 use super::dress::framed;
-use super::forward::{found_by, is_absence, lookup_of};
+use super::forward::{found_by, held_back, is_absence, lookup_of};
 use super::headers::{from_local, to_local};
 use super::metrics::AnsweredBy;
 use super::refuse::Failure;
@@ -133,7 +133,7 @@ impl Proxy {
     ) -> Result<Response<Body>, Failure> {
         let target = local_target(operation, None, ask.bound.is_some());
         let lookup = lookup_of(&target).filter(|_| Asked::read(&ask.body).is_some_and(|asked| !asked.is_about_tags()));
-        let Some(lookup) = lookup else { return Err(self.held_back(operation, forbidden, ask)) };
+        let Some(lookup) = lookup else { return Err(held_back(forbidden, ask)) };
         let answer = self.ask_local(lookup, ask, Aim::Question).await?;
         match found_by(&answer, operation, ask) {
             Some(found) => {
@@ -142,9 +142,7 @@ impl Proxy {
                 let body = registered(&found.version, profile.form(ask.accepts_unknown()), Record::Asked);
                 Ok(self.own(200, body.into(), ask))
             }
-            None if is_absence(&answer) || answer.status == StatusCode::OK => {
-                Err(self.held_back(operation, forbidden, ask))
-            }
+            None if is_absence(&answer) || answer.status == StatusCode::OK => Err(held_back(forbidden, ask)),
             None => Ok(relay(&answer, ask)),
         }
     }
@@ -174,7 +172,10 @@ impl Proxy {
     /// One call to the local registry in a client's own words.
     pub(super) async fn ask_local(&self, target: String, ask: &Ask, aim: Aim) -> Result<Answer, Failure> {
         let media = || ask.media.clone();
-        let Some(local) = &self.parties.local else { return Err(Failure::Internal) };
+        let Some(local) = &self.parties.local else {
+            // A mode that was set while there was one still counts.
+            return Err(Failure::LocalAway(Box::new(Unanswered::new(FailureKind::Nowhere, Sent::No)), media()));
+        };
         let mut headers = to_local(ask, &self.pseudonym);
         if aim == Aim::Question {
             headers.remove(header::ACCEPT_ENCODING);

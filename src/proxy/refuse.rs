@@ -14,8 +14,10 @@ use crate::body::Body;
 use crate::protocol::error::Refusal;
 use crate::protocol::json::error_body;
 use crate::protocol::media::{self, Unacceptable};
+use crate::protocol::mode::Mode;
 use crate::protocol::operation::Misdirected;
 use crate::protocol::page::{self, Page};
+use crate::protocol::subject::QualifiedSubject;
 use crate::protocol::target::Malformed;
 use crate::routing::{Impassable, Unmapped};
 use crate::server::{HeadError, IntakeError};
@@ -44,6 +46,9 @@ pub(super) enum Failure {
     /// A refusal in the registry's words, in the media type that was negotiated.
     #[error("{0}")]
     Refused(Refusal, HeaderValue),
+    /// What the modes do not let through, or let be changed about them; each is a line of the log of its own.
+    #[error("{}", .0.refusal)]
+    HeldBack(Box<HeldBack>, HeaderValue),
     /// Certainly not forwarded.
     #[error("the primary registry could not be asked")]
     Away(#[source] Box<crate::upstream::Failure>, HeaderValue),
@@ -71,6 +76,16 @@ pub(super) enum Failure {
     Ending { wrote: bool },
     #[error("a step of the request failed")]
     Internal,
+}
+
+/// Something that the modes do not let through.
+#[derive(Debug)]
+pub(super) struct HeldBack {
+    pub(super) refusal: Refusal,
+    /// What may not be written to, or whose mode may not be changed so.
+    pub(super) scope: QualifiedSubject,
+    /// The mode that forbids it; none where it is the modes that were to be changed.
+    pub(super) mode: Option<Mode>,
 }
 
 impl Failure {
@@ -173,6 +188,10 @@ fn said(failure: &Failure) -> Said {
         Failure::Media(Unacceptable::Unparseable, _) => Said::plain(StatusCode::BAD_REQUEST, failure.to_string())
             .typed(&HeaderValue::from_static("application/json")),
         Failure::Intake(error) => intake(error),
+        Failure::HeldBack(held_back, media) => {
+            let Refusal { status, code, message } = &held_back.refusal;
+            Said::new(*status, *code, message).typed(media)
+        }
         Failure::Refused(refusal, media) => Said::new(refusal.status, refusal.code, &refusal.message).typed(media),
         Failure::Away(cause, media) => Said::new(StatusCode::INTERNAL_SERVER_ERROR, 50003, AWAY)
             .typed(media)

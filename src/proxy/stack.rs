@@ -14,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Local;
 use super::at_hand::{AtHand, Head, Look, Spelling, Spelt};
+use super::control::named;
 use super::fields::{FreshId, ID, echoed_id, request_id};
 use super::metrics::AnsweredBy;
-use super::refuse::{Failure, response};
-use super::{Proxy, Visit};
+use super::refuse::{Failure, HeldBack, response};
+use super::{Proxy, Seen, Visit};
 use crate::body::{Body, Held, InFlight, Permit};
+use crate::protocol::endpoints::Effect;
 use crate::protocol::subject::Context;
 use crate::server::{AtOnce, Outbox, Peer, Reception, Words};
 
@@ -130,8 +132,9 @@ impl Received {
         let answered = tokio::time::timeout(limit, proxy.answer(&mut head, body, &visit));
         let outcome = match last_call.run_until_cancelled(answered).await {
             Some(outcome) => outcome.unwrap_or(Err(Failure::Late)),
-            None => Err(Failure::Ending { wrote: visit.seen.get().is_some_and(|seen| seen.is_write) }),
+            None => Err(Failure::Ending { wrote: visit.seen.get().is_some_and(Seen::is_change) }),
         };
+        let is_told = matches!(outcome, Err(Failure::HeldBack(..)));
         let answer = match outcome {
             Ok(answer) => answer,
             Err(failure) => {
@@ -141,7 +144,9 @@ impl Received {
         };
         let took = began.elapsed();
         metrics.finished(answer.status().as_u16(), took);
-        log(&answer, &visit, &method, took);
+        if !is_told {
+            log(&answer, &visit, &method, took);
+        }
         answer.map(|body| body.holding(Held::Shared(permit)))
     }
 }
@@ -199,6 +204,7 @@ fn note(failure: &Failure, visit: &Visit, method: &Method) {
         | Failure::Internal => {
             tracing::warn!(request_id = ?visit.request_id, %method, error = %crate::telemetry::Chain(failure), "request failed");
         }
+        Failure::HeldBack(held_back, _) => note_held_back(held_back, visit),
         Failure::Head(_)
         | Failure::Rejected(_)
         | Failure::NotShown(_)
@@ -213,11 +219,27 @@ fn note(failure: &Failure, visit: &Visit, method: &Method) {
     }
 }
 
-/// Reads are a debug line, for there are many; a change of the registry is always worth one.
+/// Who was refused what, and why: one line, whether it was to be written or the modes were to be changed.
+fn note_held_back(HeldBack { refusal, scope, mode }: &HeldBack, visit: &Visit) {
+    let Some(seen) = visit.seen.get() else { return };
+    let (peer, operation, code, reason) = (visit.peer.address, seen.route.name(), refusal.code, &refusal.message);
+    match mode {
+        Some(mode) => {
+            tracing::info!(request_id = ?visit.request_id, %peer, operation, subject = %seen.subject, scope = %named(scope), %mode, code,
+                %reason, "write refused");
+        }
+        None => {
+            tracing::info!(request_id = ?visit.request_id, %peer, operation, scope = %named(scope), code, %reason, "mode change refused");
+        }
+    }
+}
+
+/// Reads are a debug line, for there are many; a change of the registry is always worth one. What acts on this process
+/// has lines of its own.
 fn log(answer: &Response<Body>, visit: &Visit, method: &Method, took: Duration) {
     let Some(seen) = visit.seen.get() else { return };
     let status = answer.status().as_u16();
-    if seen.is_write {
+    if seen.effect == Effect::Write {
         tracing::info!(request_id = ?visit.request_id, peer = %visit.peer.address, operation = seen.route.name(), subject = %seen.subject, status, ?took, "write");
     } else {
         tracing::debug!(request_id = ?visit.request_id, %method, operation = seen.route.name(), subject = %seen.subject, status, ?took, "read");

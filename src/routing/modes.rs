@@ -184,6 +184,11 @@ impl ModeTable {
         self.iter().filter(|(scope, mode)| self.is_leftover(scope, *mode))
     }
 
+    /// What is set whose data live in a registry that there is not.
+    pub fn homeless(&self, is_there: impl Fn(Home) -> bool) -> impl Iterator<Item = (&QualifiedSubject, Mode, Home)> {
+        self.iter().map(|(scope, mode)| (scope, mode, self.home(scope))).filter(move |(_, _, home)| !is_there(*home))
+    }
+
     fn is_leftover(&self, scope: &QualifiedSubject, mode: Mode) -> bool {
         let is_local = Home::of(mode) == Some(Home::Local);
         !scope.is_bare_context() && is_local && self.home(&whole(&scope.context)) == Home::Primary

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use schema_outpost::config::{Config, Mode};
+use schema_outpost::routing::Pair;
 use schema_outpost::secret::Secret;
 use schema_outpost::upstream::{Bearer, Credentials};
 use serde_json::{Value, json};
@@ -356,4 +357,58 @@ async fn a_bound_listener_sees_its_own_context_of_the_local_registry() {
     assert_eq!(house.get("/contexts").await.body, r#"[".c"]"#);
     assert_eq!(house.get("/subjects/s/versions").await.body, "[1]");
     assert_eq!(house.get("/subjects/:.:other/versions").await.code(), 40301);
+}
+
+/// Names are exchanged on the way to the primary, and nowhere else.
+#[tokio::test]
+async fn the_local_registry_knows_our_names_whatever_the_primary_calls_them() {
+    let local = SmallRegistry::start().await;
+    let house = beside(&local, |config| {
+        config.contexts = vec![Pair { local: ".".into(), primary: ".site1".into() }];
+        config.mode = Some(Mode::ReadWrite);
+    })
+    .await;
+    assert_eq!(set(&house, "/mode", "FORWARD").await.status, 200);
+    assert_eq!(house.register("s", "there").await.status, 200);
+    assert_eq!(house.register(":.c:s", "here").await.status, 200, "no entry of the map is needed");
+    assert_eq!(house.primary.ask("GET", "/subjects", None).body, r#"[":.site1:s"]"#);
+    assert_eq!(local.ask("GET", "/subjects", None).body, r#"[":.c:s"]"#);
+    assert!(house.get("/subjects/s/versions/1").await.body.contains("there"));
+    assert!(house.get("/subjects/:.c:s/versions/1").await.body.contains("here"));
+    assert_eq!(set(&house, "/mode/:.c:", "FORWARD").await.status, 200);
+    assert_eq!(house.get("/subjects/:.c:s/versions").await.code(), 40301, "forwarded, it is not mapped");
+}
+
+/// WIRE.md § 3.5.
+#[tokio::test]
+async fn an_alias_of_the_primarys_leads_into_the_local_registry_and_its_own_stay_its_own() {
+    let local = SmallRegistry::start().await;
+    let house = beside(&local, |_| {}).await;
+    assert_eq!(house.ask("PUT", "/config/nick", r#"{"alias":":.c:s"}"#).await.status, 200);
+    assert_eq!(house.register(":.c:s", "there").await.status, 200);
+    assert!(house.get("/subjects/nick/versions/1").await.body.contains("there"));
+    assert_eq!(local.ask("POST", "/subjects/:.c:s/versions", Some(&registration("here"))).status, 200);
+    assert_eq!(set(&house, "/mode/:.c:?force=true", "READWRITE").await.status, 200);
+    for _ in 0..2 {
+        assert!(house.get("/subjects/nick/versions/1").await.body.contains("here"));
+    }
+    assert_eq!(local.ask("PUT", "/config/:.c:nick", Some(r#"{"alias":"s"}"#)).status, 200);
+    assert_eq!(house.get("/subjects/:.c:nick/versions").await.body, "[1]");
+    assert_eq!(house.register("nick", "more").await.status, 200);
+    assert_eq!(local.ask("GET", "/subjects/:.c:s/versions", None).body, "[1,2]");
+}
+
+#[tokio::test]
+async fn a_mode_whose_registry_is_gone_from_the_settings_still_counts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let local = SmallRegistry::start().await;
+    let mut house = beside(&local, |config| config.state.directory = Some(folder.path().to_owned())).await;
+    assert_eq!(set(&house, "/mode/:.c:", "READWRITE").await.status, 200);
+    house.config.local.urls.clear();
+    house.restart().await;
+    for answer in [house.register(":.c:s", "1").await, house.get("/subjects/:.c:s/versions").await] {
+        assert_eq!((answer.status, answer.code()), (500, 50003), "{answer:?}");
+    }
+    assert_eq!(house.primary.count(|seen| seen.method == "POST"), 0);
+    assert_eq!(house.register("s", "1").await.status, 200);
 }
