@@ -11,12 +11,14 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::importer::Importer;
+use crate::importer::sink::{self, Sink};
 use crate::protocol::subject::Context;
 use crate::proxy::{self, Local, Proxy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
@@ -61,6 +63,7 @@ struct Rooms {
     store: Store,
     replica: Arc<Replica>,
     importer: Arc<Importer>,
+    sink: Option<Sink>,
     proxy: Arc<Proxy>,
 }
 
@@ -70,22 +73,61 @@ impl Rooms {
         counters.register(metrics.room("upstream"));
         let contexts = Contexts::of(&config.contexts).map_err(Box::new)?;
         let local = local(config, &counters)?;
-        let (primary, store, replica) = prepare(config, counters, &contexts)?;
+        let (primary, store, replica) = prepare(config, counters.clone(), &contexts)?;
         let named = Primary::behind(Arc::new(contexts), primary.clone());
         let importer =
             Arc::new(Importer::new(named.clone(), replica.clone(), &config.importer, config.primary.profile));
         importer.counters().register(metrics.room("importer"));
+        let modes = Arc::new(Modes::of(modes(&store, config)?));
+        let still = Arc::default();
+        let beside = Beside { store: &store, replica: &replica, importer: &importer, modes: &modes, still: &still };
+        let sink = beside.sink(config, counters)?;
+        if let Some(sink) = &sink {
+            sink.counters().register(metrics.room("sink"));
+        }
         let parties = proxy::Parties {
             replica: replica.clone(),
             store: store.clone(),
             primary: named,
             local: local.clone().map(|local| Local::new(local, config.local.timeout)),
             reread: importer.clone(),
-            modes: Arc::new(Modes::of(modes(&store, config)?)),
+            modes,
+            still,
             metrics: proxy::Metrics::register(metrics.room("proxy")),
         };
         let proxy = Proxy::new(parties, &config.limits);
-        Ok(Self { primary, local, store, replica, importer, proxy })
+        Ok(Self { primary, local, store, replica, importer, sink, proxy })
+    }
+}
+
+/// Who has to do with the second sink of the importer.
+struct Beside<'a> {
+    store: &'a Store,
+    replica: &'a Arc<Replica>,
+    importer: &'a Importer,
+    modes: &'a Arc<Modes>,
+    still: &'a Arc<RwLock<()>>,
+}
+
+impl Beside<'_> {
+    /// The second sink, where there is a registry to import from and one to import into. Its way to the latter is one
+    /// of its own: what it is told there, and how often it asks, is nothing to the clients.
+    fn sink(&self, config: &Config, counters: upstream::Counters) -> Result<Option<Sink>, StartError> {
+        if !config.primary.is_set() {
+            return Ok(None);
+        }
+        let Some(local) = local(config, &counters)? else { return Ok(None) };
+        let modes = Arc::clone(self.modes);
+        let parties = sink::Parties {
+            local,
+            replica: Arc::clone(self.replica),
+            store: self.store.clone(),
+            importer: self.importer.clone(),
+            is_primarys: Arc::new(move |context| !modes.is_local(context)),
+            still: Arc::clone(self.still),
+        };
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Ok(Some(Sink::new(parties, sink::Settings { writer: config.local.writer, name })?))
     }
 }
 
@@ -108,7 +150,7 @@ impl App {
     /// on `upkeep`, so that neither a large import nor a scrape slows a read.
     pub fn start(config: &Config, upkeep: &Handle) -> Result<Self, StartError> {
         let mut metrics = telemetry::Registry::new();
-        let Rooms { primary, local, store, replica, importer, proxy } = Rooms::open(config, &mut metrics)?;
+        let Rooms { primary, local, store, replica, importer, sink, proxy } = Rooms::open(config, &mut metrics)?;
         let sockets = server::Metrics::register(&mut metrics);
         let reloads = count_reloads(&mut metrics);
         let gate = Gate::new("data", &config.limits, &sockets);
@@ -123,6 +165,7 @@ impl App {
             primary,
             local,
             importer: importer.clone(),
+            sink: sink.clone(),
             proxy: proxy.clone(),
             metrics,
             draining: stop.clone(),
@@ -143,6 +186,10 @@ impl App {
         app.receive(listeners, &config.listeners, &Stack::around(proxy, last_call.clone()));
         if config.primary.is_set() {
             app.upkeep.push(upkeep.spawn(run_importer(importer, stop.clone())));
+        }
+        if let Some(sink) = sink {
+            let stop = stop.clone();
+            app.upkeep.push(upkeep.spawn(async move { sink.run(stop).await }));
         }
         // The admin port goes on while the data port drains: a probe must hear that it does.
         let closing = CancellationToken::new();
@@ -370,7 +417,7 @@ fn kept_in(table: store::Table) -> Option<replica::Table> {
         store::Table::Remembered => Some(replica::Table::Remembered),
         store::Table::Doubts => Some(replica::Table::Doubts),
         store::Table::Meta => Some(replica::Table::Meta),
-        store::Table::Modes => None,
+        store::Table::Modes | store::Table::Ledger => None,
     }
 }
 

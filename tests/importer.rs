@@ -8,6 +8,8 @@ mod removals;
 mod rereads;
 #[path = "importer/setting.rs"]
 mod setting;
+#[path = "importer/sink/mod.rs"]
+mod sink;
 
 use std::time::Duration;
 

@@ -28,7 +28,7 @@ pub(crate) fn get(state: &State, call: &Call<'_>) -> Outcome<Reply> {
             let global = state.configs.get(GLOBAL).filter(|_| call.flag("defaultToGlobal"));
             global.cloned().unwrap_or_default()
         }
-        None if call.flag("defaultToGlobal") => state.config(&scope),
+        None if call.flag("defaultToGlobal") || call.profile.gives_own_ids() => state.config(&scope),
         None => return Err(Failure::no_config(&name)),
     };
     Ok(Reply::ok(printed(&config)))
@@ -73,7 +73,10 @@ pub(crate) fn update(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
     let level = read.level()?;
     state.check_writable(&scope, &shown(&scope))?;
     let config = state.configs.entry(scope.to_string()).or_default();
-    read.apply(config, level, call.profile.keeps_rules());
+    match call.profile.gives_own_ids() {
+        true => set(&mut config.level, level, true),
+        false => read.apply(config, level, call.profile.keeps_rules()),
+    }
     let answer = print(config, "compatibility", config.level);
     // An empty alias is echoed as empty, and is no alias.
     let answer = match &config.alias {

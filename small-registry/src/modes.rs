@@ -29,7 +29,7 @@ pub(crate) fn get(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let mode = match own {
         Some(own) => own,
         None if call.flag("defaultToGlobal") => state.mode(scope),
-        None if name.is_empty() || name == GLOBAL => Mode::ReadWrite,
+        None if name.is_empty() || name == GLOBAL || call.profile.gives_own_ids() => Mode::ReadWrite,
         None => return Err(Failure::no_mode(&name)),
     };
     Ok(printed(Some(mode)))

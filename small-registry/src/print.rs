@@ -156,6 +156,15 @@ pub(crate) fn listed(stored: &Stored, extras: &Extras<'_>, shape: Shape) -> Vec<
     out
 }
 
+/// An item of a list of schemas that does not say what is whose.
+pub(crate) fn anonymous(stored: &Stored) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut object = Object::open(&mut out);
+    object.text("schemaType", Some(stored.content.schema_type.as_str())).text("schema", Some(&stored.content.text));
+    object.close();
+    out
+}
+
 /// The answer to an id or a GUID.
 pub(crate) fn schema_string(
     content: &Content,

@@ -16,6 +16,9 @@ pub enum Profile {
     Cloud,
     /// One that lacks `/schemas`, `/contexts` and `/mode`, and says `null` for an empty list.
     Poor,
+    /// One that takes an import for a registration: it says 200 and gives an id and a version of its own. Its
+    /// `/schemas` names neither, its modes bind nobody, and of a configuration it keeps the level.
+    OwnIds,
 }
 
 impl Profile {
@@ -24,7 +27,7 @@ impl Profile {
         let accepts = accepts.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
         match self {
             Self::Confluent8 => Shape::Full,
-            Self::Confluent7 | Self::Poor => Shape::Seven,
+            Self::Confluent7 | Self::Poor | Self::OwnIds => Shape::Seven,
             Self::Cloud if accepts => Shape::Full,
             Self::Cloud => Shape::Trimmed,
         }
@@ -33,6 +36,11 @@ impl Profile {
     /// Whether rule sets are stored.
     pub(crate) fn keeps_rules(self) -> bool {
         self == Self::Cloud
+    }
+
+    /// Whether what is registered gets an id and a version of the registry's own, whatever comes with it.
+    pub(crate) fn gives_own_ids(self) -> bool {
+        self == Self::OwnIds
     }
 
     /// Whether there is a mode FORWARD.

@@ -153,6 +153,9 @@ pub(crate) fn register(state: &mut State, call: &Call<'_>) -> Outcome<Reply> {
     if !call.profile.keeps_rules() {
         asked.sent.rule_set = None;
     }
+    if call.profile.gives_own_ids() {
+        (asked.id, asked.version) = (-1, 0);
+    }
     let sent = (asked.sent.metadata.clone(), asked.sent.rule_set.clone());
     let (stored, from_store) = put(state, call, &subject, asked)?;
     let format = schema::formatted(state, &subject, &stored.content, call.parameter("format"))?;
@@ -185,7 +188,9 @@ pub(crate) fn put(
     {
         return Ok((hit.stored, hit.from_store));
     }
-    state.check_registrable(subject, asked.id)?;
+    if !call.profile.gives_own_ids() {
+        state.check_registrable(subject, asked.id)?;
+    }
     if subject.context.is_default() && subject.is_bare_context() {
         return Err(Failure::new(500, 50002, "Register operation timed out"));
     }

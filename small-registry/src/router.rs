@@ -102,6 +102,7 @@ fn lacks(profile: Profile, route: Route) -> bool {
         Profile::Confluent8 | Profile::Cloud => false,
         Profile::Confluent7 => newer,
         Profile::Poor => newer || missing,
+        Profile::OwnIds => newer,
     }
 }
 

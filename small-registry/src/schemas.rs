@@ -203,6 +203,10 @@ pub(crate) fn list(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let page = call.page(found, PAGE)?;
     let mut out = Vec::new();
     push_array(&mut out, page, |out, (stored, aliases, associations)| {
+        if call.profile.gives_own_ids() {
+            out.extend_from_slice(&print::anonymous(stored));
+            return;
+        }
         let extras = Extras { aliases, associations: &associations, ..Extras::of(stored) };
         out.extend_from_slice(&print::listed(stored, &extras, call.shape));
     });

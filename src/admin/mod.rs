@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::importer::Importer;
+use crate::importer::sink::Sink;
 use crate::proxy::Proxy;
 use crate::replica::Replica;
 use crate::store::Store;
@@ -47,6 +48,8 @@ pub struct Parties {
     pub local: Option<Arc<Registry>>,
     /// What keeps the copy current.
     pub importer: Arc<Importer>,
+    /// What keeps the local registry as the copy is, if there is one.
+    pub sink: Option<Sink>,
     /// What serves clients.
     pub proxy: Arc<Proxy>,
     /// All counters.

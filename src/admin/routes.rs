@@ -104,7 +104,11 @@ impl Admin {
     async fn import(&self, confirmed: bool) -> Response<Body> {
         let report = self.parties.importer.full_pass_now(confirmed).await;
         let status = if report.ok { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-        page(status, &super::status::pass(&report))
+        let mut told = super::status::pass(&report);
+        if let Some(sink) = &self.parties.sink {
+            told["local"] = super::status::pass(&sink.full_pass_now(confirmed).await);
+        }
+        page(status, &told)
     }
 }
 

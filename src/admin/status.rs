@@ -84,7 +84,7 @@ impl Admin {
             "lastFullPass": importer.last_full_pass.as_ref().map(pass),
             "skipped": skipped.collect::<Vec<_>>(),
             "primary": self.parties.has_primary().then(|| self.primary()),
-            "local": self.parties.local.as_deref().map(registry),
+            "local": self.local(),
             "replica": self.replica().await,
             "store": {
                 "durable": self.parties.store.is_durable(),
@@ -112,6 +112,21 @@ impl Admin {
             answered_by.insert("local".to_owned(), json!({ "reads": local, "writes": local }));
         }
         answered_by.into()
+    }
+
+    /// The local registry, and how it is kept as our copy is.
+    fn local(&self) -> Option<Value> {
+        let known = self.parties.local.as_deref()?;
+        let mut local = registry(known);
+        let Some(sink) = &self.parties.sink else { return Some(local) };
+        // Where no client has asked for anything yet, the sink knows whether it is there.
+        if !known.is_away() && sink.registry().reachability().reachable {
+            local["reachable"] = json!(true);
+        }
+        for (key, value) in sink.status().json().as_object().into_iter().flatten() {
+            local[key] = value.clone();
+        }
+        Some(local)
     }
 
     fn primary(&self) -> Value {

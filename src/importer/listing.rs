@@ -33,7 +33,7 @@ pub enum ListingError {
 }
 
 /// A page of a listing, or the end of it.
-enum Page {
+pub(super) enum Page {
     Items(Bytes, Ticket),
     /// An item so large that not even it alone can be had.
     TooLarge,
@@ -44,7 +44,7 @@ enum Page {
 
 /// Goes through a listing. The pages overlap by one item; if none of the last items is found
 /// again, the listing has moved, and the page is asked for further to the front.
-struct Pages<'a> {
+pub(super) struct Pages<'a> {
     poll: &'a Poll,
     part: &'a Part,
     deleted: bool,
@@ -58,7 +58,7 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    fn new(poll: &'a Poll, part: &'a Part, deleted: bool) -> Self {
+    pub(super) fn new(poll: &'a Poll, part: &'a Part, deleted: bool) -> Self {
         Self {
             poll,
             part,
@@ -73,7 +73,7 @@ impl<'a> Pages<'a> {
         }
     }
 
-    async fn next(&mut self, replica: &Replica) -> Result<Page, ListingError> {
+    pub(super) async fn next(&mut self, replica: &Replica) -> Result<Page, ListingError> {
         while !self.ended {
             let ticket = replica.ticket();
             let answer = match self.poll.schemas(self.part, self.deleted, self.offset, self.limit).await {
@@ -216,7 +216,7 @@ fn unseen() -> Skipped {
 }
 
 /// The versions that are not soft-deleted.
-async fn live(
+pub(super) async fn live(
     poll: &Poll,
     replica: &Replica,
     part: &Part,

@@ -19,6 +19,7 @@ mod poll;
 mod profile;
 mod reading;
 mod reread;
+pub mod sink;
 mod status;
 mod subject;
 mod sweep;

@@ -141,6 +141,12 @@ impl Poll {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// Counts a call.
+    pub(super) fn count(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.counters.requests.inc();
+    }
+
     /// Asks once, and again for as long as the primary only asks for patience.
     pub(super) async fn ask(&self, path: &str) -> Result<Answer, PollError> {
         self.ask_with(path, http::HeaderMap::new()).await
@@ -187,8 +193,7 @@ impl Poll {
             };
             let pause = match outcome {
                 Ok(answer) => {
-                    self.requests.fetch_add(1, Ordering::Relaxed);
-                    self.counters.requests.inc();
+                    self.count();
                     if answer.status != StatusCode::TOO_MANY_REQUESTS || repeats == MOST_REPEATS {
                         return Ok(answer);
                     }
@@ -204,8 +209,7 @@ impl Poll {
                 }
                 Err(failure) => {
                     if failure.kind != FailureKind::Spent && failure.kind != FailureKind::Refused {
-                        self.requests.fetch_add(1, Ordering::Relaxed);
-                        self.counters.requests.inc();
+                        self.count();
                     }
                     return Err(PollError::Unanswered { path: path.to_owned(), failure });
                 }

@@ -77,7 +77,7 @@ pub(super) fn unknown(subject: QualifiedSubject, ticket: Ticket, reason: Reason)
 }
 
 /// The names of all subjects. Registries without paging answer every page with the whole list.
-async fn subjects(poll: &Poll) -> Result<Vec<QualifiedSubject>, PollError> {
+pub(super) async fn subjects(poll: &Poll) -> Result<Vec<QualifiedSubject>, PollError> {
     let mut known = std::collections::HashSet::new();
     let mut subjects = Vec::new();
     for part in poll.parts() {
@@ -157,7 +157,7 @@ pub(super) async fn read_subject(
 
 /// Whether a version is one of the subject that was asked for. Some registries leave out the context that it was
 /// asked for in, or the subject.
-fn is_of(item: &Item, subject: &QualifiedSubject) -> bool {
+pub(super) fn is_of(item: &Item, subject: &QualifiedSubject) -> bool {
     let named = item.subject.as_deref().map(|name| QualifiedSubject::parse_in(name, &subject.context));
     named.is_none_or(|named| named == *subject)
 }

@@ -92,6 +92,7 @@ impl Proxy {
     /// Keeps changes of the table, and lets them count then.
     async fn change_modes(&self, changes: Vec<ModeChange>, change: Change<'_>) -> Result<(), Failure> {
         let Change { operation, ask } = change;
+        let _still = self.parties.still.write().await;
         let table = self.modes().table();
         let next = table.with(&changes);
         self.tell_local(&table, &next, change).await?;

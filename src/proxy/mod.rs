@@ -35,7 +35,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Response, Uri, header};
 use hyper::body::Incoming;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -74,6 +74,9 @@ pub struct Parties {
     pub reread: Arc<dyn Reread>,
     /// The modes in force.
     pub modes: Arc<Modes>,
+    /// Held in common by whoever writes into the local registry because of what the modes say, alone by whoever
+    /// changes them.
+    pub still: Arc<RwLock<()>>,
     /// The counters.
     pub metrics: Metrics,
 }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use texts::Texts;
 use unsettled::Unsettled;
@@ -42,6 +43,8 @@ pub use snapshot::{Association, Doubt, LeftOut, Referrer, Remembered, Scope, Sna
 /// The replica: what is read from, and what is changed.
 pub struct Replica {
     current: ArcSwap<Snapshot>,
+    /// The generation of what is shown, for those who wait for the next one.
+    news: watch::Sender<u64>,
     writer: tokio::sync::Mutex<Writer>,
     keep: Box<dyn Keep>,
     tickets: AtomicU64,
@@ -122,6 +125,7 @@ impl Replica {
 
     fn new(snapshot: Snapshot, writer: Writer, keep: Box<dyn Keep>) -> Self {
         Self {
+            news: watch::Sender::new(snapshot.generation),
             current: ArcSwap::from_pointee(snapshot),
             writer: tokio::sync::Mutex::new(writer),
             keep,
@@ -139,6 +143,11 @@ impl Replica {
     /// The generation of the state of now.
     pub fn generation(&self) -> u64 {
         self.current.load().generation
+    }
+
+    /// Tells when there is another state.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// To be taken before the primary is asked.
@@ -225,7 +234,7 @@ impl Replica {
             // A doubt counts even if it cannot be kept: who reads now must not believe what is held.
             if let Some(next) = next.filter(|_| only_doubts) {
                 latest.applied(scopes, number);
-                self.current.store(Arc::new(next));
+                self.show(next);
             }
             return Err(failure);
         }
@@ -234,9 +243,15 @@ impl Replica {
         outcome.conflicts = conflicts;
         if let Some(next) = next {
             outcome.changed = next.generation != self.current.load().generation;
-            self.current.store(Arc::new(next));
+            self.show(next);
         }
         Ok(outcome)
+    }
+
+    fn show(&self, next: Snapshot) {
+        let generation = next.generation;
+        self.current.store(Arc::new(next));
+        self.news.send_if_modified(|known| std::mem::replace(known, generation) != generation);
     }
 
     /// Keeps rows, together with those that an earlier failure has left unsettled.

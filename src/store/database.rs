@@ -17,13 +17,14 @@ use super::{Entry, Error, Table};
 
 type Definition = TableDefinition<'static, &'static str, &'static [u8]>;
 
-const TABLES: [(Table, Definition); 6] = [
+const TABLES: [(Table, Definition); 7] = [
     (Table::Texts, TableDefinition::new("texts")),
     (Table::Versions, TableDefinition::new("versions")),
     (Table::Remembered, TableDefinition::new("remembered")),
     (Table::Doubts, TableDefinition::new("doubts")),
     (Table::Meta, TableDefinition::new("meta")),
     (Table::Modes, TableDefinition::new("modes")),
+    (Table::Ledger, TableDefinition::new("ledger")),
 ];
 
 // A table of its own, so that no key of the rooms above can collide with it.
@@ -362,7 +363,7 @@ mod tests {
         for (number, (table, _)) in TABLES.into_iter().enumerate() {
             assert_eq!(table as usize, number);
         }
-        let last = Table::Modes as usize;
+        let last = Table::Ledger as usize;
         assert_eq!(last + 1, TABLES.len());
     }
 }

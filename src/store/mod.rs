@@ -48,11 +48,14 @@ pub enum Table {
     Meta,
     /// The modes that are set, by scope.
     Modes,
+    /// What in the local registry is ours.
+    Ledger,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Texts, Self::Versions, Self::Remembered, Self::Doubts, Self::Meta, Self::Modes];
+    pub const ALL: [Self; 7] =
+        [Self::Texts, Self::Versions, Self::Remembered, Self::Doubts, Self::Meta, Self::Modes, Self::Ledger];
 }
 
 /// One change: a new value under a key, or none to remove the key.

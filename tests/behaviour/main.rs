@@ -32,6 +32,7 @@ mod record;
 mod round_trip;
 mod sequences;
 mod shapes;
+mod sink;
 mod sites;
 mod stand_in;
 mod strangers;

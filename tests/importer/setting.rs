@@ -38,6 +38,11 @@ impl Setting {
     }
 
     pub fn with(registry: SmallRegistry, config: Config, profile: ProfileChoice) -> Self {
+        Self::shared(Arc::new(registry), config, profile)
+    }
+
+    /// Before a registry that others stand before as well.
+    pub fn shared(registry: Arc<SmallRegistry>, config: Config, profile: ProfileChoice) -> Self {
         let primary = upstream::Config {
             urls: vec![registry.url()],
             requests_per_second: 100_000,
@@ -46,7 +51,7 @@ impl Setting {
         let primary = Arc::new(Registry::new(&primary, "primary").expect("it can be called"));
         let replica = Arc::new(Replica::empty(Forgetful));
         let importer = Importer::new(Primary::behind(Arc::default(), primary), Arc::clone(&replica), &config, profile);
-        Self { registry: Arc::new(registry), replica, importer, running: None }
+        Self { registry, replica, importer, running: None }
     }
 
     pub fn run(&self) -> DropGuard {

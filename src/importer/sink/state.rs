@@ -1,0 +1,118 @@
+//! What is known from one pass to the next.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::claim::Writer;
+use super::news::News;
+use super::status::{ClaimStatus, Foreign, WithheldStatus, printed};
+use super::withheld::Withheld;
+use crate::importer::status::Report;
+use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::replica::Snapshot;
+
+/// The state of the replica that the local registry was last compared with, in the contexts that were the primary's.
+#[derive(Clone)]
+pub(super) struct Compared {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) contexts: BTreeSet<Context>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) compared: Option<Compared>,
+    /// The contexts that have changed between two generations, which several may ask for.
+    changed: Option<((u64, u64), BTreeSet<Context>)>,
+    /// What differs, or may, and waits for its turn.
+    pub(super) pending: News,
+    pub(super) withheld: BTreeMap<QualifiedSubject, Withheld>,
+    pub(super) withheld_configs: BTreeMap<QualifiedSubject, Withheld>,
+    /// What was withheld before everything was judged anew.
+    withheld_before: BTreeMap<QualifiedSubject, Withheld>,
+    withheld_configs_before: BTreeMap<QualifiedSubject, Withheld>,
+    pub(super) foreign: BTreeSet<Foreign>,
+    /// The contexts in which the local registry gives ids of its own, each with the subject that showed it.
+    pub(super) own_ids: BTreeMap<Context, QualifiedSubject>,
+    /// How many passes a subject in a row has made the local registry stumble.
+    pub(super) stumbles: HashMap<QualifiedSubject, u32>,
+    /// Whether the local registry has to be read subject by subject.
+    pub(super) walks: bool,
+    /// Whether the local registry shows inherited configurations for subjects without their own.
+    pub(super) inherits: bool,
+    /// Whether there is more to compare than a tail pass looks at.
+    pub(super) needs_full: bool,
+    /// Whether an onlooker knows if anybody writes.
+    pub(super) has_looked: bool,
+    pub(super) claim: Option<ClaimStatus>,
+    pub(super) other_writer: Option<Writer>,
+    pub(super) alarm: Option<String>,
+    pub(super) last_pass: Option<Report>,
+    pub(super) last_full_pass: Option<Report>,
+}
+
+impl State {
+    /// Whether the local registry shows a context as the primary does.
+    pub(super) fn in_step(&mut self, context: &Context, now: &Snapshot) -> bool {
+        let is_same = self.is_same(context, now);
+        let Some(compared) = &self.compared else { return false };
+        let went_well = |pass: &Option<Report>| pass.as_ref().is_some_and(|pass| pass.ok);
+        let is_of = |subject: &QualifiedSubject| subject.context == *context;
+        let left_out = now.left_out();
+        went_well(&self.last_pass)
+            && went_well(&self.last_full_pass)
+            && compared.contexts.contains(context)
+            && !self.pending.subjects.iter().chain(&self.pending.configs).any(is_of)
+            && !self.withheld.keys().chain(self.withheld_configs.keys()).any(is_of)
+            && !self.foreign.iter().any(|one| one.is_between_ours && is_of(&one.subject))
+            && !left_out.is_vague
+            && !left_out.subjects.iter().any(is_of)
+            && is_same
+    }
+
+    /// Whether nothing of a context has changed since the last comparison.
+    fn is_same(&mut self, context: &Context, now: &Snapshot) -> bool {
+        let Some(compared) = &self.compared else { return false };
+        let generations = (compared.snapshot.generation(), now.generation());
+        if self.changed.as_ref().is_none_or(|(known, _)| *known != generations) {
+            let News { subjects, configs } = super::news::between(&compared.snapshot, now, |_| true);
+            let contexts = subjects.into_iter().chain(configs).map(|scope| scope.context).collect();
+            self.changed = Some((generations, contexts));
+        }
+        self.changed.as_ref().is_some_and(|(_, contexts)| !contexts.contains(context))
+    }
+
+    /// What is withheld, subjects before configurations.
+    pub(super) fn withheld(&self) -> Vec<WithheldStatus> {
+        let subjects = self.withheld.iter().map(|(subject, why)| (subject, why.to_string()));
+        let configs = self.withheld_configs.iter().map(|(scope, why)| (scope, format!("configuration: {why}")));
+        subjects.chain(configs).map(|(subject, reason)| WithheldStatus { subject: printed(subject), reason }).collect()
+    }
+
+    /// Forgets what a pass over everything finds out again.
+    pub(super) fn begin_anew(&mut self) {
+        self.withheld_before = std::mem::take(&mut self.withheld);
+        self.withheld_configs_before = std::mem::take(&mut self.withheld_configs);
+        self.own_ids.clear();
+        self.foreign.clear();
+        self.pending = News::default();
+    }
+
+    pub(super) fn withhold(&mut self, subject: &QualifiedSubject, why: Withheld) {
+        let known = self.withheld.get(subject).or_else(|| self.withheld_before.get(subject));
+        // What is still so is no news.
+        if known != Some(&why) {
+            let name = printed(subject);
+            tracing::warn!(subject = name, reason = %why, "a subject is not written into the local registry");
+        }
+        self.withheld.insert(subject.clone(), why);
+    }
+
+    pub(super) fn withhold_config(&mut self, scope: &QualifiedSubject, why: Withheld) {
+        let known = self.withheld_configs.get(scope).or_else(|| self.withheld_configs_before.get(scope));
+        if known != Some(&why) {
+            let name = printed(scope);
+            tracing::warn!(scope = name, reason = %why, "a configuration is not written into the local registry");
+        }
+        self.withheld_configs.insert(scope.clone(), why);
+    }
+}
