@@ -1,5 +1,7 @@
 //! A local registry that others wrote: it answers without a body or a code, and stores modes as it likes.
 
+use std::time::Duration;
+
 use schema_outpost::config::Mode;
 use serde_json::json;
 use small_registry::{Fault, Seen, SmallRegistry};
@@ -68,4 +70,23 @@ async fn subjects_that_lie_elsewhere_in_a_local_registry_that_reads_no_prefix_do
         let heard = set(&house, "/mode/:.c:", "IMPORT").await;
         assert_eq!(heard.status, status, "{listed}: {heard:?}");
     }
+}
+
+/// As a registry does that reads nothing but a level from a configuration, and fails where there is none.
+#[tokio::test]
+async fn a_local_registry_that_fails_over_the_claim_of_its_writer_is_written_without_one() {
+    let local = SmallRegistry::start().await;
+    let is_claim = |seen: &Seen| seen.method == "PUT" && seen.path().contains("__outpost");
+    local.fault_where(is_claim, None, said(500, r#"{"message":"Name is null","error_code":0}"#));
+    let house = House::with(SmallRegistry::builder(), |config| {
+        config.local.urls = vec![local.url()];
+        config.local.writer = true;
+        config.importer.interval = Duration::from_millis(100);
+    })
+    .await;
+    assert_eq!(house.register("s", "1").await.status, 200);
+    assert_eq!(house.imported().await.json()["local"]["ok"], true);
+    let beside = house.status().await["local"].clone();
+    assert_eq!((&beside["claim"], &beside["inStep"]["."]), (&json!("unsupported"), &json!(true)), "{beside}");
+    assert_eq!(local.ask("GET", "/subjects", None).body, r#"["s"]"#);
 }

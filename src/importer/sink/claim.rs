@@ -156,6 +156,8 @@ impl Claim {
         match wire.configure(&scope(), self.printed(counter)).await {
             Ok(()) => {}
             Err(WireError::Refused { .. }) => return Ok(Leave::Unguarded),
+            // A registry that was not made for such a configuration may fail over it, without a code of its own.
+            Err(WireError::Stumbled { refused, .. }) if refused.code == Some(0) => return Ok(Leave::Unguarded),
             Err(error) => return Err(error),
         }
         Ok(match standing(&wire.poll.fact(&key()).await?) {
