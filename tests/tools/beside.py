@@ -7,6 +7,8 @@
     beside.py refused THROUGH LOCAL          a local registry that takes no changes
     beside.py withheld THROUGH PRIMARY LOCAL --admin URL
                                              what the importer could not keep in LOCAL under its own ids
+    beside.py still-withheld THROUGH PRIMARY LOCAL --admin URL
+                                             the same after a restart
 
 The registries are Apicurio: modes are stored there, and enforced by the sidecar alone. --basic USER:PASSWORD is shown to
 all, --ca FILE is whom to trust. Each check prints `ok …` or `FAILED …: why`; the last line sums up.
@@ -188,38 +190,64 @@ def until(condition):
     return True
 
 
-def withheld(through, primary, local, admin):
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+class Sink:
+    """What the importer could not keep in the local registry, as the sidecar tells it."""
 
-    def status():
-        with opener.open(f"{admin}/status", timeout=30) as answer:
+    def __init__(self, primary, local, admin):
+        self.primary, self.local, self.admin = primary, local, admin
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def told(self, method, path):
+        request = urllib.request.Request(self.admin + path, method=method)
+        with self.opener.open(request, timeout=60) as answer:
             return json.load(answer)
 
-    def named():
-        return {one["subject"]: one["reason"] for one in status()["local"].get("withheld") or []}
+    def beside(self):
+        return self.told("GET", "/status")["local"]
 
-    def everything():
-        return set(primary.call("GET", "/subjects?limit=1000")[1])
+    def named(self):
+        return {one["subject"]: one["reason"] for one in self.beside()["withheld"]}
 
-    same("every subject of the primary's is withheld", until(lambda: everything() <= named().keys()), True)
-    for subject in sorted(everything()):
-        check(f"{subject} is named with its reason", None if named().get(subject) else status()["local"])
-    told = [reason for reason in named().values() if "id" in reason]
-    check("ids are the reason", None if told else named())
-    strays = live(local) & everything()
-    check("hardly anything was written there", None if len(strays) <= 4 else sorted(strays))
-    # What is withheld once is left alone, also by what comes later.
-    before = {subject: versions(local, subject, "?deleted=true") for subject in sorted(strays)}
+    def wanted(self):
+        return live(self.primary)
+
+    def held(self):
+        return {subject: versions(self.local, subject, "?deleted=true") for subject in sorted(live(self.local))}
+
+    def all_are_named(self):
+        all_of_them = until(lambda: self.wanted() <= self.named().keys())
+        check("every subject of the primary's is withheld", None if all_of_them else self.beside())
+        for subject in sorted(self.wanted()):
+            check(f"{subject} is named with its reason", None if self.named().get(subject) else self.beside())
+        strays = live(self.local) & self.wanted()
+        check("one subject strayed there", None if len(strays) == 1 else sorted(strays))
+        beside = self.beside()
+        check("nothing is in step", None if beside["inStep"] and not any(beside["inStep"].values()) else beside)
+
+
+def withheld(through, primary, local, admin):
+    sink = Sink(primary, local, admin)
+    sink.all_are_named()
+    answered = [reason for reason in sink.named().values() if reason.startswith("version 1 was sent with id ")]
+    same("one import was tried, and its answer read", len(answered), 1)
+    before = sink.held()
     lives_in("after-all", through, primary, local)
-    same("what came later is withheld too", until(lambda: "after-all" in named()), True)
-    after = {subject: versions(local, subject, "?deleted=true") for subject in sorted(strays)}
-    same("what strayed there is left alone", after, before)
-    check("nothing is in step", None if not any((status()["local"].get("inStep") or {}).values()) else status()["local"])
+    same("what came later is withheld too", until(lambda: "after-all" in sink.named()), True)
+    same("a full pass ends well", sink.told("POST", "/import")["local"]["ok"], True)
+    sink.all_are_named()
+    same("nothing more was written there, and nothing deleted", sink.held(), before)
+    same("the sidecar is well all the same", sink.told("GET", "/status")["degraded"], None)
+
+
+def still_withheld(_through, primary, local, admin):
+    sink = Sink(primary, local, admin)
+    same("a full pass ends well", sink.told("POST", "/import")["local"]["ok"], True)
+    sink.all_are_named()
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["alone", "switch", "away", "back", "refused", "withheld"])
+    parser.add_argument("command", choices=["alone", "switch", "away", "back", "refused", "withheld", "still-withheld"])
     parser.add_argument("urls", nargs="+")
     parser.add_argument("--basic")
     parser.add_argument("--ca")
@@ -227,10 +255,8 @@ def main():
     given = parser.parse_args()
     registries = [Registry(url, given.basic, given.ca) for url in given.urls]
     steps = {"alone": alone, "switch": switch, "away": away, "back": back, "refused": takes_no_changes}
-    if given.command == "withheld":
-        withheld(*registries, given.admin)
-    else:
-        steps[given.command](*registries)
+    steps |= {"withheld": withheld, "still-withheld": still_withheld}
+    steps[given.command](*registries, *([given.admin] if given.admin else []))
     if given.command == "alone" and given.basic:
         without_credentials(*registries, Registry(given.urls[0], None, given.ca))
     print(f"{counts['passed']} passed, {counts['failed']} failed")

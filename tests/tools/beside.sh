@@ -105,4 +105,9 @@ writer_round() {
   checks "what the local registry could not keep" \
     python3 "$tools/beside.py" withheld "$through" "$a" "$b" --admin "http://127.0.0.1:$admin"
   verdict "the sidecar stops cleanly" drains || true
+  start_outpost "$folder"
+  verdict "the sidecar becomes ready again" is_ready "$admin" "$folder/outpost.log" || return 0
+  checks "what the local registry could not keep, after a restart" \
+    python3 "$tools/beside.py" still-withheld "$through" "$a" "$b" --admin "http://127.0.0.1:$admin"
+  verdict "the sidecar stops cleanly again" drains || true
 }
