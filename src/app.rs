@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::importer::Importer;
 use crate::importer::sink::{self, Sink};
 use crate::protocol::subject::Context;
-use crate::proxy::{self, Local, Proxy, Stack};
+use crate::proxy::{self, IsInStep, Local, Proxy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
 use crate::routing::{Contexts, MapError, ModeChange, ModeTable, Modes, Primary};
 use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
@@ -90,6 +90,7 @@ impl Rooms {
             store: store.clone(),
             primary: named,
             local: local.clone().map(|local| Local::new(local, config.local.timeout)),
+            is_in_step: sink.clone().map(|sink| Arc::new(move |context: &Context| sink.in_step(context)) as IsInStep),
             reread: importer.clone(),
             modes,
             still,

@@ -95,6 +95,7 @@ impl Proxy {
         let _still = self.parties.still.write().await;
         let table = self.modes().table();
         let next = table.with(&changes);
+        let parting = self.about_to_part(&table, &next);
         self.tell_local(&table, &next, change).await?;
         let entry = |change: &ModeChange| match change.set {
             Some(set) => Entry::put(Table::Modes, change.key(), set.printed()),
@@ -106,6 +107,7 @@ impl Proxy {
                 scope = %named(&operation.subject), error = %failure, "a change of modes could not be kept, and does not count");
             return Err(Failure::Store(ask.media.clone()));
         }
+        self.freeze(parting, &next);
         self.modes().enforce(next);
         let is_new = |change: &&ModeChange| table.own(&change.scope) != change.set.map(|set| set.mode);
         for ModeChange { scope, set } in changes.iter().filter(is_new) {

@@ -110,7 +110,11 @@ impl Proxy {
             Some(operation) => operation.effect == Effect::Write,
             None => !matches!(ask.method, Method::GET | Method::HEAD | Method::OPTIONS),
         };
-        self.relay_local(target, ask, route, is_write).await
+        if is_write {
+            self.part(operation.as_ref());
+        }
+        let outcome = self.relay_local(target, ask.clone(), route, is_write).await;
+        self.or_remembered(outcome, operation.as_ref(), &ask)
     }
 
     /// Has a request answered by the local registry.
@@ -120,7 +124,27 @@ impl Proxy {
         let served = is_led.then(|| served_subject(&self.parties.replica.snapshot(), operation));
         let target = local_target(operation, served.as_ref(), ask.bound.is_some());
         let (route, is_write) = (operation.route, operation.effect == Effect::Write);
-        self.relay_local(target, ask, route, is_write).await
+        if is_write {
+            self.part(Some(operation));
+        }
+        let outcome = self.relay_local(target, ask.clone(), route, is_write).await;
+        self.or_remembered(outcome, Some(operation), &ask)
+    }
+
+    /// What came of asking it, or what it would certainly say if it could be asked.
+    fn or_remembered(
+        &self,
+        outcome: Result<Response<Body>, Failure>,
+        operation: Option<&Operation>,
+        ask: &Ask,
+    ) -> Result<Response<Body>, Failure> {
+        match outcome {
+            Err(failure @ Failure::LocalAway(..)) => {
+                let remembered = operation.and_then(|operation| self.remembered_of_local(operation, ask));
+                remembered.ok_or(failure)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Registers nothing there: what is there already is answered, anything else refused (WIRE.md § 2.2). Whether it

@@ -13,6 +13,7 @@ mod dress;
 mod fields;
 mod flight;
 mod forward;
+mod frozen;
 mod headers;
 mod learn;
 mod local;
@@ -50,6 +51,7 @@ use crate::routing::{Contexts, Destination, Modes, Primary, Stop, Unmapped, Writ
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 
+pub use frozen::IsInStep;
 pub use local::Local;
 pub use metrics::Metrics;
 pub use stack::{Guest, Passage, Stack};
@@ -70,6 +72,8 @@ pub struct Parties {
     pub primary: Primary,
     /// The registry that we stand beside, if there is one.
     pub local: Option<Local>,
+    /// Whether the local registry shows a context as the primary does, if anybody compares them.
+    pub is_in_step: Option<IsInStep>,
     /// Whoever can read parts of the primary again.
     pub reread: Arc<dyn Reread>,
     /// The modes in force.
@@ -90,6 +94,7 @@ pub struct Proxy {
     limits: Limits,
     answers: AnswersAtHand,
     flights: flight::Flights,
+    frozen: frozen::Frozen,
     memo: Memo,
     views: view::Views,
     pseudonym: Pseudonym,
@@ -108,6 +113,7 @@ impl Proxy {
             answers: AnswersAtHand::with_room(limits.answers.as_u64() / 4 * 3),
             memo: Memo::with_room(limits.answers.as_u64() / 4),
             flights: flight::flights(),
+            frozen: frozen::Frozen::new(),
             views: view::Views::new(),
             pseudonym: Pseudonym::random(),
             started: Instant::now(),

@@ -3,6 +3,8 @@
 //! It is told before a change counts: what it does not take does not become law here either. What is the primary's it
 //! need not know of; whoever writes the second copy into it sees to its mode.
 
+use std::collections::BTreeSet;
+
 use http::{Method, StatusCode};
 use percent_encoding::utf8_percent_encode;
 
@@ -11,8 +13,7 @@ use super::control::Change;
 use super::refuse::Failure;
 use crate::protocol::error::Refusal;
 use crate::protocol::mode::Mode;
-use crate::protocol::operation::Operation;
-use crate::protocol::subject::Context;
+use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::protocol::target::{QUERY, subject_segment};
 use crate::routing::{Home, ModeTable};
 use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Sent};
@@ -33,30 +34,54 @@ impl Proxy {
         match after.own(scope) {
             // Without force the registry wipes what is soft-deleted (HYBRID.md § 1.3). Where the data were its own
             // before, that is between it and the client.
-            Some(mode) => self.set_there(mode, was_local, change).await,
+            Some(mode) => self.set_there(scope, mode, was_local, change).await?,
             None => {
                 self.clear_there(change).await?;
                 // What counts there now may come from a scope that it was never told of.
                 let expected = after.in_scope(scope);
                 match self.in_scope_there(change).await? {
-                    Some(mode) if mode != expected => self.set_there(expected, false, change).await,
-                    _ => Ok(()),
+                    Some(mode) if mode != expected => self.set_there(scope, expected, false, change).await?,
+                    _ => {}
                 }
             }
         }
+        self.take_along(before, after, change).await
     }
 
-    async fn set_there(&self, mode: Mode, as_asked: bool, change: Change<'_>) -> Result<(), Failure> {
+    /// The importer has put contexts of the primary into IMPORT mode there, which holds against that of a wider scope.
+    async fn take_along(&self, before: &ModeTable, after: &ModeTable, change: Change<'_>) -> Result<(), Failure> {
+        if change.operation.subject.context != Context::global() {
+            return Ok(());
+        }
+        let held = self.parties.replica.snapshot();
+        let named = held.contexts().map(|(context, _)| context.clone());
+        let all: BTreeSet<Context> = named.chain([Context::default_context()]).collect();
+        for context in all {
+            let scope = QualifiedSubject::new(context, "");
+            if before.home(&scope) == Home::Primary && after.home(&scope) == Home::Local {
+                self.set_there(&scope, after.in_scope(&scope), false, change).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_there(
+        &self,
+        scope: &QualifiedSubject,
+        mode: Mode,
+        as_asked: bool,
+        change: Change<'_>,
+    ) -> Result<(), Failure> {
         let force = if !as_asked || change.operation.query.flag("force") { "?force=true" } else { "" };
         let body = format!("{{\"mode\":\"{mode}\"}}");
-        let target = format!("{}{force}", target(change.operation));
+        let target = format!("{}{force}", target(scope));
         let answer = self.ask_about_modes(Method::PUT, target, body, change).await?;
         heard(&answer, change)
     }
 
     async fn clear_there(&self, change: Change<'_>) -> Result<(), Failure> {
         let recursive = if change.operation.query.flag("recursive") { "?recursive=true" } else { "" };
-        let target = format!("{}{recursive}", target(change.operation));
+        let target = format!("{}{recursive}", target(&change.operation.subject));
         let answer = self.ask_about_modes(Method::DELETE, target, String::new(), change).await?;
         // That there is none to clear is as good.
         if answer.status == StatusCode::NOT_FOUND { Ok(()) } else { heard(&answer, change) }
@@ -87,7 +112,7 @@ impl Proxy {
 
     /// The mode that counts there for a scope; nothing if it has no modes.
     async fn in_scope_there(&self, change: Change<'_>) -> Result<Option<Mode>, Failure> {
-        let target = format!("{}?defaultToGlobal=true", target(change.operation));
+        let target = format!("{}?defaultToGlobal=true", target(&change.operation.subject));
         let answer = self.ask_about_modes(Method::GET, target, String::new(), change).await?;
         let shown = serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap_or_default();
         Ok(shown["mode"].as_str().and_then(Mode::parse))
@@ -109,8 +134,7 @@ impl Proxy {
     }
 }
 
-fn target(operation: &Operation) -> String {
-    let scope = &operation.subject;
+fn target(scope: &QualifiedSubject) -> String {
     if scope.is_top_level() { "/mode".to_owned() } else { format!("/mode/{}", subject_segment(&scope.spelt())) }
 }
 

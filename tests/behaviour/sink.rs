@@ -158,3 +158,21 @@ async fn a_context_that_is_taken_from_the_primary_is_in_the_mode_that_was_set_an
     assert_eq!(local.ask("GET", "/mode/:.c:", None).body, r#"{"mode":"READWRITE"}"#);
     assert_eq!(house.register(":.c:own", "1").await.status, 200);
 }
+
+#[tokio::test]
+async fn with_a_wider_scope_every_context_becomes_the_local_registrys_own() {
+    let local = SmallRegistry::start().await;
+    let house = writing_into(&local, |_| {}).await;
+    for subject in ["a", ":.c:a"] {
+        assert_eq!(house.register(subject, "1").await.status, 200);
+    }
+    house.imported().await;
+    assert_eq!(local.ask("GET", "/mode/:.c:", None).body, r#"{"mode":"IMPORT"}"#);
+    assert_eq!(house.ask("PUT", "/mode/:.__GLOBAL:", r#"{"mode":"READWRITE"}"#).await.status, 200);
+    for subject in ["a", ":.c:a", ":.new:a"] {
+        let registered = house.register(subject, "2").await;
+        assert_eq!(registered.status, 200, "{subject}: {}", registered.body);
+        assert_eq!(local.ask("GET", &format!("/subjects/{subject}/versions/latest"), None).status, 200);
+    }
+    assert_eq!(house.primary.ask("GET", "/subjects/a/versions", None).body, "[1]");
+}

@@ -136,3 +136,55 @@ async fn who_has_read_the_primary_answers_alone_whatever_becomes_of_the_local_re
     assert_eq!(house.ask("POST", "/subjects/s", &registration("x")).await.code(), 50003);
     assert_eq!(status(&house).await.json()["answeredBy"], json!({"forwarded": {"reads": "replica", "writes": null}}));
 }
+
+const OF_THE_SUBJECT: [&str; 4] =
+    ["/subjects/s/versions", "/subjects/s/versions/1", "/subjects/s/versions/latest", "/subjects/s/versions/1/schema"];
+
+/// What the local registry held when the context became its own is known, and what clients made of it since is not.
+#[tokio::test]
+async fn a_local_registry_that_is_away_is_remembered_as_it_was_when_the_context_became_its_own() {
+    let local = SmallRegistry::start().await;
+    let house = House::with(SmallRegistry::builder(), |config| {
+        config.local.urls = vec![local.url()];
+        config.local.writer = true;
+    })
+    .await;
+    assert_eq!(house.register("s", "1").await.status, 200);
+    house.imported().await;
+    assert_eq!(house.status().await["local"]["inStep"]["."], true);
+    let readwrite = json!({"mode": "READWRITE"}).to_string();
+    assert_eq!(house.ask("PUT", "/mode", &readwrite).await.status, 200);
+    // The replica goes on with the primary, and that is nothing to the local registry.
+    assert_eq!(house.primary.ask("POST", "/subjects/s/versions", Some(&registration("theirs"))).status, 200);
+    house.imported().await;
+    let reads = || OF_THE_SUBJECT.into_iter().chain(["/schemas/ids/1"]);
+    local.stop().await;
+    for read in reads() {
+        let heard = house.get(read).await;
+        let held = local.ask("GET", read, None).body;
+        assert_eq!((heard.status, timeless(&heard.body)), (200, timeless(&held)), "{read}");
+        assert!(heard.header("Age").is_some(), "{read}: {heard:?}");
+    }
+    for unknown in
+        ["/subjects", "/subjects/other/versions", "/subjects/s/versions/2", "/schemas/ids/2", "/schemas/ids/1/versions"]
+    {
+        assert_eq!(house.get(unknown).await.code(), 50003, "{unknown}: unknown is not absent");
+    }
+    assert_eq!(house.register("s", "2").await.code(), 50003);
+    // A write was tried, and what became of it there nobody knows any more.
+    for read in OF_THE_SUBJECT {
+        assert_eq!(house.get(read).await.code(), 50003, "{read}");
+    }
+    assert_eq!(house.get("/schemas/ids/1").await.status, 200, "what an id stands for is for ever");
+    local.restart().await.expect("the same port");
+    assert_eq!(house.register("s", "3").await.status, 200);
+    assert_eq!(house.get("/subjects/s/versions").await.body, "[1,2]");
+    assert_eq!(house.get("/subjects/s/versions").await.header("Age"), None);
+}
+
+/// When something was written, each registry says for itself.
+fn timeless(body: &str) -> String {
+    let mut value: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    value.as_object_mut().and_then(|members| members.remove("ts"));
+    value.to_string()
+}

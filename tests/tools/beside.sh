@@ -92,6 +92,10 @@ beside_round() {
   verdict "the sidecar stops cleanly again" drains || true
 }
 
+gives_own_ids() {
+  (cd "$root" && OUTPOST_LOCAL_PEER=$1 cargo test --test importer peer -- --ignored) | grep -F 'test result: ok. 1 passed'
+}
+
 # The importer's second copy, in a registry that takes explicit ids and does not keep them.
 writer_round() {
   local folder=$1 primary local listener admin a b through
@@ -110,4 +114,5 @@ writer_round() {
   checks "what the local registry could not keep, after a restart" \
     python3 "$tools/beside.py" still-withheld "$through" "$a" "$b" --admin "http://127.0.0.1:$admin"
   verdict "the sidecar stops cleanly again" drains || true
+  verdict "what a larger replica leaves there" gives_own_ids "$b" || true
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::wire::{Wire, WireError};
+use super::withheld::Refused;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::Remembered;
 
@@ -155,9 +156,7 @@ impl Claim {
         self.sent = Some(counter);
         match wire.configure(&scope(), self.printed(counter)).await {
             Ok(()) => {}
-            Err(WireError::Refused { .. }) => return Ok(Leave::Unguarded),
-            // A registry that was not made for such a configuration may fail over it, without a code of its own.
-            Err(WireError::Stumbled { refused, .. }) if refused.code == Some(0) => return Ok(Leave::Unguarded),
+            Err(error) if cannot_hold(&error) => return Ok(Leave::Unguarded),
             Err(error) => return Err(error),
         }
         Ok(match standing(&wire.poll.fact(&key()).await?) {
@@ -195,6 +194,13 @@ impl Claim {
         });
         json!({ "defaultMetadata": { "properties": properties } }).to_string().into()
     }
+}
+
+/// Whether an answer says that the registry cannot do such a thing at all. Some have no other words for it than that
+/// something went wrong, without the code that would tell what.
+fn cannot_hold(error: &WireError) -> bool {
+    let is_at_a_loss = |said: &Refused| said.status == 500 && matches!(said.code, None | Some(0 | 500));
+    error.refused().is_some() || error.stumbled().is_some_and(is_at_a_loss)
 }
 
 /// The context of what outposts keep in the local registry; nothing of the primary's is written there.

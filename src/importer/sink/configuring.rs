@@ -1,6 +1,6 @@
 //! The part of a pass that is about configurations: each is asked for, judged, and brought to what it is at the primary.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
@@ -134,15 +134,20 @@ impl Core {
             .map(|(scope, step)| async move { (self.write_config(job_ref, &scope, &step).await, scope) })
             .buffer_unordered(self.parallel());
         let (mut lines, mut failure, mut changes) = (Vec::new(), None, 0);
+        let mut stumbled = BTreeMap::new();
         while let Some((outcome, scope)) = outcomes.next().await {
             match outcome {
-                Ok(Outcome::AsItShouldBe) => drop(self.state().pending.configs.remove(&scope)),
+                Ok(Outcome::AsItShouldBe) => self.configured(&scope),
                 Ok(Outcome::Gone) => {
-                    self.state().pending.configs.remove(&scope);
+                    self.configured(&scope);
                     lines.push(Line::Config(scope, false));
                 }
                 Ok(Outcome::Withheld(why)) => {
                     self.withhold_config(&scope, why);
+                    continue;
+                }
+                Err(WireError::Stumbled { refused, .. }) => {
+                    stumbled.insert(scope, Withheld::Refused(refused));
                     continue;
                 }
                 Err(error) => {
@@ -156,7 +161,17 @@ impl Core {
         job.changes += changes;
         let kept = self.ledger().enter(lines, &self.store);
         kept.await.map_err(PassError::Ledger)?;
-        failure.map_or(Ok(()), |error| Err(error.into()))
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        let left = self.state().stumbled_over_configs(stumbled);
+        left.map_or(Ok(()), |(count, last)| Err(PassError::Stumbled { count, last }))
+    }
+
+    fn configured(&self, scope: &QualifiedSubject) {
+        let mut state = self.state();
+        state.pending.configs.remove(scope);
+        state.config_went_well(scope);
     }
 
     async fn write_config(&self, job: &Job<'_>, scope: &QualifiedSubject, step: &Step) -> Result<Outcome, WireError> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::claim::{Claim, Leave, Writer};
+use super::content::Content;
 use super::held::HeldSubject;
 use super::ledger::{Line, WrittenSubject};
 use super::news;
@@ -48,9 +49,9 @@ pub(super) enum PassError {
     /// Another has begun to write.
     #[error("{name} has taken over the local registry", name = .0.name)]
     Displaced(Writer),
-    /// The local registry answered for some subjects that something is wrong with it.
-    #[error("{subjects} subjects could not be written: {last}")]
-    Stumbled { subjects: usize, last: String },
+    /// The local registry answered for some subjects or configurations that something is wrong with it.
+    #[error("{count} could not be written: {last}")]
+    Stumbled { count: usize, last: String },
 }
 
 /// What a pass goes by.
@@ -213,7 +214,7 @@ impl Core {
             let is_last = ended.done == 0;
             self.take_refusals(&ended.refused, &ended.finally, is_last);
             refusals = ended.refused;
-            stumbled = self.take_stumbles(ended.stumbled);
+            stumbled = self.state().stumbled_over(ended.stumbled);
             outcome?;
             let withheld = self.withheld_among(plans.keys());
             extent = Some(plans.into_keys().filter(|subject| !withheld.contains(subject)).collect());
@@ -222,7 +223,7 @@ impl Core {
             }
         }
         match stumbled {
-            Some((subjects, last)) => Err(PassError::Stumbled { subjects, last }),
+            Some((count, last)) => Err(PassError::Stumbled { count, last }),
             None => Ok(()),
         }
     }
@@ -267,6 +268,10 @@ impl Core {
                 true => Plan { withheld: Some(Withheld::Unreadable), ..Plan::default() },
                 false => plan::plan(wanted, held, self.ledger().written(&subject).unwrap_or(&nothing_ours)),
             };
+            if shown.walks && has_others_ids(wanted, held) {
+                let mut state = self.state();
+                state.own_ids.entry(subject.context.clone()).or_insert_with(|| subject.clone());
+            }
             let place = |number: &i32| (subject.clone(), *number);
             lines.extend(plan.adopt.iter().map(|(number, written)| Line::Written(place(number), *written)));
             lines.extend(plan.forget.iter().map(|number| Line::Gone(place(number))));
@@ -319,7 +324,7 @@ impl Core {
             None => {
                 state.pending.subjects.remove(subject);
                 state.withheld.remove(subject);
-                state.stumbles.remove(subject);
+                state.went_well(subject);
             }
         }
     }
@@ -375,26 +380,6 @@ impl Core {
             state.pending.subjects.remove(subject);
             state.withhold(subject, why.clone());
         }
-    }
-
-    /// Counts for whom something went wrong in the local registry. Who has done so again and again is withheld, so
-    /// that the pass can end well for all others.
-    fn take_stumbles(&self, stumbled: BTreeMap<QualifiedSubject, Withheld>) -> Option<(usize, String)> {
-        const MOST: u32 = 3;
-        let mut state = self.state();
-        let mut left = None;
-        for (subject, why) in stumbled {
-            let count = state.stumbles.entry(subject.clone()).or_default();
-            *count += 1;
-            if *count >= MOST {
-                state.pending.subjects.remove(&subject);
-                state.withhold(&subject, why);
-            } else {
-                let (subjects, _) = left.unwrap_or_default();
-                left = Some((subjects + 1, why.to_string()));
-            }
-        }
-        left
     }
 
     fn withheld_among<'a>(&self, subjects: impl Iterator<Item = &'a QualifiedSubject>) -> BTreeSet<QualifiedSubject> {
@@ -456,4 +441,11 @@ impl Core {
         self.counters.show(withheld, &state.foreign, state.alarm.is_some());
         report
     }
+}
+
+/// Whether what is wanted is there under other ids. Where nothing is listed as Confluent lists it, that is the work of a
+/// registry that gives ids of its own, and perhaps a stray of ours from before our ledger.
+fn has_others_ids(wanted: &[Arc<Version>], held: &HeldSubject) -> bool {
+    let mut pairs = wanted.iter().filter_map(|version| Some((version, held.get(&version.version)?)));
+    pairs.any(|(version, held)| held.id != version.id && held.content == Content::of(version))
 }

@@ -34,7 +34,8 @@ pub(super) struct State {
     /// The contexts in which the local registry gives ids of its own, each with the subject that showed it.
     pub(super) own_ids: BTreeMap<Context, QualifiedSubject>,
     /// How many passes a subject in a row has made the local registry stumble.
-    pub(super) stumbles: HashMap<QualifiedSubject, u32>,
+    stumbles: HashMap<QualifiedSubject, u32>,
+    config_stumbles: HashMap<QualifiedSubject, u32>,
     /// Whether the local registry has to be read subject by subject.
     pub(super) walks: bool,
     /// Whether the local registry shows inherited configurations for subjects without their own.
@@ -97,6 +98,39 @@ impl State {
         self.pending = News::default();
     }
 
+    /// Counts for which subjects something went wrong in the local registry. Which have done so again and again are
+    /// withheld, so that a pass can end well for all others; of the rest, how many, and what was said.
+    pub(super) fn stumbled_over(&mut self, subjects: BTreeMap<QualifiedSubject, Withheld>) -> Option<(usize, String)> {
+        let (again, left) = counted(&mut self.stumbles, subjects);
+        for (subject, why) in again {
+            self.pending.subjects.remove(&subject);
+            self.withhold(&subject, why);
+        }
+        left
+    }
+
+    /// The same for configurations.
+    pub(super) fn stumbled_over_configs(
+        &mut self,
+        scopes: BTreeMap<QualifiedSubject, Withheld>,
+    ) -> Option<(usize, String)> {
+        let (again, left) = counted(&mut self.config_stumbles, scopes);
+        for (scope, why) in again {
+            self.pending.configs.remove(&scope);
+            self.withhold_config(&scope, why);
+        }
+        left
+    }
+
+    /// Forgets that something went wrong, for now it has not.
+    pub(super) fn went_well(&mut self, subject: &QualifiedSubject) {
+        self.stumbles.remove(subject);
+    }
+
+    pub(super) fn config_went_well(&mut self, scope: &QualifiedSubject) {
+        self.config_stumbles.remove(scope);
+    }
+
     pub(super) fn withhold(&mut self, subject: &QualifiedSubject, why: Withheld) {
         let known = self.withheld.get(subject).or_else(|| self.withheld_before.get(subject));
         // What is still so is no news.
@@ -115,4 +149,20 @@ impl State {
         }
         self.withheld_configs.insert(scope.clone(), why);
     }
+}
+
+/// A registry that goes wrong over something so often in a row will do so the next time too.
+const MOST_STUMBLES: u32 = 3;
+
+type Stumbled = BTreeMap<QualifiedSubject, Withheld>;
+
+fn counted(counts: &mut HashMap<QualifiedSubject, u32>, stumbled: Stumbled) -> (Stumbled, Option<(usize, String)>) {
+    let mut is_again = |subject: &QualifiedSubject| {
+        let count = counts.entry(subject.clone()).or_default();
+        *count += 1;
+        *count >= MOST_STUMBLES
+    };
+    let (again, left): (Stumbled, Stumbled) = stumbled.into_iter().partition(|(subject, _)| is_again(subject));
+    let said = left.values().next_back().map(|why| (left.len(), why.to_string()));
+    (again, said)
 }

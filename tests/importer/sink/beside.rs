@@ -21,7 +21,7 @@ pub struct Beside {
     pub local: Arc<SmallRegistry>,
     pub sink: Sink,
     /// The contexts that are not the primary's.
-    pub own: Arc<Mutex<BTreeSet<Context>>>,
+    pub own: Own,
     /// Held alone by whoever changes which these are.
     pub still: Arc<RwLock<()>>,
     config: Config,
@@ -47,7 +47,7 @@ impl Beside {
 
     fn between(setting: Setting, local: Arc<SmallRegistry>, name: &str, state: Option<store::Config>) -> Self {
         let (own, still) = (Arc::default(), Arc::default());
-        let sink = sink(&setting, &local, &own, &still, Some(name), state.as_ref());
+        let sink = sink(&setting, &local, (&own, &still), Some(name), state.as_ref());
         Self { setting, local, sink, own, still, config: quick(), state }
     }
 
@@ -60,7 +60,7 @@ impl Beside {
     /// Another outpost that is not to write.
     pub fn onlooker(&self) -> Self {
         let mut other = self.another("onlooker");
-        other.sink = sink(&other.setting, &other.local, &other.own, &other.still, None, None);
+        other.sink = sink(&other.setting, &other.local, (&other.own, &other.still), None, None);
         other
     }
 
@@ -70,11 +70,17 @@ impl Beside {
         self.restarted()
     }
 
+    /// The same beside a registry of others.
+    pub fn with_local(mut self, config: upstream::Config) -> Self {
+        self.sink = sink_into(config, &self.setting, (&self.own, &self.still), Some("one"), None);
+        self
+    }
+
     /// The same outpost in another process: what it knew is gone, unless it was kept.
     pub fn restarted(self) -> Self {
         let Self { setting, local, sink, own, still, config, state } = self;
         drop(sink);
-        let sink = self::sink(&setting, &local, &own, &still, Some("one"), state.as_ref());
+        let sink = self::sink(&setting, &local, (&own, &still), Some("one"), state.as_ref());
         Self { setting, local, sink, own, still, config, state }
     }
 
@@ -169,13 +175,24 @@ pub fn is_claim(seen: &Seen) -> bool {
 fn sink(
     setting: &Setting,
     local: &SmallRegistry,
-    own: &Arc<Mutex<BTreeSet<Context>>>,
-    still: &Arc<RwLock<()>>,
+    (own, still): (&Own, &Arc<RwLock<()>>),
     name: Option<&str>,
     state: Option<&store::Config>,
 ) -> Sink {
     let config =
         upstream::Config { urls: vec![local.url()], requests_per_second: 100_000, ..upstream::Config::default() };
+    sink_into(config, setting, (own, still), name, state)
+}
+
+type Own = Arc<Mutex<BTreeSet<Context>>>;
+
+fn sink_into(
+    config: upstream::Config,
+    setting: &Setting,
+    (own, still): (&Own, &Arc<RwLock<()>>),
+    name: Option<&str>,
+    state: Option<&store::Config>,
+) -> Sink {
     let own = Arc::clone(own);
     let parties = Parties {
         local: Arc::new(Registry::new(&config, "local").expect("it can be called")),

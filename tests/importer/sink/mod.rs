@@ -6,4 +6,5 @@ mod drift;
 mod histories;
 mod likeness;
 mod own_ids;
+mod peer;
 mod writers;

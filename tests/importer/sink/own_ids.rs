@@ -70,6 +70,21 @@ async fn the_stray_is_known_after_a_restart_and_forgotten_when_it_is_gone() {
 }
 
 #[tokio::test]
+async fn without_a_ledger_what_is_there_under_another_id_tells_as_much() {
+    let beside = Beside::with(Profile::Confluent8, Profile::OwnIds).await;
+    spend_ids(&beside);
+    for subject in ["a", "b"] {
+        beside.setting.register(subject, r#""string""#);
+    }
+    beside.passes().await;
+    let beside = beside.restarted();
+    beside.local.forget_requests();
+    beside.passes().await;
+    assert_eq!(beside.local.count(is_registration), 0);
+    assert_eq!(beside.withheld().len(), 2);
+}
+
+#[tokio::test]
 async fn an_answer_that_names_another_version_is_a_reason_too() {
     let beside = Beside::start().await;
     beside.setting.register("a", r#""string""#);

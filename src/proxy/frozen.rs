@@ -1,0 +1,97 @@
+//! What the local registry held when a context became its own, for when it cannot be asked.
+//!
+//! Up to that moment it was a copy of the primary's, as our replica is. From then on the two part: the replica goes on
+//! with the primary, the local registry with its clients. What was the same is kept as it was, until a client changes
+//! something there; of that only what an id stands for is for ever (C8). Nobody knows it after a restart.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use http::{HeaderValue, Response, header};
+
+use super::Proxy;
+use super::ask::Ask;
+use super::metrics::AnsweredBy;
+use crate::body::Body;
+use crate::protocol::endpoints::{Effect, Route};
+use crate::protocol::operation::Operation;
+use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::replica::Snapshot;
+use crate::replica::answer::{Verdict, answer as answer_now};
+use crate::routing::{Home, ModeTable, Reach};
+
+/// Whether the local registry shows a context as the primary does.
+pub type IsInStep = Arc<dyn Fn(&Context) -> bool + Send + Sync>;
+
+/// The contexts that were the same there and here when they became the local registry's own.
+pub(super) type Frozen = DashMap<Context, Copy>;
+
+/// One of them.
+pub(super) struct Copy {
+    /// As it was; it holds nothing else.
+    then: Arc<Snapshot>,
+    /// Whether a client has changed something there since.
+    has_parted: bool,
+}
+
+impl Proxy {
+    /// Which contexts are the same there and here, of those that are about to become the local registry's own.
+    pub(super) fn about_to_part(&self, before: &ModeTable, after: &ModeTable) -> Vec<(Context, Arc<Snapshot>)> {
+        let Some(is_in_step) = &self.parties.is_in_step else { return Vec::new() };
+        let snapshot = self.parties.replica.snapshot();
+        let parts = |context: &Context| {
+            let scope = QualifiedSubject::new(context.clone(), "");
+            before.home(&scope) == Home::Primary && after.home(&scope) == Home::Local && is_in_step(context)
+        };
+        let parting = snapshot.contexts().map(|(context, _)| context).filter(|context| parts(context));
+        parting.map(|context| (context.clone(), Arc::new(snapshot.within(context)))).collect()
+    }
+
+    /// Keeps what was the same, and forgets what is the primary's again.
+    pub(super) fn freeze(&self, parting: Vec<(Context, Arc<Snapshot>)>, after: &ModeTable) {
+        self.frozen.retain(|context, _| after.home(&QualifiedSubject::new(context.clone(), "")) == Home::Local);
+        for (context, then) in parting {
+            self.frozen.insert(context, Copy { then, has_parted: false });
+        }
+    }
+
+    /// A client is about to change something there: in the context of its subject, or nobody knows where.
+    pub(super) fn part(&self, operation: Option<&Operation>) {
+        let about = operation.filter(|operation| operation.path.contains("{subject}"));
+        let context = about.map(|operation| &operation.subject.context);
+        let one = context.filter(|context| self.modes().is_local(context));
+        let parted = self.frozen.iter_mut().filter(|copy| one.is_none_or(|one| copy.key() == one));
+        parted.for_each(|mut copy| copy.has_parted = true);
+    }
+
+    /// What the local registry would certainly affirm, could it be asked.
+    pub(super) fn remembered_of_local(&self, operation: &Operation, ask: &Ask) -> Option<Response<Body>> {
+        use Route as R;
+        let Reach::One(context) = Reach::of(operation) else { return None };
+        let copy = self.frozen.get(&context)?;
+        let is_for_ever = matches!(operation.route, R::SchemaById | R::SchemaTextById);
+        // Lists may have to show what is there alone.
+        let is_of_a_subject = matches!(
+            operation.route,
+            R::Versions | R::Version | R::VersionText | R::LatestWithMetadata | R::SubjectConfig
+        );
+        if operation.effect != Effect::Read || !(is_for_ever || is_of_a_subject && !copy.has_parted) {
+            return None;
+        }
+        let then = copy.then.clone();
+        drop(copy);
+        let Verdict::Known(200, body) = answer_now(operation, &then, ask.form(&then), &[]) else { return None };
+        self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
+        Some(self.of_old(body, ask))
+    }
+
+    /// An answer of which nobody knows whether it is still true: it says since when.
+    fn of_old(&self, body: Bytes, ask: &Ask) -> Response<Body> {
+        let mut response = self.own(200, body, ask);
+        let local = self.parties.local.as_ref().and_then(|local| local.registry().reachability().last_answer);
+        let age = local.map_or_else(|| self.started.elapsed(), |last| last.elapsed());
+        response.headers_mut().insert(header::AGE, HeaderValue::from(age.as_secs()));
+        response
+    }
+}
