@@ -236,6 +236,7 @@ def withheld(through, primary, local, admin):
     same("a full pass ends well", sink.told("POST", "/import")["local"]["ok"], True)
     sink.all_are_named()
     same("nothing more was written there, and nothing deleted", sink.held(), before)
+    same("nothing is promoted", through.call("GET", "/mode"), [200, {"mode": "FORWARD"}])
     same("the sidecar is well all the same", sink.told("GET", "/status")["degraded"], None)
 
 

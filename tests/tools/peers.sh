@@ -10,7 +10,7 @@
 # is its own, byte for byte. read-only: so it is, and takes no changes. beside: one is the primary, one the local registry, and
 # a mode says which of them hears what. writer: the importer keeps the local one too, which keeps no explicit ids.
 #
-# OUTPOST_BIN names the sidecar's program (default: target/debug/outpost). DIRECT=1 leaves the sidecar and the outage out,
+# OUTPOST_BIN names the sidecar's program (default: target/debug/outpost). DIRECT=1 leaves sidecar and outage out of the first three,
 # which shows that clients and registry get along by themselves.
 set -euo pipefail
 
