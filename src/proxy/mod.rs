@@ -23,6 +23,8 @@ mod refuse;
 mod respond;
 mod settle;
 mod stack;
+#[cfg(test)]
+mod stamp_tests;
 mod stand_in;
 mod tell;
 mod trim;
@@ -30,7 +32,6 @@ mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -147,7 +148,7 @@ impl Proxy {
         let addressed = self.parties.primary.contexts().address(admitted, bound, |_| false).ok()?;
         let routed = self.parties.modes.route(addressed, None).ok()?;
         let is_ours = *routed.destination() == Destination::Replica;
-        let is_current = found.generation.load(Ordering::Relaxed) == self.parties.replica.generation();
+        let is_current = found.stamp.is_of(self.parties.replica.generation());
         (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown, bound))).then_some(found)
     }
 
