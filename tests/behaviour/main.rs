@@ -24,6 +24,7 @@ mod memo;
 mod modes;
 mod offline;
 mod parameters;
+mod peers;
 mod process;
 mod program;
 mod promises;
