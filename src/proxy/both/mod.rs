@@ -18,7 +18,7 @@ mod search;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 
@@ -92,7 +92,7 @@ impl Proxy {
             }
             Err(failure) => return Err(failure),
         };
-        match Refusal::read(&told.body).filter(|_| told.status >= 400) {
+        match StatusCode::from_u16(told.status).ok().and_then(|status| Refusal::read(status, &told.body)) {
             Some(refusal) => Err(Failure::refused(refusal, &ask.media)),
             None => Ok(self.own(told.status, told.body, ask)),
         }
