@@ -109,7 +109,8 @@ impl Admin {
             answered_by.insert("forwarded".to_owned(), json!({ "reads": reads, "writes": primary }));
         }
         if modes.throughout() != Some(Home::Primary) {
-            answered_by.insert("local".to_owned(), json!({ "reads": local, "writes": local }));
+            let remembered = || parties.proxy.remembers_local().then_some("replica");
+            answered_by.insert("local".to_owned(), json!({ "reads": local.or_else(remembered), "writes": local }));
         }
         answered_by.into()
     }

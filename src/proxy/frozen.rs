@@ -37,6 +37,11 @@ pub(super) struct Copy {
 }
 
 impl Proxy {
+    /// Whether anything is known of what the local registry holds, for when it is away.
+    pub fn remembers_local(&self) -> bool {
+        !self.frozen.is_empty()
+    }
+
     /// Which contexts are the same there and here, of those that are about to become the local registry's own.
     pub(super) fn about_to_part(&self, before: &ModeTable, after: &ModeTable) -> Vec<(Context, Arc<Snapshot>)> {
         let Some(is_in_step) = &self.parties.is_in_step else { return Vec::new() };

@@ -195,6 +195,8 @@ async fn a_local_registry_that_is_away_is_remembered_as_it_was_when_the_context_
     {
         assert_eq!(house.get(unknown).await.code(), 50003, "{unknown}: unknown is not absent");
     }
+    let answered_by = house.status().await["answeredBy"].clone();
+    assert_eq!(answered_by["local"], json!({"reads": "replica", "writes": null}));
     assert_eq!(house.register("s", "2").await.code(), 50003);
     // A write was tried, and what became of it there nobody knows any more.
     for read in OF_THE_SUBJECT {
