@@ -1,13 +1,15 @@
 //! How long a cached read takes at half the rate that the outpost can serve: while it has nothing else to do, and while
 //! it reads its primary, forwards writes and is scraped.
 //!
-//! The outpost is a process of its own on one processor; client and registry have the other. Nothing fails because it
-//! was slow. How to run it, and how to read what it prints: `benches/README.md`.
+//! The outpost is a process of its own on one processor; client and registry have the other. `OUTPOST_BEFORE` names another
+//! build, which takes turns with this one. Nothing fails because it was slow. How to run it, and how to read what it prints: `benches/README.md`.
 
 mod house;
 mod program;
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use house::ring::{Ring, open};
 use house::schedule::{Lateness, Schedule};
 use program::http::ask;
 use program::outpost::Outpost;
+use program::process::first_thread;
 use small_registry::SmallRegistry;
 
 const CONNECTIONS: usize = 32;
@@ -51,35 +54,72 @@ fn main() {
     let registry = upkeep.block_on(SmallRegistry::start());
     house::outpost::fill(&registry, FIRST + SCHEMAS);
     let folder = tempfile::tempdir_in("/dev/shm").expect("Linux has a folder in memory");
-    move_to(SERVER);
-    let state = folder.path().join("state");
-    let more =
-        format!("state: {{ directory: \"{}\" }}\nimporter: {{ interval: 1h, full_interval: 1h }}", state.display());
-    let outpost = Outpost::start(folder.path(), &registry.url(), &more);
-    move_to(REST);
-    outpost.catch_up();
-
-    let requests: Vec<Vec<u8>> =
-        (0..SCHEMAS).map(|number| Manner::Curt.get(&format!("/schemas/ids/{}", FIRST + number))).collect();
-    let answer = exchange(&mut connect(outpost.data), &requests[0]).len();
-    let body = registry.ask("GET", &format!("/schemas/ids/{FIRST}"), None).body.len();
-    let connections = (0..CONNECTIONS).map(|_| open(outpost.data, None)).collect();
-    let mut ring = Ring::new(connections, requests.clone(), body);
-    ring.fire(ROUND);
-    let (answers, took) = ring.fire(3 * ROUND);
-    let rate = answers as f64 / took.as_secs_f64() / 2.0;
+    let before = std::env::var_os("OUTPOST_BEFORE");
+    let mut sides = vec![Side::start(None, folder.path(), &registry)];
+    sides.extend(before.map(|build| Side::start(Some(&build), folder.path(), &registry)));
+    let rate = sides.iter_mut().map(Side::half_of_peak).fold(f64::INFINITY, f64::min);
+    // Only now: a connection on which nothing is asked at first is closed.
+    let mut schedules: Vec<Schedule> = sides.iter().map(Side::schedule).collect();
     println!("{ROUNDS} rounds of {ROUND:?}, {CONNECTIONS} connections, {rate:.0} requests/s, half of what it served");
-
-    let mut schedule = Schedule::connect(outpost.data, CONNECTIONS, requests, answer);
-    let mut rows: Vec<Row> = KINDS.iter().map(|(name, works)| Row::new(name, works)).collect();
     let written = AtomicUsize::new(FIRST + SCHEMAS);
     for _ in 0..ROUNDS {
-        for row in &mut rows {
-            row.round(&mut schedule, rate, &outpost, &written);
+        for kind in 0..KINDS.len() {
+            for (side, schedule) in sides.iter_mut().zip(&mut schedules) {
+                side.rows[kind].round(schedule, rate, &side.outpost, &written);
+            }
         }
     }
-    print(&rows);
-    outpost.stop();
+    for side in sides {
+        print(side.name, &side.rows);
+        side.outpost.stop();
+    }
+}
+
+/// An outpost that is measured.
+struct Side {
+    name: &'static str,
+    outpost: Outpost,
+    requests: Vec<Vec<u8>>,
+    /// The length of an answer's body.
+    body: usize,
+    rows: Vec<Row>,
+}
+
+impl Side {
+    fn start(other: Option<&OsStr>, folder: &Path, registry: &SmallRegistry) -> Self {
+        let name = if other.is_some() { "before" } else { "this build" };
+        let folder = folder.join(name);
+        std::fs::create_dir(&folder).expect("a folder in memory");
+        let state = folder.join("state");
+        let more =
+            format!("state: {{ directory: \"{}\" }}\nimporter: {{ interval: 1h, full_interval: 1h }}", state.display());
+        move_to(SERVER);
+        let outpost = match other {
+            Some(program) => Outpost::start_build(program, &folder, &registry.url(), &more),
+            None => Outpost::start(&folder, &registry.url(), &more),
+        };
+        move_to(REST);
+        outpost.catch_up();
+        let requests: Vec<Vec<u8>> =
+            (0..SCHEMAS).map(|number| Manner::Curt.get(&format!("/schemas/ids/{}", FIRST + number))).collect();
+        let body = registry.ask("GET", &format!("/schemas/ids/{FIRST}"), None).body.len();
+        let rows = KINDS.iter().map(|(name, works)| Row::new(name, works)).collect();
+        Self { name, outpost, requests, body, rows }
+    }
+
+    /// Half of the requests that it can answer in a second.
+    fn half_of_peak(&mut self) -> f64 {
+        let connections = (0..CONNECTIONS).map(|_| open(self.outpost.data, None)).collect();
+        let mut ring = Ring::new(connections, self.requests.clone(), self.body);
+        ring.fire(ROUND);
+        let (answers, took) = ring.fire(3 * ROUND);
+        answers as f64 / took.as_secs_f64() / 2.0
+    }
+
+    fn schedule(&self) -> Schedule {
+        let answer = exchange(&mut connect(self.outpost.data), &self.requests[0]).len();
+        Schedule::connect(self.outpost.data, CONNECTIONS, self.requests.clone(), answer)
+    }
 }
 
 impl Work {
@@ -119,18 +159,24 @@ struct Row {
     slowest: Vec<f64>,
     /// The slowest of the client's own requests.
     client: Vec<f64>,
+    /// Microseconds of the thread that answers, for each answer.
+    cpu: Vec<f64>,
+    /// Thousandths of the time that it could have run and had no processor.
+    held: Vec<f64>,
     /// How often each work was done.
     done: Vec<usize>,
 }
 
 impl Row {
     fn new(name: &'static str, works: &'static [Work]) -> Self {
-        Self { name, works, middle: Vec::new(), slowest: Vec::new(), client: Vec::new(), done: vec![0; works.len()] }
+        let [middle, slowest, client, cpu, held] = [const { Vec::new() }; 5];
+        Self { name, works, middle, slowest, client, cpu, held, done: vec![0; works.len()] }
     }
 
     fn round(&mut self, schedule: &mut Schedule, rate: f64, outpost: &Outpost, written: &AtomicUsize) {
         let is_over = AtomicBool::new(false);
         let (data, admin) = (outpost.data, outpost.admin);
+        let (ran, waited) = first_thread(outpost.id());
         let late = std::thread::scope(|scope| {
             for (work, done) in self.works.iter().zip(&mut self.done) {
                 scope.spawn(|| {
@@ -149,6 +195,9 @@ impl Row {
             is_over.store(true, Ordering::Relaxed);
             late
         });
+        let now = first_thread(outpost.id());
+        self.cpu.push((now.0 - ran).as_secs_f64() * 1e6 / late.answers.len() as f64);
+        self.held.push((now.1 - waited).as_secs_f64() * 1e3 / ROUND.as_secs_f64());
         self.note(&late);
     }
 
@@ -164,22 +213,24 @@ fn share(values: &[f64], share: f64) -> f64 {
     values[((values.len() - 1) as f64 * share) as usize]
 }
 
-fn print(rows: &[Row]) {
+fn print(name: &str, rows: &[Row]) {
     println!(
-        "{:<8} {:>8} {:>8} {:>8} {:>8} {:>10} {:>9} {:>13}  work done",
-        "", "p50 µs", "p99 µs", "p99/p50", "x quiet", "best p99", "x quiet", "client p99 µs"
+        "\n{name}\n{:<8} {:>8} {:>8} {:>8} {:>8} {:>10} {:>9} {:>13} {:>8} {:>8}  work done",
+        "", "p50 µs", "p99 µs", "p99/p50", "x quiet", "best p99", "x quiet", "client p99 µs", "CPU µs", "held ‰"
     );
     let quiet = &rows[0].slowest;
     for row in rows {
         let (middle, slowest) = (median(row.middle.clone()), median(row.slowest.clone()));
         println!(
-            "{:<8} {middle:>8.1} {slowest:>8.1} {:>8.2} {:>8.2} {:>10.1} {:>9.2} {:>13.1}  {:?}",
+            "{:<8} {middle:>8.1} {slowest:>8.1} {:>8.2} {:>8.2} {:>10.1} {:>9.2} {:>13.1} {:>8.2} {:>8.1}  {:?}",
             row.name,
             slowest / middle,
             slowest / median(quiet.clone()),
             best(&row.slowest),
             best(&row.slowest) / best(quiet),
             median(row.client.clone()),
+            median(row.cpu.clone()),
+            median(row.held.clone()),
             row.done
         );
     }

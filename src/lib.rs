@@ -39,10 +39,11 @@
 //!    client's words; of it nothing is read or kept here.
 //!
 //! What was answered to the same words before, and of which nothing has changed since, is answered at once: it is
-//! found by how the request is spelt, with what it was understood as, and takes steps 1, 3, 4 and 5 with that. Over
-//! HTTP/1.1 that happens before hyper: the server reads the head alone and asks [`server::AtOnce`], which the service
-//! of a connection is as well; the answer was rendered when it was kept. Everything else hyper is given, byte for
-//! byte, and [`proxy::Guest`] tries the same once more for what only hyper could read.
+//! found by how the request is spelt, with what it was understood as, and takes steps 1, 3, 4 and 5 with that.
+//! Whether anything it was made of has changed, its [`replica::Stamp`] tells. Over HTTP/1.1 that happens before
+//! hyper: the server reads the head alone and asks [`server::AtOnce`], which the service of a connection is as
+//! well; the answer was rendered when it was kept. Everything else hyper is given, byte for byte, and
+//! [`proxy::Guest`] tries the same once more for what only hyper could read.
 //!
 //! # Two names
 //!
@@ -66,8 +67,9 @@
 //!
 //! The route that is most like the new one leads the way, as `VersionText` does for a part of a version: wherever
 //! `grep -rnw VersionText --include=*.rs src small-registry tests` finds it, the new one may have to stand too. The
-//! compiler asks for the two on which a promise hangs: `About::of` in `proxy/settle.rs`, which says what of a write of
-//! unknown outcome may show in the answer, and `Way::of` in `routing/way.rs`, which says how the primary is asked.
+//! compiler asks for those on which a promise hangs: `About::of` in `proxy/settle.rs`, which says what of a write of
+//! unknown outcome may show in the answer, `Way::of` in `routing/way.rs`, which says how the primary is asked, and
+//! `Made::by` in `replica/answer/parts.rs`, which says what changes the answer; that everything does is never wrong.
 //!
 //! 1. One row in [`protocol::endpoints::ENDPOINTS`]: method, path, a new [`protocol::endpoints::Route`] with its name,
 //!    its effect, and the parameters it reads. A parameter that 7.4 did not read stands in `SINCE` too.

@@ -1,5 +1,6 @@
 //! The outpost as it ships: a process with a configuration file, like any other server that it is compared with.
 
+use std::ffi::OsStr;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -25,6 +26,13 @@ pub struct Outpost {
 impl Outpost {
     /// Starts one in a folder of its own, which holds its configuration and, if `more` says so, its state.
     pub fn start(folder: &Path, primary: &str, more: &str) -> Self {
+        let other = std::env::var_os("OUTPOST_BIN");
+        let program = other.unwrap_or_else(|| env!("CARGO_BIN_EXE_outpost").into());
+        Self::start_build(&program, folder, primary, more)
+    }
+
+    /// Starts another build in the same way.
+    pub fn start_build(program: &OsStr, folder: &Path, primary: &str, more: &str) -> Self {
         let (data, admin) = (free(), free());
         let config = folder.join("outpost.yaml");
         let text = format!(
@@ -32,8 +40,7 @@ impl Outpost {
              primary: {{ urls: [\"{primary}\"], requests_per_second: 1000000 }}\n{more}\n"
         );
         std::fs::write(&config, text).expect("the folder can be written");
-        let other = std::env::var_os("OUTPOST_BIN");
-        let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_outpost").into()));
+        let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config).env_clear();
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let started = Instant::now();

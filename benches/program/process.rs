@@ -12,7 +12,14 @@ pub fn cpu(process: u32) -> Duration {
     Duration::from_nanos(threads.flatten().filter_map(nanos).sum())
 }
 
-/// The same to a hundredth of a second, with the threads that have ended.
+/// What the first thread of a process was given, and how long it waited for it while it could have run.
+pub fn first_thread(process: u32) -> (Duration, Duration) {
+    let text = fs::read_to_string(format!("/proc/{process}/task/{process}/schedstat")).unwrap_or_default();
+    let mut nanos = text.split(' ').map(|nanos| nanos.parse().map(Duration::from_nanos).unwrap_or_default());
+    (nanos.next().unwrap_or_default(), nanos.next().unwrap_or_default())
+}
+
+/// The processor time of a process to a hundredth of a second, with the threads that have ended.
 pub fn coarse_cpu(process: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();

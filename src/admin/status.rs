@@ -15,6 +15,9 @@ use crate::upstream::{BreakerState, Registry};
 impl Admin {
     /// Why reads may be older than they should be; nothing if they are not.
     pub(super) fn degraded(&self) -> Option<String> {
+        if !self.parties.store.is_writable() {
+            return Some("the state directory cannot be written".to_owned());
+        }
         let local = self.parties.local.as_ref().filter(|local| local.is_away());
         if local.is_some() && self.parties.proxy.modes().table().throughout() != Some(Home::Primary) {
             return Some("the local registry cannot be reached".to_owned());
@@ -24,9 +27,6 @@ impl Admin {
         }
         if self.parties.primary.is_away() {
             return Some("the primary cannot be reached; reads are answered from the replica".to_owned());
-        }
-        if !self.parties.store.is_writable() {
-            return Some("the state directory cannot be written".to_owned());
         }
         let status = self.parties.importer.status();
         if let Some(alarm) = status.alarm {

@@ -1,7 +1,6 @@
 //! Reads: from the replica where it is certain, else from the primary, one flight a key.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -19,8 +18,8 @@ use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
 use crate::protocol::shape::Form;
 use crate::protocol::subject::Context;
-use crate::replica::Snapshot;
 use crate::replica::answer::{Verdict, Why, answer as answer_now, has_unknown_parameters};
+use crate::replica::{Snapshot, Stamp};
 use crate::routing::Routed;
 use crate::upstream::{Answer, Failure as Unanswered, FailureKind, Priority, Sent};
 
@@ -64,7 +63,8 @@ impl Proxy {
                 let is_certain = is_for_ever(operation) || !is_doubtful(operation, &snapshot);
                 if let Some(spelling) = ask.spelling.clone().filter(|_| is_certain && !is_strange) {
                     let operation = Operation::clone(operation);
-                    self.answers.put(spelling, operation, snapshot.generation(), dressed);
+                    let stamp = Stamp::of(&operation, &snapshot);
+                    self.answers.put(spelling, operation, stamp, dressed);
                 }
                 Ok(response)
             }
@@ -74,18 +74,20 @@ impl Proxy {
     }
 
     /// Whether an answer at hand is what would be answered now, though the replica has changed since. Where something
-    /// is in doubt it takes a longer way to find that out.
+    /// is in doubt that may show in it, it takes a longer way to find that out.
     pub(super) fn is_still_true(&self, answer: &AtHand, takes_unknown: bool, bound: Option<&Context>) -> bool {
         let snapshot = self.parties.replica.snapshot();
         let operation = &answer.operation;
         if is_doubtful(operation, &snapshot) {
             return false;
         }
+        if self.parties.replica.holds(&answer.stamp, &snapshot) {
+            return true;
+        }
         let form = profile_of(&snapshot).form(takes_unknown);
         match answer_now(operation, &self.view(&snapshot, bound), form, &[]) {
             Verdict::Known(status, body) if answer.dressed.is_same(status, &body) => {
-                answer.generation.store(snapshot.generation(), Ordering::Relaxed);
-                true
+                answer.stamp.renew(operation, &snapshot)
             }
             _ => false,
         }

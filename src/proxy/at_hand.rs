@@ -1,14 +1,13 @@
 //! Answers at hand: what was answered to the same words before, just as it went out.
 //!
 //! A cache, never the truth. An answer is found by how the request was *spelt*, which is cheaper than to
-//! understand it, and carries what it was understood as, so that no step of its way is left out. It is
-//! stamped with the generation of the replica that it was made from; a stale stamp is a miss.
+//! understand it, and carries what it was understood as, so that no step of its way is left out. It is stamped with
+//! what of the replica it was made from; once that has changed, it counts only if the same would be rendered now.
 
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use dashmap::DashSet;
@@ -21,6 +20,7 @@ use super::dress::{Dressed, takes_gzip};
 use super::fields::{ID, UNKNOWN_PROPERTIES, takes_unknown};
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::Context;
+use crate::replica::Stamp;
 use crate::server::{Heads, MOST_FIELDS, Outbox, Ready, is_host};
 
 /// Longest spelling that is worth remembering.
@@ -169,8 +169,8 @@ pub(super) struct AtHand {
     pub(super) spelling: Spelt,
     /// What it was understood as.
     pub(super) operation: Operation,
-    /// The replica's generation that the answer was made from, or the last one that it was found to be true of.
-    pub(super) generation: AtomicU64,
+    /// What of the replica the answer was made from, and until when that is known to have stayed.
+    pub(super) stamp: Stamp,
     /// The answer.
     pub(super) dressed: Dressed,
     /// The same rendered.
@@ -261,7 +261,7 @@ impl AnswersAtHand {
         Self { answers, heads: Heads::default(), staying }
     }
 
-    /// The answer to a spelling, of whichever generation.
+    /// The answer to a spelling, however old.
     pub(super) fn get(&self, spelling: &[u8]) -> Option<Arc<AtHand>> {
         let answer = self.answers.get(spelling)?.0.clone();
         let uses = USES.get().wrapping_add(1);
@@ -272,15 +272,15 @@ impl AnswersAtHand {
         Some(answer)
     }
 
-    /// Keeps the answer that was made from a generation of the replica.
-    pub(super) fn put(&self, spelling: Spelt, operation: Operation, generation: u64, dressed: Dressed) {
+    /// Keeps the answer that was made from a state of the replica.
+    pub(super) fn put(&self, spelling: Spelt, operation: Operation, stamp: Stamp, dressed: Dressed) {
         // What both structures hold for an entry, and what was understood, roughly.
         const OVERHEAD: usize = 900;
         let key: Arc<[u8]> = Arc::from(&*spelling);
         let weight = u32::try_from(2 * key.len() + dressed.size() + OVERHEAD).unwrap_or(u32::MAX);
         let ready = dressed.ready(&self.heads);
-        let answer = AtHand { spelling, operation, generation: generation.into(), dressed, ready };
-        // A set keeps what it has, so the answer of another generation has to go first. Then in this order: what
+        let answer = AtHand { spelling, operation, stamp, dressed, ready };
+        // A set keeps what it has, so an older answer has to go first. Then in this order: what
         // moka lets go of is always taken out of the set.
         self.answers.remove(&*key);
         self.answers.insert(Entry(Arc::new(answer)));
@@ -298,6 +298,7 @@ mod tests {
     use http::{HeaderValue, Method};
 
     use crate::proxy::dress::Manner;
+    use crate::replica::Snapshot;
 
     use super::*;
 
@@ -351,7 +352,8 @@ mod tests {
             let operation = Operation::classify(&Method::GET, "/schemas/ids/1", "").expect("a route");
             let body = Bytes::from(vec![b'x'; 1_000]);
             let dressed = Dressed::new(200, body, &HeaderValue::from_static("application/json"), manner);
-            room.put(spelling, operation, 1, dressed);
+            let stamp = Stamp::of(&operation, &Snapshot::default());
+            room.put(spelling, operation, stamp, dressed);
         }
         room.staying.run_pending_tasks();
         assert!(room.bytes() <= 40_000, "{} bytes", room.bytes());

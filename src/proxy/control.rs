@@ -15,8 +15,9 @@ use crate::protocol::mode::{Mode, ModeUpdate};
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::Snapshot;
-use crate::routing::{Circumstances, Home, ModeChange};
+use crate::routing::{Circumstances, Home, ModeChange, ModeTable};
 use crate::store::{Entry, Table};
+use crate::telemetry::Chain;
 
 impl Proxy {
     /// What acts on this process (WIRE.md §§ 4.3 to 4.5).
@@ -89,14 +90,36 @@ impl Proxy {
         Ok(self.own(200, printed(old).into(), ask))
     }
 
-    /// Keeps changes of the table, and lets them count then.
+    /// Has the local registry follow, keeps changes of the table, and lets them count then. What only forbids writes
+    /// counts first: it must not depend on anybody else.
     async fn change_modes(&self, changes: Vec<ModeChange>, change: Change<'_>) -> Result<(), Failure> {
-        let Change { operation, ask } = change;
-        let _still = self.parties.still.write().await;
         let table = self.modes().table();
         let next = table.with(&changes);
+        if changes.iter().all(|change| change.set.is_some_and(|set| set.mode.is_read_only())) {
+            self.keep_modes(&changes, change).await?;
+            self.let_count(&table, next.clone(), &changes, change);
+            if let Err(failure) = self.tell_local(&table, &next, change).await {
+                tracing::warn!(request_id = ?change.ask.request_id, error = %Chain(&failure), "read-only here, though not in the local registry");
+            }
+            return Ok(());
+        }
+        let _still = self.parties.still.write().await;
         let parting = self.about_to_part(&table, &next);
         self.tell_local(&table, &next, change).await?;
+        if let Err(failure) = self.keep_modes(&changes, change).await {
+            if let Err(failure) = self.tell_local(&next, &table, change).await {
+                tracing::error!(request_id = ?change.ask.request_id, error = %Chain(&failure),
+                    "the local registry is left in a mode that does not count here");
+            }
+            return Err(failure);
+        }
+        self.freeze(parting, &next);
+        self.let_count(&table, next, &changes, change);
+        Ok(())
+    }
+
+    async fn keep_modes(&self, changes: &[ModeChange], change: Change<'_>) -> Result<(), Failure> {
+        let Change { operation, ask } = change;
         let entry = |change: &ModeChange| match change.set {
             Some(set) => Entry::put(Table::Modes, change.key(), set.printed()),
             None => Entry::remove(Table::Modes, change.key()),
@@ -107,18 +130,22 @@ impl Proxy {
                 scope = %named(&operation.subject), error = %failure, "a change of modes could not be kept, and does not count");
             return Err(Failure::Store(ask.media.clone()));
         }
-        self.freeze(parting, &next);
-        self.modes().enforce(next);
-        let is_new = |change: &&ModeChange| table.own(&change.scope) != change.set.map(|set| set.mode);
-        for ModeChange { scope, set } in changes.iter().filter(is_new) {
-            tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
-                scope = %named(scope), from = name(table.own(scope)), to = name(set.map(|set| set.mode)),
-                force = operation.query.flag("force"), "mode changed");
-        }
         if !self.parties.store.is_durable() {
             tracing::warn!("no state.directory is set: the modes are forgotten with this process");
         }
         Ok(())
+    }
+
+    fn let_count(&self, before: &ModeTable, next: ModeTable, changes: &[ModeChange], change: Change<'_>) {
+        let Change { operation, ask } = change;
+        let is_new = |change: &&ModeChange| before.own(&change.scope) != change.set.map(|set| set.mode);
+        for ModeChange { scope, set } in changes.iter().filter(is_new) {
+            tracing::info!(request_id = ?ask.request_id, peer = %ask.peer, operation = operation.route.name(),
+                scope = %named(scope), from = name(before.own(scope)), to = name(set.map(|set| set.mode)),
+                home_before = ?before.home(scope), home = ?next.home(scope),
+                force = operation.query.flag("force"), "mode changed");
+        }
+        self.modes().enforce(next);
     }
 }
 

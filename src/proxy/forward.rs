@@ -12,13 +12,13 @@ use super::ask::Ask;
 use super::fields::UNKNOWN_PROPERTIES;
 use super::headers::to_primary;
 use super::metrics::AnsweredBy;
+use super::recognise::{found_by, is_absence, lookup_of};
 use super::refuse::{Failure, HeldBack};
 use crate::body::Body;
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::Listed;
 use crate::protocol::shape::{Record, registered};
-use crate::protocol::subject::QualifiedSubject;
 use crate::replica::answer::Asked;
 use crate::replica::{Doubt, NotReread, Scope, Urgency, served_subject};
 use crate::routing::{Forbidden, Home, Routed};
@@ -166,7 +166,10 @@ impl Proxy {
                 // Whatever else it says is no word about whether it is there.
                 None => Ok(self.relayed(operation, &answer, ask)),
             },
-            Some(Err(failure)) => Err(Failure::Away(Box::new(failure), ask.media.clone())),
+            Some(Err(failure)) => {
+                let known = self.already_registered(operation, ask, true);
+                known.ok_or_else(|| Failure::Away(Box::new(failure), ask.media.clone()))
+            }
             None => Err(held_back(forbidden, ask)),
         }
     }
@@ -191,6 +194,7 @@ impl Proxy {
         };
         Some(self.primary(ask.bound.as_ref()).send(lookup).await)
     }
+
     /// The answer to a registration of what was found.
     fn registered_as(&self, found: &Listed, ask: &Ask) -> Response<Body> {
         let body = registered(&found.version, ask.form(&self.parties.replica.snapshot()), Record::Asked);
@@ -245,33 +249,6 @@ impl Proxy {
 /// What to say of a write that a mode does not let through.
 pub(super) fn held_back(Forbidden { refusal, scope, mode, .. }: Forbidden, ask: &Ask) -> Failure {
     Failure::HeldBack(Box::new(HeldBack { refusal, scope, mode: Some(mode) }), ask.media.clone())
-}
-
-/// The target that looks up what another one registers.
-pub(super) fn lookup_of(target: &str) -> Option<String> {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
-    let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
-    Some(normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")))
-}
-
-/// What a lookup found, if that is all that a registration asks for. The registry looks for a plain name in other
-/// contexts too, where it would register nothing (WIRE.md § 1.2).
-pub(super) fn found_by(answer: &Answer, operation: &Operation, ask: &Ask) -> Option<Listed> {
-    let found: Listed = (answer.status == StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())??;
-    let asked = &operation.subject;
-    let is_elsewhere = found
-        .subject
-        .as_deref()
-        .map(QualifiedSubject::parse)
-        .is_some_and(|place| place.subject == asked.subject && place.context != asked.context);
-    let is_met = Asked::read(&ask.body)?.is_met_by(found.version.id, found.version.version);
-    (is_met && !is_elsewhere).then_some(found)
-}
-
-/// Whether a lookup found for certain that there is no such subject, or no such schema in it.
-pub(super) fn is_absence(answer: &Answer) -> bool {
-    answer.status == StatusCode::NOT_FOUND && matches!(answer.error_code(), Some(40401 | 40403))
 }
 
 fn log(failure: &NotReread) {

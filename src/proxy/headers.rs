@@ -110,7 +110,7 @@ fn of_the_message(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// Says under which id the request goes on, who passes it on, and for whom.
-fn sign(headers: &mut HeaderMap, ask: &Ask, pseudonym: &Pseudonym) {
+pub(super) fn sign(headers: &mut HeaderMap, ask: &Ask, pseudonym: &Pseudonym) {
     headers.insert(REQUEST_ID, ask.request_id.clone());
     append(headers, header::VIA, &format!("1.1 {}", pseudonym.0));
     let scheme = if ask.tls { "https" } else { "http" };

@@ -13,15 +13,16 @@ use tokio::time::Instant;
 
 use super::ask::Ask;
 use super::dress::framed;
-use super::forward::{found_by, held_back, is_absence, lookup_of};
-use super::headers::{from_local, to_local};
+use super::forward::held_back;
+use super::headers::{from_local, sign, to_local};
 use super::metrics::AnsweredBy;
+use super::recognise::{found_by, is_absence, lookup_of};
 use super::refuse::Failure;
 use super::{Proxy, Visit};
 use crate::body::Body;
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::media;
-use crate::protocol::operation::Operation;
+use crate::protocol::operation::{Misdirected, Operation};
 use crate::protocol::shape::{Profile, Record, registered};
 use crate::protocol::subject::Context;
 use crate::replica::answer::Asked;
@@ -82,14 +83,20 @@ impl Local {
 
 impl Proxy {
     /// Whether a request is none of our business: everything is the local registry's, nothing is forbidden, and it is
-    /// not about this process. Then not even what is wrong with it is ours to say.
-    pub(super) fn passes_as_it_is(&self, visit: &Visit, operation: Option<&Operation>) -> bool {
-        let is_ours = |operation: &Operation| {
-            operation.effect == Effect::Control || matches!(operation.route, Route::GlobalMode | Route::SubjectMode)
+    /// not about this process. Then it is not ours to say either that it asks for what there is with a method that there
+    /// is not. A path that two could read in two ways is: one of them could find a mode in it.
+    pub(super) fn passes_as_it_is(&self, visit: &Visit, understood: &Result<Operation, Misdirected>) -> bool {
+        let is_for_it = match understood {
+            Ok(operation) => {
+                operation.effect != Effect::Control
+                    && !matches!(operation.route, Route::GlobalMode | Route::SubjectMode)
+            }
+            Err(Misdirected::Method | Misdirected::Options(_)) => true,
+            Err(Misdirected::Malformed(_) | Misdirected::Context(_) | Misdirected::NotFound) => false,
         };
         let table = self.modes().table();
         let is_all_local = table.throughout() == Some(Home::Local) && !table.forbids_anything();
-        is_all_local && visit.bound.is_none() && self.parties.local.is_some() && !operation.is_some_and(is_ours)
+        is_for_it && is_all_local && visit.bound.is_none() && self.parties.local.is_some()
     }
 
     /// Passes a request on just as it came, and its answer back.
@@ -103,7 +110,9 @@ impl Proxy {
         if let Some(operation) = &operation {
             visit.understood(operation);
         }
-        let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        // Segments of dots never leave, whatever stands before the registry makes of them.
+        let raw = || head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let target = operation.as_ref().map_or_else(raw, |operation| operation.target.clone());
         let ask = Ask::read(head, body, visit, None, &self.limits).await?;
         let route = operation.as_ref().map_or(Route::UnknownRead, |operation| operation.route);
         let is_write = match &operation {
@@ -119,16 +128,20 @@ impl Proxy {
 
     /// Has a request answered by the local registry.
     pub(super) async fn local(self: &Arc<Self>, operation: &Operation, ask: Ask) -> Result<Response<Body>, Failure> {
-        // Whose alias it is knows whereto; those of the primary the local registry does not know.
-        let is_led = operation.follows_aliases() && self.modes().table().home(&operation.subject) == Home::Primary;
-        let served = is_led.then(|| served_subject(&self.parties.replica.snapshot(), operation));
-        let target = local_target(operation, served.as_ref(), ask.bound.is_some());
+        let target = self.target_there(operation, &ask);
         let (route, is_write) = (operation.route, operation.effect == Effect::Write);
         if is_write {
             self.part(Some(operation));
         }
         let outcome = self.relay_local(target, ask.clone(), route, is_write).await;
         self.or_remembered(outcome, Some(operation), &ask)
+    }
+
+    /// What it is asked. Whose alias it is knows whereto: those of the primary the local registry does not know.
+    fn target_there(&self, operation: &Operation, ask: &Ask) -> String {
+        let is_led = operation.follows_aliases() && self.modes().table().home(&operation.subject) == Home::Primary;
+        let served = is_led.then(|| served_subject(&self.parties.replica.snapshot(), operation));
+        local_target(operation, served.as_ref(), ask.bound.is_some())
     }
 
     /// What came of asking it, or what it would certainly say if it could be asked.
@@ -155,7 +168,7 @@ impl Proxy {
         ask: &Ask,
         forbidden: Forbidden,
     ) -> Result<Response<Body>, Failure> {
-        let target = local_target(operation, None, ask.bound.is_some());
+        let target = self.target_there(operation, ask);
         let lookup = lookup_of(&target).filter(|_| Asked::read(&ask.body).is_some_and(|asked| !asked.is_about_tags()));
         let Some(lookup) = lookup else { return Err(held_back(forbidden, ask)) };
         let answer = self.ask_local(lookup, ask, Aim::Question).await?;
@@ -239,6 +252,7 @@ impl Proxy {
         };
         let mut call = Call::get(target, Priority::Write, Instant::now() + IN_STEAD);
         call.headers.insert(header::CONTENT_TYPE, media::DEFAULT);
+        sign(&mut call.headers, ask, &self.pseudonym);
         if let Some(authorization) = ask.headers.get(header::AUTHORIZATION) {
             call.headers.insert(header::AUTHORIZATION, authorization.clone());
         }

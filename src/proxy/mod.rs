@@ -24,6 +24,8 @@ mod refuse;
 mod respond;
 mod settle;
 mod stack;
+#[cfg(test)]
+mod stamp_tests;
 mod stand_in;
 mod tell;
 mod trim;
@@ -31,7 +33,6 @@ mod view;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -148,7 +149,7 @@ impl Proxy {
         let addressed = self.parties.primary.contexts().address(admitted, bound, |_| false).ok()?;
         let routed = self.parties.modes.route(addressed, None).ok()?;
         let is_ours = *routed.destination() == Destination::Replica;
-        let is_current = found.generation.load(Ordering::Relaxed) == self.parties.replica.generation();
+        let is_current = found.stamp.is_of(self.parties.replica.generation());
         (is_ours && (is_current || self.is_still_true(&found, look.takes_unknown, bound))).then_some(found)
     }
 
@@ -166,7 +167,7 @@ impl Proxy {
         let authorization = head.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let caller = self.admission.authenticate(authorization, visit.peer.address)?;
         let understood = understood(head, visit.bound.as_ref());
-        if self.passes_as_it_is(visit, understood.as_ref().ok()) {
+        if self.passes_as_it_is(visit, &understood) {
             return self.pass_on(head, body, visit, understood.ok()).await;
         }
         let operation = understood.map_err(|why| Failure::misdirected(why, head, visit.peer.tls))?;

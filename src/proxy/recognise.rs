@@ -13,7 +13,9 @@ use super::trim::trimmed;
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
 use crate::protocol::operation::Operation;
+use crate::protocol::schema::Listed;
 use crate::protocol::shape::{Form, Record, registered, schema};
+use crate::protocol::subject::QualifiedSubject;
 use crate::replica::answer::{Asked, Found, MatchScope, Verdict, Why, has_unknown_parameters, is_config_of};
 use crate::replica::{Doubt, Question, Scope, Snapshot, served_subject};
 use crate::upstream::Answer;
@@ -114,6 +116,33 @@ impl Proxy {
         let Some(question) = Question::of(operation, &asked) else { return };
         self.memo.keep(&question, before, &self.view_of_now(ask.bound.as_ref()), &answer.body);
     }
+}
+
+/// The target that looks up what another one registers.
+pub(super) fn lookup_of(target: &str) -> Option<String> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
+    let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
+    Some(normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")))
+}
+
+/// What a lookup found, if that is all that a registration asks for. The registry looks for a plain name in other
+/// contexts too, where it would register nothing (WIRE.md § 1.2).
+pub(super) fn found_by(answer: &Answer, operation: &Operation, ask: &Ask) -> Option<Listed> {
+    let found: Listed = (answer.status == StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())??;
+    let asked = &operation.subject;
+    let is_elsewhere = found
+        .subject
+        .as_deref()
+        .map(QualifiedSubject::parse)
+        .is_some_and(|place| place.subject == asked.subject && place.context != asked.context);
+    let is_met = Asked::read(&ask.body)?.is_met_by(found.version.id, found.version.version);
+    (is_met && !is_elsewhere).then_some(found)
+}
+
+/// Whether a lookup found for certain that there is no such subject, or no such schema in it.
+pub(super) fn is_absence(answer: &Answer) -> bool {
+    answer.status == StatusCode::NOT_FOUND && matches!(answer.error_code(), Some(40401 | 40403))
 }
 
 /// What may have been deleted is not there for certain, unless there is nobody to ask.

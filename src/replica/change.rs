@@ -8,6 +8,7 @@ use super::index::{ContextState, SubjectState};
 use super::keep::{Entry, LEFT_OUT, Table, answer_row, associations_row, contexts_row};
 use super::row;
 use super::snapshot::{Association, Doubt, LeftOut, Remembered, Scope, Snapshot, Spelling};
+use super::stamp::{Part, Touched};
 use super::texts::{TextKey, Texts};
 use crate::protocol::schema::Version;
 use crate::protocol::shape::Profile;
@@ -118,6 +119,7 @@ pub(super) struct Draft<'a> {
     fresh: Vec<TextKey>,
     texts: &'a mut Texts,
     changed: bool,
+    touched: Touched,
     /// Whether something is different that no answer shows.
     noted: bool,
 }
@@ -132,6 +134,8 @@ pub(super) struct Finished {
     pub(super) conflicts: Vec<IdConflict>,
     /// Texts to forget again if it is not kept.
     pub(super) fresh: Vec<TextKey>,
+    /// What answers may show of it.
+    pub(super) touched: Touched,
 }
 
 impl<'a> Draft<'a> {
@@ -143,6 +147,7 @@ impl<'a> Draft<'a> {
             fresh: Vec::new(),
             texts,
             changed: false,
+            touched: Touched::nothing(),
             noted: false,
         }
     }
@@ -151,7 +156,15 @@ impl<'a> Draft<'a> {
         self.next.generation += u64::from(self.changed);
         let next = (self.changed || self.noted).then_some(self.next);
         self.entries.extend(self.texts.pack(&self.fresh));
-        Finished { next, entries: self.entries, conflicts: self.conflicts, fresh: self.fresh }
+        let Self { entries, conflicts, fresh, touched, .. } = self;
+        Finished { next, entries, conflicts, fresh, touched }
+    }
+
+    /// Something is different now that answers may show, in a part of the replica; in none if it shows only in what is
+    /// made of everything.
+    fn changed<'p>(&mut self, parts: impl IntoIterator<Item = Part<'p>>) {
+        self.changed = true;
+        parts.into_iter().for_each(|part| self.touched.add(part));
     }
 
     pub(super) fn apply(&mut self, change: Change) {
@@ -252,11 +265,15 @@ impl<'a> Draft<'a> {
             return;
         }
         self.next.refer(subject, old.as_deref(), &kept);
+        let before = old.as_ref().map_or(&[][..], |old| &old.versions);
+        self.changed(differing(before, &kept).map(|version| Part::Id(version.id)));
         // Held by nobody else any more, so that what this draft has copied before is not copied again.
         drop((context, old));
         let next = (!kept.is_empty()).then(|| Arc::new(SubjectState { versions: kept }));
-        self.next.context_mut(&subject.context).replace(&subject.subject, next);
-        self.changed = true;
+        let context = self.next.context_mut(&subject.context);
+        context.replace(&subject.subject, next);
+        let several = (!context.several.is_empty()).then_some(Part::SeveralIds);
+        self.changed(several.into_iter().chain([Part::Name(&subject.subject)]));
     }
 
     /// The version as it is to be held: the old one where nothing is different.
@@ -293,14 +310,14 @@ impl<'a> Draft<'a> {
                 // The answer lies in the much larger buffer that it was read into, which is to be let go.
                 let answer = Remembered { body: Bytes::copy_from_slice(&answer.body), ..answer };
                 self.entries.push(Entry::put(Table::Remembered, key.to_string(), answer_row(&answer)));
-                self.next.remembered.insert_mut(key, Arc::new(answer));
+                self.next.remembered.insert_mut(key.clone(), Arc::new(answer));
             }
             None => {
                 self.entries.push(Entry::delete(Table::Remembered, key.to_string()));
                 self.next.remembered.remove_mut(&key);
             }
         }
-        self.changed = true;
+        self.changed([Part::remembered(&key)]);
     }
 
     /// A context is listed from its first registration on, and stays when its subjects go.
@@ -318,7 +335,7 @@ impl<'a> Draft<'a> {
         }
         self.entries.push(Entry::put(Table::Meta, "contexts".to_owned(), contexts_row(&contexts)));
         self.next.listed = Some(contexts.into());
-        self.changed = true;
+        self.changed([Part::Common]);
     }
 
     fn associate(&mut self, associations: Option<Vec<Association>>) {
@@ -332,7 +349,7 @@ impl<'a> Draft<'a> {
             None => Entry::delete(Table::Meta, "associations".to_owned()),
         });
         self.next.associations = associations.map(Into::into);
-        self.changed = true;
+        self.changed([Part::Associations]);
     }
 
     fn raise_max_id(&mut self, name: &Context, id: i32) {
@@ -342,7 +359,7 @@ impl<'a> Draft<'a> {
         }
         self.next.context_mut(name).note_id(id);
         self.entries.push(Entry::put(Table::Meta, format!("max id {name}"), id.to_string().into_bytes()));
-        self.changed = true;
+        self.changed([]);
     }
 
     fn leave_out(&mut self, of: &Scope, now: LeftOut) {
@@ -359,7 +376,7 @@ impl<'a> Draft<'a> {
         }
         self.entries.push(Entry::put(Table::Meta, LEFT_OUT.to_owned(), left_out.printed().into_bytes()));
         self.next.left_out = Arc::new(left_out);
-        self.changed = true;
+        self.changed([Part::Common]);
     }
 
     fn doubt(&mut self, scope: Scope, doubt: Option<Doubt>) {
@@ -379,16 +396,30 @@ impl<'a> Draft<'a> {
                 self.next.doubts.remove_mut(&scope);
             }
         }
-        self.changed = true;
+        // Whoever answers looks at the doubts of now.
+        self.changed([]);
     }
 
     fn set_profile(&mut self, profile: Profile) {
         if self.next.profile != Some(profile) {
             self.entries.push(Entry::put(Table::Meta, "profile".to_owned(), profile.as_str().as_bytes().to_vec()));
             self.next.profile = Some(profile);
-            self.changed = true;
+            self.changed([Part::Common]);
         }
     }
+}
+
+/// The versions that are in one of two lists and not in the other, or otherwise.
+fn differing<'v>(
+    before: &'v [Arc<Version>],
+    after: &'v [Arc<Version>],
+) -> impl Iterator<Item = &'v Arc<Version>> + use<'v> {
+    let lacks = |list: &'v [Arc<Version>], version: &Arc<Version>| {
+        let same = list.binary_search_by_key(&version.version, |other| other.version).ok().map(|at| &list[at]);
+        same.is_none_or(|same| !Arc::ptr_eq(same, version))
+    };
+    let gone = before.iter().filter(move |version| lacks(after, version));
+    gone.chain(after.iter().filter(move |version| lacks(before, version)))
 }
 
 /// Whether the context already holds other content under the version's id, elsewhere or in the same place.

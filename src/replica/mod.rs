@@ -16,6 +16,7 @@ mod memo;
 mod reread;
 mod row;
 mod snapshot;
+mod stamp;
 mod texts;
 mod unsettled;
 mod within;
@@ -27,6 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use stamp::{Touched, Touches};
 use texts::Texts;
 use unsettled::Unsettled;
 
@@ -39,12 +41,14 @@ pub use load::Loading;
 pub use memo::{Memo, Question};
 pub use reread::{NotReread, Reread, Urgency};
 pub use snapshot::{Association, Doubt, LeftOut, Referrer, Remembered, Scope, Snapshot, Spelling};
+pub use stamp::Stamp;
 
 /// The replica: what is read from, and what is changed.
 pub struct Replica {
     current: ArcSwap<Snapshot>,
     /// The generation of what is shown, for those who wait for the next one.
     news: watch::Sender<u64>,
+    touches: Touches,
     writer: tokio::sync::Mutex<Writer>,
     keep: Box<dyn Keep>,
     tickets: AtomicU64,
@@ -127,6 +131,7 @@ impl Replica {
         Self {
             news: watch::Sender::new(snapshot.generation),
             current: ArcSwap::from_pointee(snapshot),
+            touches: Touches::default(),
             writer: tokio::sync::Mutex::new(writer),
             keep,
             tickets: AtomicU64::new(1),
@@ -148,6 +153,12 @@ impl Replica {
     /// Tells when there is another state.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
+    }
+
+    /// Whether nothing that an answer is made of has changed since its stamp, up to a state that was taken from here.
+    /// What is in doubt is another question.
+    pub fn holds(&self, stamp: &Stamp, seen: &Snapshot) -> bool {
+        stamp.holds(&self.touches, seen.generation)
     }
 
     /// To be taken before the primary is asked.
@@ -224,7 +235,7 @@ impl Replica {
             }
             draft.apply(change);
         }
-        let change::Finished { next, entries, conflicts, fresh } = draft.finish();
+        let change::Finished { next, entries, conflicts, fresh, touched } = draft.finish();
         let keys: Vec<_> = entries.iter().map(|entry| (entry.table, entry.key.clone())).collect();
         if !entries.is_empty()
             && let Err(failure) = self.keep(entries, texts, unsettled).await
@@ -234,7 +245,7 @@ impl Replica {
             // A doubt counts even if it cannot be kept: who reads now must not believe what is held.
             if let Some(next) = next.filter(|_| only_doubts) {
                 latest.applied(scopes, number);
-                self.show(next);
+                self.show(next, &touched);
             }
             return Err(failure);
         }
@@ -243,12 +254,15 @@ impl Replica {
         outcome.conflicts = conflicts;
         if let Some(next) = next {
             outcome.changed = next.generation != self.current.load().generation;
-            self.show(next);
+            self.show(next, &touched);
         }
         Ok(outcome)
     }
 
-    fn show(&self, next: Snapshot) {
+    /// Shows the next state. What it touches is noted first: noted later, a reader could see the state, find its answer
+    /// untouched, and go on showing what came before an acknowledged write, though others see what came after (C2, C5).
+    fn show(&self, next: Snapshot, touched: &Touched) {
+        self.touches.note(touched, next.generation);
         let generation = next.generation;
         self.current.store(Arc::new(next));
         self.news.send_if_modified(|known| std::mem::replace(known, generation) != generation);

@@ -142,7 +142,7 @@ impl Modes {
                 match forbidding(&table, operation, written.and_then(|written| written.bound), &reached) {
                     Some(forbidden) if route == Route::Register => Destination::Known(forbidden),
                     Some(forbidden) => return Err(Stop::Forbidden(forbidden)),
-                    None => match home_of_write(&table, &reached).ok_or(Stop::Divided)? {
+                    None => match home_of_write(&table, operation, written, &reached).ok_or(Stop::Divided)? {
                         Home::Primary => Destination::Primary,
                         Home::Local => Destination::Local,
                     },
@@ -168,9 +168,10 @@ fn home_of_read(table: &ModeTable, operation: &Operation, known: Option<Written<
     }
     Some(match reach {
         Reach::One(_) if operation.path.contains("{subject}") => match (table.home(&operation.subject), known) {
+            (Home::Local, _) => Home::Local,
+            (Home::Primary, _) if !operation.follows_aliases() => Home::Primary,
             (Home::Primary, Some(known)) => table.home(&served_subject(known.snapshot, operation)),
-            (Home::Primary, None) if operation.follows_aliases() => Home::Local,
-            (home, _) => home,
+            (Home::Primary, None) => Home::Local,
         },
         Reach::One(context) => table.home(&whole(&context)),
         Reach::Nothing => everything(),
@@ -212,15 +213,24 @@ fn goes_over_both(table: &ModeTable, operation: &Operation, reach: &Reach, known
     }
 }
 
-/// Where that lives which a write changes, if it is one place.
-fn home_of_write(table: &ModeTable, reached: &Reached) -> Option<Home> {
-    match reached {
-        Reached::Scopes(scopes) => {
+/// Where that lives which a write changes, if it is one place. What is on no route of the registry's goes to where all
+/// goes of which nothing is said.
+fn home_of_write(
+    table: &ModeTable,
+    operation: &Operation,
+    written: Option<Written<'_>>,
+    reached: &Reached,
+) -> Option<Home> {
+    let everything = table.home(&whole(&Context::global()));
+    match (reached, written.and_then(|written| written.bound)) {
+        (Reached::Scopes(scopes), _) => {
             let mut homes = scopes.iter().map(|scope| table.home(scope));
             let first = homes.next()?;
             homes.all(|home| home == first).then_some(first)
         }
-        Reached::Registry | Reached::Anything => Some(table.home(&whole(&Context::global()))),
+        (Reached::Anything, Some(bound)) => Some(table.home(&whole(bound))),
+        (Reached::Anything, None) if operation.route != Route::UnknownWrite => table.throughout(),
+        (Reached::Registry | Reached::Anything, _) => Some(everything),
     }
 }
 

@@ -181,7 +181,7 @@ impl ModeTable {
 
     /// Subjects that are set to a mode in which two registries would assign ids in one forwarding context.
     pub fn leftovers(&self) -> impl Iterator<Item = (&QualifiedSubject, Mode)> {
-        self.iter().filter(|(scope, mode)| self.is_leftover(scope, *mode))
+        self.iter().filter(|(scope, _)| !scope.is_bare_context() && self.is_apart(scope))
     }
 
     /// Whether subjects of a context live elsewhere than the context does.
@@ -195,9 +195,14 @@ impl ModeTable {
         self.iter().map(|(scope, mode)| (scope, mode, self.home(scope))).filter(move |(_, _, home)| !is_there(*home))
     }
 
-    fn is_leftover(&self, scope: &QualifiedSubject, mode: Mode) -> bool {
-        let is_local = Home::of(mode) == Some(Home::Local);
-        !scope.is_bare_context() && is_local && self.home(&whole(&scope.context)) == Home::Primary
+    /// Whether a subject's data live in the local registry, and its context's do not: two would assign ids in it.
+    fn is_apart(&self, subject: &QualifiedSubject) -> bool {
+        self.home(subject) == Home::Local && self.home(&whole(&subject.context)) == Home::Primary
+    }
+
+    fn would_be_apart(&self, scope: &QualifiedSubject, mode: Mode) -> bool {
+        let would_live = Home::of(mode).unwrap_or_else(|| self.home(scope));
+        !scope.is_bare_context() && would_live == Home::Local && self.home(&whole(&scope.context)) == Home::Primary
     }
 
     /// All that is set.
@@ -234,7 +239,7 @@ impl ModeTable {
             Mode::Import if self.in_scope(scope) != Mode::Import && around.holds_subjects && !around.force => {
                 return Err(Refusal::not_permitted("Cannot import since found existing subjects"));
             }
-            Mode::ReadWrite | Mode::Import if self.is_leftover(scope, mode) && !around.force => {
+            Mode::ReadWrite | Mode::Import if self.would_be_apart(scope, mode) && !around.force => {
                 return Err(Refusal::not_permitted(format!(
                     "Subject {scope} lies in a context that is forwarded: in mode {mode} two registries would assign ids in it"
                 )));
@@ -398,6 +403,9 @@ mod tests {
         let left = table(Mode::Forward, &[("s", Mode::Import), ("t", Mode::ReadOnly), (":.c:", Mode::ReadWrite)]);
         let names: Vec<String> = left.leftovers().map(|(scope, _)| scope.to_string()).collect();
         assert_eq!(names, ["s"]);
+        let update = ModeUpdate::Set(Mode::ReadOnly, String::new());
+        let held = left.with(&[left.update(&scope("s"), &update, AT_LIBERTY).expect("let through")]);
+        assert_eq!(held.leftovers().count(), 1, "read-only, it still lives apart from its context");
         let later = left.with(&[set("", Mode::ReadOnly)]);
         assert_eq!(later.leftovers().count(), 1, "read-only is still the primary's");
     }

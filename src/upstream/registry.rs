@@ -321,6 +321,8 @@ impl Registry {
             headers.remove(name);
         }
         if let Some(authorization) = &self.authorization {
+            // Who comes as us does not come as the client.
+            headers.remove(header::COOKIE);
             headers.insert(header::AUTHORIZATION, authorization.header().await);
         }
         if !is_ours {

@@ -217,7 +217,7 @@ async fn the_local_registry_is_in_the_mode_that_counts_here_before_it_counts() {
         }
     }
     assert_eq!(set(&house, "/mode/:.c:", "FORWARD").await.status, 200);
-    assert_eq!(there("/mode/:.c:"), r#"{"mode":"IMPORT"}"#, "what is the primary's is none of its business");
+    assert!(there("/mode/:.c:").contains("40409"), "what is the primary's is none of its business");
     local.stop().await;
     let refused = set(&house, "/mode/:.c:", "READWRITE").await;
     assert_eq!((refused.status, refused.code()), (500, 50003), "{refused:?}");

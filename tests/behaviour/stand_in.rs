@@ -84,6 +84,22 @@ async fn a_local_registry_that_knows_something_else_judges_nothing() {
     }
 }
 
+/// Versions of the same number, under the same rule, but of other content; and one that refers to what may differ.
+#[tokio::test]
+async fn a_local_registry_with_other_content_judges_nothing_nor_does_any_what_it_would_have_to_look_up() {
+    let (house, local) = alike(&[]).await;
+    assert_eq!(house.primary.ask("POST", "/subjects/s/versions", Some(&narrow())).status, 200);
+    assert_eq!(local.ask("POST", "/subjects/s/versions", Some(&record(json!([])))).status, 200);
+    house.imported().await;
+    house.primary.stop().await;
+    assert_eq!(house.ask("POST", VERSION, &incompatible()).await.code(), 50003);
+    let (house, _local) = alike(&[narrow()]).await;
+    house.primary.stop().await;
+    let mut referring: serde_json::Value = serde_json::from_str(&narrow()).expect("JSON");
+    referring["references"] = json!([{"name": "T", "subject": "t", "version": 1}]);
+    assert_eq!(house.ask("POST", VERSION, &referring.to_string()).await.code(), 50003);
+}
+
 #[tokio::test]
 async fn who_never_read_anything_lets_a_registry_of_imports_answer_and_no_other() {
     let primary = SmallRegistry::start().await;
@@ -95,11 +111,20 @@ async fn who_never_read_anything_lets_a_registry_of_imports_answer_and_no_other(
     let mut config = settings(&primary);
     config.local.urls = vec![local.url()];
     let house = House::of(primary, config);
-    let reads = ["/schemas/ids/41", "/subjects/s/versions/3", "/subjects/s/versions", "/subjects"];
+    let reads = ["/schemas/ids/41", "/subjects/s/versions/3", "/subjects/s/versions", "/subjects/s/versions/latest"];
     for read in reads {
         assert_eq!(house.get(read).await.body, local.ask("GET", read, None).body, "{read}");
     }
-    for absent in ["/schemas/ids/1", "/subjects/none/versions", "/subjects/s/versions/1"] {
+    // What is imported little by little is no list of all that there is.
+    for absent in [
+        "/subjects",
+        "/contexts",
+        "/schemas",
+        "/schemas/ids/41/subjects",
+        "/schemas/ids/1",
+        "/subjects/none/versions",
+        "/subjects/s/versions/1",
+    ] {
         assert_eq!(house.get(absent).await.code(), 50003, "{absent}: unknown is not absent");
     }
     let written = house.register("s", "new").await;
@@ -177,6 +202,8 @@ async fn a_local_registry_that_is_away_is_remembered_as_it_was_when_the_context_
     }
     assert_eq!(house.get("/schemas/ids/1").await.status, 200, "what an id stands for is for ever");
     local.restart().await.expect("the same port");
+    // Whoever was away is asked again after a while.
+    house.until("/subjects/s/versions", |heard| heard.status == 200).await;
     assert_eq!(house.register("s", "3").await.status, 200);
     assert_eq!(house.get("/subjects/s/versions").await.body, "[1,2]");
     assert_eq!(house.get("/subjects/s/versions").await.header("Age"), None);

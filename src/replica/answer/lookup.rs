@@ -94,6 +94,11 @@ impl Asked {
             || self.propagate_schema_tags == Some(true)
     }
 
+    /// Whether it refers to other schemas.
+    pub fn refers(&self) -> bool {
+        !self.references().is_empty()
+    }
+
     /// Whether a schema that is there already, under this id and in this version, is all that is asked for. Of one by its
     /// content that stands there more than once, or is to be the latest, only the registry can tell.
     pub fn is_met_by(&self, id: i32, version: i32) -> bool {

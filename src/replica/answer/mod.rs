@@ -11,6 +11,7 @@ mod filters;
 mod formats;
 mod lists;
 mod lookup;
+mod parts;
 mod references;
 mod resolve;
 mod schemas;
@@ -31,6 +32,7 @@ use crate::protocol::target::{CAPPED, NotANumber, Page, UNCAPPED};
 use table::Question;
 
 pub use lookup::{Asked, Found, MatchScope, is_config_of};
+pub(super) use parts::parts;
 pub(super) use references::MOST_REFERENCES;
 pub use resolve::{behind_alias, behind_parameter, config_key, is_alias, served_subject, subjects_behind};
 pub use table::{ROWS, Row, Teller};
