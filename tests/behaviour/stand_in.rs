@@ -204,6 +204,8 @@ async fn a_local_registry_that_is_away_is_remembered_as_it_was_when_the_context_
     }
     assert_eq!(house.get("/schemas/ids/1").await.status, 200, "what an id stands for is for ever");
     local.restart().await.expect("the same port");
+    // Whoever was away is asked again after a while.
+    house.until("/subjects/s/versions", |heard| heard.status == 200).await;
     assert_eq!(house.register("s", "3").await.status, 200);
     assert_eq!(house.get("/subjects/s/versions").await.body, "[1,2]");
     assert_eq!(house.get("/subjects/s/versions").await.header("Age"), None);
