@@ -73,15 +73,21 @@ impl Refusal {
         Self::new(42205, message)
     }
 
-    /// What another registry's body says, if it is the registry's kind of refusal.
-    pub fn read(body: &[u8]) -> Option<Self> {
-        #[derive(serde::Deserialize)]
+    /// What another registry refuses with: in its words as far as it has any, for not every registry prints a code that
+    /// is one, or a body at all. Nothing if it does not refuse.
+    pub fn read(status: StatusCode, body: &[u8]) -> Option<Self> {
+        #[derive(Default, serde::Deserialize)]
         struct Said {
-            error_code: u32,
-            message: String,
+            error_code: Option<u32>,
+            message: Option<String>,
         }
-        let said: Said = serde_json::from_slice(body).ok()?;
-        Some(Self::new(said.error_code, said.message)).filter(|refusal| refusal.status.is_client_error())
+        if !status.is_client_error() {
+            return None;
+        }
+        let said: Said = serde_json::from_slice(body).unwrap_or_default();
+        let of_the_status = || format!("HTTP {} {}", status.as_str(), status.canonical_reason().unwrap_or("refused"));
+        let code = said.error_code.filter(|code| *code != 0).unwrap_or(status.as_u16().into());
+        Some(Self { status, code, message: said.message.unwrap_or_else(of_the_status) })
     }
 
     /// The body that says so.
@@ -105,11 +111,25 @@ mod tests {
     #[test]
     fn what_another_registry_refuses_is_read_as_it_was_said() {
         let refusal = Refusal::not_permitted("Cannot import since found existing subjects");
-        assert_eq!(Refusal::read(&refusal.body()), Some(refusal));
-        for body in
-            [&b"<html>"[..], b"{}", br#"{"error_code":50001,"message":"x"}"#, br#"{"error_code":0,"message":""}"#]
-        {
-            assert_eq!(Refusal::read(body), None);
+        assert_eq!(Refusal::read(refusal.status, &refusal.body()), Some(refusal));
+        for (status, body, code, message) in [
+            (401, "", 401, "HTTP 401 Unauthorized"),
+            (
+                409,
+                r#"{"message":"Storage is in read-only mode.","error_code":0}"#,
+                409,
+                "Storage is in read-only mode.",
+            ),
+            (409, r#"{"error_code":40407}"#, 40407, "HTTP 409 Conflict"),
+            (403, "<html>", 403, "HTTP 403 Forbidden"),
+            (400, r#""bad""#, 400, "HTTP 400 Bad Request"),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let read = Refusal { status, code, message: message.to_owned() };
+            assert_eq!(Refusal::read(status, body.as_bytes()), Some(read), "{body}");
+        }
+        for status in [StatusCode::OK, StatusCode::FOUND, StatusCode::INTERNAL_SERVER_ERROR] {
+            assert_eq!(Refusal::read(status, b"{}"), None);
         }
     }
 }

@@ -190,6 +190,12 @@ pub struct Page {
 }
 
 impl Page {
+    /// How many elements of a list of which at most `most` are given at once come before the end of the page.
+    pub fn end(self, most: usize) -> usize {
+        let limit = usize::try_from(self.limit).ok().filter(|limit| (1..=most).contains(limit)).unwrap_or(most);
+        usize::try_from(self.offset).unwrap_or_default().saturating_add(limit)
+    }
+
     /// Cuts the page out of a list of which at most `most` are given at once; nothing for a negative offset,
     /// over which the registry fails.
     pub fn cut<T>(self, items: impl IntoIterator<Item = T>, most: usize) -> Option<Vec<T>> {

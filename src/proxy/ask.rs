@@ -85,6 +85,18 @@ impl Ask {
         })
     }
 
+    /// A question of ours on behalf of the same client, whose answer is read here: it comes in no coding, with its
+    /// body, and is not found again by the client's words.
+    pub(super) fn question(&self, method: Method, body: Bytes, bound: Option<Context>) -> Self {
+        let manner = Manner { is_head: false, varies: false, takes_gzip: false };
+        let mut asked = Self { method, body, bound, manner, spelling: None, ..self.clone() };
+        asked.headers.remove(header::ACCEPT_ENCODING);
+        if asked.body.is_empty() {
+            asked.headers.remove(header::CONTENT_TYPE);
+        }
+        asked
+    }
+
     /// Whether the client takes fields that it may not know (WIRE.md § 8.4).
     pub(super) fn accepts_unknown(&self) -> bool {
         self.headers.get(UNKNOWN_PROPERTIES).is_some_and(|value| takes_unknown(value.as_bytes()))

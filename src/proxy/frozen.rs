@@ -17,6 +17,7 @@ use crate::body::Body;
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::protocol::target::java_int;
 use crate::replica::Snapshot;
 use crate::replica::answer::{Verdict, answer as answer_now};
 use crate::routing::{Home, ModeTable, Reach};
@@ -81,6 +82,9 @@ impl Proxy {
         }
         let then = copy.then.clone();
         drop(copy);
+        if !holds_by_name(operation, &then) {
+            return None;
+        }
         let Verdict::Known(200, body) = answer_now(operation, &then, ask.form(&then), &[]) else { return None };
         self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
         Some(self.of_old(body, ask))
@@ -94,4 +98,12 @@ impl Proxy {
         response.headers_mut().insert(header::AGE, HeaderValue::from(age.as_secs()));
         response
     }
+}
+
+/// Whether the subject that is named beside an id holds it. One that does not is looked for in contexts of which
+/// nothing is known here (WIRE.md § 3.7).
+fn holds_by_name(operation: &Operation, then: &Snapshot) -> bool {
+    let Some(named) = operation.subject_of_id().filter(|named| !named.is_bare_context()) else { return true };
+    let id = java_int(operation.name());
+    then.subject(&named).is_some_and(|state| state.versions.iter().any(|version| Some(version.id) == id))
 }

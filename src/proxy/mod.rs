@@ -8,6 +8,7 @@ mod answer;
 mod apply;
 mod ask;
 mod at_hand;
+mod both;
 mod control;
 mod dress;
 mod fields;
@@ -205,6 +206,7 @@ impl Proxy {
             Destination::Known(forbidden) => Box::pin(self.only_known(&operation, &ask, forbidden.clone())).await,
             Destination::Primary => Box::pin(self.write(routed, ask)).await,
             Destination::Local => Box::pin(self.local(&operation, ask)).await,
+            Destination::Both => Box::pin(self.both(&routed, &ask)).await,
         }
     }
 }

@@ -130,9 +130,15 @@ impl Proxy {
         };
         let answer = self.ask_about_modes(Method::GET, target, String::new(), change).await?;
         let listed = serde_json::from_slice::<Option<Vec<serde_json::Value>>>(&answer.body).ok();
+        // Not every registry reads the prefix.
+        let prefix = if scope.context.is_default() { String::new() } else { scope.context.prefix() };
+        let is_in_scope = |name: &serde_json::Value| match name.as_str() {
+            Some(name) => scope.context == Context::global() || name.starts_with(&prefix),
+            None => true,
+        };
         // Nothing else is a word about what it holds.
         match (answer.status, listed) {
-            (StatusCode::OK, Some(listed)) => Ok(listed.is_some_and(|listed| !listed.is_empty())),
+            (StatusCode::OK, Some(listed)) => Ok(listed.unwrap_or_default().iter().any(is_in_scope)),
             (StatusCode::NOT_FOUND, _) if answer.error_code() == Some(40401) => Ok(false),
             _ => Err(away(Unanswered::new(FailureKind::Unreadable, Sent::No), change)),
         }
@@ -185,7 +191,7 @@ fn heard(answer: &Answer, change: Change<'_>) -> Result<Heard, Failure> {
         tracing::warn!(request_id = ?change.ask.request_id, status, "the local registry knows no modes; they are enforced here alone");
         return Ok(Heard::NoModes);
     }
-    match Refusal::read(&answer.body) {
+    match Refusal::read(answer.status, &answer.body) {
         Some(refusal) => Err(change.refused(refusal)),
         None => Err(away(Unanswered::new(FailureKind::Unreadable, Sent::No), change)),
     }

@@ -18,7 +18,7 @@ use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 use crate::protocol::splice::Unreadable;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::replica::{Snapshot, served_subject, subjects_behind};
+use crate::replica::{Snapshot, behind_parameter, served_subject, subjects_behind};
 
 /// The modes in force, which can be changed while requests pass.
 #[derive(Debug)]
@@ -132,9 +132,10 @@ impl Modes {
             (Effect::Control, Route::Exporters | Route::Importers) => return Err(Stop::NoRoute),
             (Effect::Control, _) => Destination::Here,
             (effect @ (Effect::Read | Effect::Judgement), _) => match home_of_read(&table, operation, written) {
-                Home::Primary if effect == Effect::Read => Destination::Replica,
-                Home::Primary => Destination::Primary,
-                Home::Local => Destination::Local,
+                Some(Home::Primary) if effect == Effect::Read => Destination::Replica,
+                Some(Home::Primary) => Destination::Primary,
+                Some(Home::Local) => Destination::Local,
+                None => Destination::Both,
             },
             (Effect::Write, route) => {
                 let reached = written.map_or(Reached::Anything, |written| Reached::by(operation, written, &table));
@@ -152,14 +153,20 @@ impl Modes {
     }
 }
 
-/// Where that lives which a read asks for. An alias may lead from one registry to the other, of which nothing is known
-/// without a state: then it is not for our own copy.
-fn home_of_read(table: &ModeTable, operation: &Operation, known: Option<Written<'_>>) -> Home {
+/// Where that lives which a read asks for; nothing if it may be in either registry. An alias may lead from one to the
+/// other, of which nothing is known without a state: then it is not for our own copy.
+fn home_of_read(table: &ModeTable, operation: &Operation, known: Option<Written<'_>>) -> Option<Home> {
     if let Some(home) = table.throughout() {
-        return home;
+        return Some(home);
     }
     let everything = || table.home(&whole(&Context::global()));
-    match Reach::of(operation) {
+    let bound = known.and_then(|known| known.bound);
+    let reach = Reach::of(operation);
+    // To a listener that is bound to a context there is no other, and that context is as a whole in one place.
+    if bound.is_none() && goes_over_both(table, operation, &reach, known) {
+        return None;
+    }
+    Some(match reach {
         Reach::One(_) if operation.path.contains("{subject}") => match (table.home(&operation.subject), known) {
             (Home::Local, _) => Home::Local,
             (Home::Primary, _) if !operation.follows_aliases() => Home::Primary,
@@ -168,9 +175,41 @@ fn home_of_read(table: &ModeTable, operation: &Operation, known: Option<Written<
         },
         Reach::One(context) => table.home(&whole(&context)),
         Reach::Nothing => everything(),
-        Reach::Shown | Reach::Everything => {
-            known.and_then(|known| known.bound).map_or_else(everything, |bound| table.home(&whole(bound)))
+        Reach::Shown | Reach::Everything => bound.map_or_else(everything, |bound| table.home(&whole(bound))),
+    })
+}
+
+/// Whether a read goes over what lives in two registries. A name that the default context does not have is looked for
+/// in all the others (WIRE.md §§ 1.2, 1.11, 3.7), and a reference may come from any of them.
+fn goes_over_both(table: &ModeTable, operation: &Operation, reach: &Reach, known: Option<Written<'_>>) -> bool {
+    use Route as R;
+    match operation.route {
+        R::Lookup | R::Version | R::VersionText => {
+            let served = known.map(|known| served_subject(known.snapshot, operation));
+            let served = served.filter(|_| table.home(&operation.subject) == Home::Primary);
+            served.as_ref().unwrap_or(&operation.subject).context.is_default()
         }
+        R::ReferencedBy => true,
+        R::SchemaById | R::SchemaTextById | R::SubjectsById | R::VersionsById => {
+            let written = operation.query.get("subject").unwrap_or_default();
+            let (named, known) = (QualifiedSubject::parse(written), known.map(|known| known.snapshot));
+            let led_to = known.and_then(|snapshot| behind_parameter(snapshot, written));
+            let served = led_to.filter(|_| table.home(&named) == Home::Primary);
+            let served = served.as_ref().unwrap_or(&named);
+            let is_apart = || table.home(served) != table.home(&whole(&named.context));
+            !named.is_bare_context() && (served.context.is_default() || is_apart())
+        }
+        // Who lists aliases lists what they stand for, wherever that is.
+        R::Schemas if operation.query.flag("aliases") => true,
+        R::Subjects | R::Schemas => match reach {
+            Reach::One(context) => table.is_divided(context),
+            _ => true,
+        },
+        // A plain beginning of the whole name, context and all: these two leave open which.
+        R::DekRead if operation.query.all("subjectPrefix").any(|start| matches!(start, "" | ":")) => true,
+        // No route of the registry's: nobody could tell what of the answer is whose.
+        R::UnknownRead => false,
+        _ => matches!(reach, Reach::Shown | Reach::Everything),
     }
 }
 

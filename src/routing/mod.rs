@@ -7,6 +7,7 @@
 mod calls;
 mod contexts;
 mod gate;
+pub mod listing;
 mod modes;
 mod primary;
 mod reach;
@@ -24,12 +25,14 @@ use crate::protocol::mode::Mode;
 use crate::protocol::operation::Operation;
 use crate::protocol::subject::QualifiedSubject;
 
+pub use calls::batch::unassociated;
+pub use calls::referrers::refers;
 pub use contexts::{Contexts, MapError, Pair, Selection};
 pub use gate::{Modes, Written};
 pub use modes::{Circumstances, Home, ModeChange, ModeTable, Setting};
 pub use primary::{Primary, local_target};
 pub use reach::{Reach, admit_body};
-pub use rename::{Impassable, Unmapped};
+pub use rename::{Impassable, Unmapped, target};
 
 /// A request whose names mean something to whoever asks.
 #[derive(Debug)]
@@ -58,10 +61,19 @@ pub enum Destination {
     Primary,
     /// To the local registry, which is asked in the client's own words.
     Local,
+    /// To our own copy and to the local registry, each for what is its own.
+    Both,
     /// To where the subject's versions are if it asks for what is there already, and else it is refused so.
     Known(Forbidden),
     /// Nowhere: it is about this process.
     Here,
+}
+
+impl Addressed {
+    /// What a request to both registries asks of our own copy.
+    pub fn of_our_copy(self) -> Routed {
+        Routed { addressed: self, destination: Destination::Replica }
+    }
 }
 
 /// A request that knows where it goes.

@@ -184,6 +184,12 @@ impl ModeTable {
         self.iter().filter(|(scope, _)| !scope.is_bare_context() && self.is_apart(scope))
     }
 
+    /// Whether subjects of a context live elsewhere than the context does.
+    pub fn is_divided(&self, context: &Context) -> bool {
+        let home = self.home(&whole(context));
+        self.set.keys().any(|scope| scope.context == *context && self.home(scope) != home)
+    }
+
     /// What is set whose data live in a registry that there is not.
     pub fn homeless(&self, is_there: impl Fn(Home) -> bool) -> impl Iterator<Item = (&QualifiedSubject, Mode, Home)> {
         self.iter().map(|(scope, mode)| (scope, mode, self.home(scope))).filter(move |(_, _, home)| !is_there(*home))

@@ -352,7 +352,7 @@ fn kind(places: Places, path: &str) -> Kind {
 }
 
 /// A target, put together from what it means.
-pub(super) fn target(path: &str, subject: &str, names: &[String], query: &[(String, String)]) -> String {
+pub fn target(path: &str, subject: &str, names: &[String], query: &[(String, String)]) -> String {
     let mut target = String::with_capacity(64);
     let mut names = names.iter();
     for word in path.split('/').filter(|word| !word.is_empty()) {

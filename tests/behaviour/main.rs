@@ -5,6 +5,7 @@
 mod aliases;
 mod alike;
 mod attack;
+mod both;
 mod bound;
 mod consistency;
 mod contexts;
@@ -23,6 +24,7 @@ mod memo;
 mod modes;
 mod offline;
 mod parameters;
+mod peers;
 mod process;
 mod program;
 mod promises;

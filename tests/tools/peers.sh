@@ -1,13 +1,17 @@
 #!/bin/bash
 # The sidecar between a registry and clients that were written by others.
 #
-#   peers.sh [plain|basic|tls|beside …]      all four when none is named
+#   peers.sh [plain|basic|tls|local|secured|read-only|beside|writer …]      all when none is named
 #
-# In each round: Apicurio starts, the sidecar in front of it, and every real client runs through the sidecar; then answers
-# through the sidecar are compared with Apicurio's own. Then Apicurio stops, and the clients and the comparison run again;
-# and once more after a restart of the sidecar. In the round "beside" Apicurio is the registry that a sidecar imports into,
-# and, as it keeps no ids, must leave alone. OUTPOST_BIN names the sidecar's program (default: target/debug/outpost).
-# DIRECT=1 leaves the sidecar and the outage out, which shows that clients and registry get along by themselves.
+# plain, basic, tls: Apicurio is the primary. It starts, the sidecar in front of it, and every real client runs through the
+# sidecar; then answers through the sidecar are compared with Apicurio's own. Then Apicurio stops, and the clients and the
+# comparison run again; and once more after a restart of the sidecar.
+# The other rounds are in beside.sh. local, secured: it is the local registry of a sidecar without a primary, and every answer
+# is its own, byte for byte. read-only: so it is, and takes no changes. beside: one is the primary, one the local registry, and
+# a mode says which of them hears what. writer: the importer keeps the local one too, which keeps no explicit ids.
+#
+# OUTPOST_BIN names the sidecar's program (default: target/debug/outpost). DIRECT=1 leaves sidecar and outage out of the first three,
+# which shows that clients and registry get along by themselves.
 set -euo pipefail
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,18 +22,26 @@ outpost=${OUTPOST_BIN:-$root/target/debug/outpost}
 unset OUTPOST_BIN
 mkdir -p "$real/run"
 real=$(cd "$real" && pwd)
-export REAL_DIR=$real
+export REAL_DIR=$real PYTHONDONTWRITEBYTECODE=1
 export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
 export no_proxy=$NO_PROXY
 readonly user=alice password=pw-5f1c2e
 passed=0 failed=0
-apicurio_port='' outpost_pid=''
+apicurios=() outpost_pid=''
 
 stop_all() {
+  local port
   if [ -n "$outpost_pid" ]; then kill -KILL "$outpost_pid" 2>/dev/null || true; fi
-  if [ -n "$apicurio_port" ]; then "$tools/apicurio.sh" stop "$apicurio_port"; fi
+  for port in ${apicurios[@]+"${apicurios[@]}"}; do "$tools/apicurio.sh" stop "$port"; done
 }
 trap stop_all EXIT
+
+start_apicurio() {
+  apicurios+=("$1")
+  "$tools/apicurio.sh" start "$@"
+}
+
+. "$tools/beside.sh"
 
 # Runs a program of checks, shows what it has to say and adds up its last line.
 checks() {
@@ -39,7 +51,7 @@ checks() {
   echo "-- $title"
   "$@" >"$log" 2>&1 </dev/null || result=$?
   # A cause often has a hundred effects; the log keeps them all.
-  grep -vE '^ok (GET|seed)|^[0-9]+ passed' "$log" | head -n 60 || true
+  grep -vE '^ok ([A-Z]+ /|seed)|^[0-9]+ passed' "$log" | head -n 60 || true
   sum=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1 || true)
   if [ -z "$sum" ]; then
     failed=$((failed + 1))
@@ -65,25 +77,28 @@ verdict() {
   return "$result"
 }
 
-# Four ports; the first has a free neighbour, because Apicurio wants one for itself.
+# Four ports, each with a free neighbour, because Apicurio wants one for itself. They lie below those that the system gives
+# to outgoing connections, one of which would otherwise take a port before it is used.
 free_ports() {
   python3 - <<'END'
+import random
 import socket
 
-def bound(port=0):
+def bound(port):
     held = socket.socket()
     held.bind(("127.0.0.1", port))
     return held
 
-while True:
-    first = bound()
+found, held = [], []
+for port in random.sample(range(20000, 32000, 2), 1000):
     try:
-        neighbour = bound(first.getsockname()[1] + 1)
-        break
+        held += [bound(port), bound(port + 1)]
     except OSError:
         continue
-held = [first] + [bound() for _ in range(3)]
-print(*(one.getsockname()[1] for one in held))
+    found.append(port)
+    if len(found) == 4:
+        break
+print(*found)
 END
 }
 
@@ -151,7 +166,7 @@ silent_about_the_password() {
 
 apicurio_settings() {
   case $1 in
-  plain | beside) ;;
+  plain) ;;
   basic)
     printf '%s\n' -Dquarkus.http.auth.basic=true -Dquarkus.security.users.embedded.plain-text=true \
       "-Dquarkus.security.users.embedded.users.$user=$password" "-Dquarkus.security.users.embedded.roles.$user=sr-admin" \
@@ -175,8 +190,8 @@ direct_round() {
 }
 
 outpost_round() {
-  local folder=$1 through=$2 direct=$3 admin=$4 trust=()
-  shift 4
+  local folder=$1 through=$2 direct=$3 admin=$4 port=$5 trust=()
+  shift 5
   if [[ $through == https:* ]]; then trust=(--ca "$real/tls/ca.pem"); fi
   local clients=("$root/tests/clients/run.sh" "$through") answers=(python3 "$tools/answers.py")
   checks "seed before the sidecar starts" "${answers[@]}" seed "$direct" before "$@"
@@ -188,8 +203,7 @@ outpost_round() {
   verdict "a full pass" full_pass "$admin" || true
   checks "answers compared with the primary's" "${answers[@]}" compare "$through" "$direct" --save "$folder/answers.json" "$@"
 
-  "$tools/apicurio.sh" stop "$apicurio_port"
-  apicurio_port=''
+  "$tools/apicurio.sh" stop "$port"
   checks "clients, primary away" "${clients[@]}" offline ${trust[@]+"${trust[@]}"}
   checks "answers, primary away" "${answers[@]}" compare "$through" --saved "$folder/answers.json" ${trust[@]+"${trust[@]}"}
   checks "a new schema, primary away" "${answers[@]}" refused "$through" ${trust[@]+"${trust[@]}"}
@@ -203,21 +217,12 @@ outpost_round() {
   verdict "the log does not have the password" silent_about_the_password "$folder/outpost.log" || true
 }
 
-gives_own_ids() {
-  (cd "$root" && OUTPOST_LOCAL_PEER=$1 cargo test --test importer peer -- --ignored) | grep -F 'test result: ok. 1 passed'
-}
-
-round() {
-  local kind=$1 port secure listener admin folder direct through scheme=http shown=()
+primary_round() {
+  local kind=$1 folder=$2 port secure listener admin direct through scheme=http shown=()
   local -a settings
   read -r port secure listener admin < <(free_ports)
-  echo "== $kind"
-  folder=$(mktemp -d "$real/run/$kind.XXXXXX")
-  export STATE_DIR=$folder/clients
-  mkdir -p "$STATE_DIR"
   mapfile -t settings < <(apicurio_settings "$kind" "$secure")
-  apicurio_port=$port
-  "$tools/apicurio.sh" start "$port" ${settings[@]+"${settings[@]}"}
+  start_apicurio "$port" ${settings[@]+"${settings[@]}"}
   direct=http://127.0.0.1:$port/apis/ccompat/v7
   case $kind in
   basic) shown=(--basic "$user:$password") ;;
@@ -226,23 +231,39 @@ round() {
     shown=(--ca "$real/tls/ca.pem")
     ;;
   esac
-  if [ "$kind" = beside ]; then
-    verdict "a local registry that gives ids of its own is found out" gives_own_ids "$direct" || true
-  elif [ "${DIRECT:-0}" = 1 ]; then
+  if [ "${DIRECT:-0}" = 1 ]; then
     direct_round "$direct" ${shown[@]+"${shown[@]}"}
   else
     through=$scheme://127.0.0.1:$listener
     write_configuration "$kind" "$direct" "$listener" "$admin" "$folder"
-    outpost_round "$folder" "$through" "$direct" "$admin" ${shown[@]+"${shown[@]}"}
+    outpost_round "$folder" "$through" "$direct" "$admin" "$port" ${shown[@]+"${shown[@]}"}
   fi
-  stop_all
-  apicurio_port='' outpost_pid=''
 }
 
-if [ $# = 0 ]; then set -- plain basic tls beside; fi
+round() {
+  local kind=$1 folder began=$SECONDS
+  echo "== $kind"
+  folder=$(mktemp -d "$real/run/$kind.XXXXXX")
+  export STATE_DIR=$folder/clients
+  mkdir -p "$STATE_DIR"
+  case $kind in
+  plain | basic | tls) primary_round "$kind" "$folder" ;;
+  local) local_round "$folder" ;;
+  secured) local_round "$folder" tls ;;
+  read-only) read_only_round "$folder" ;;
+  beside) beside_round "$folder" ;;
+  writer) writer_round "$folder" ;;
+  esac
+  stop_all
+  apicurios=() outpost_pid=''
+  echo "== $kind: $((SECONDS - began)) s"
+}
+
+readonly kinds=(plain basic tls local secured read-only beside writer)
+if [ $# = 0 ]; then set -- "${kinds[@]}"; fi
 for kind in "$@"; do
-  case $kind in plain | basic | tls | beside) ;; *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+  case " ${kinds[*]} " in *" $kind "*) ;; *)
+    sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
   esac

@@ -99,6 +99,12 @@ pub(in crate::routing) async fn batch(
     Ok(with_body(translated, body, call))
 }
 
+/// What is said to each question of a body if nothing is associated with what it asks about.
+pub fn unassociated(body: &[u8]) -> Option<Vec<Box<RawValue>>> {
+    let Body { requests } = serde_json::from_slice(body).ok()?;
+    Some(requests.iter().map(Asked::unknown).collect())
+}
+
 /// How many associations a result has; nothing of a refusal.
 fn associated(result: &RawValue) -> Result<Option<usize>, Failure> {
     let told: Told = serde_json::from_str(result.get()).map_err(|_| unreadable())?;

@@ -3,28 +3,20 @@
 //! The primary's own pages would count what is not ours, and come in the order of its names. So all is read, and
 //! the page cut out of it here.
 
-use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::super::listing::{Items, Pages, Step, arranged, window};
 use super::super::primary::{Primary, pairs, refused};
 use super::super::rename::target;
 use crate::protocol::endpoints::Route;
 use crate::protocol::error::Refusal;
-use crate::protocol::json::{push_array, push_string};
+use crate::protocol::json::push_array;
 use crate::protocol::operation::Operation;
-use crate::protocol::order::compare;
-use crate::protocol::printed::Printed;
-use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
-use crate::protocol::target::{CAPPED, Page, UNCAPPED};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Sent};
-
-/// A list as it is read: the items as they came, under our names.
-type Items = Vec<Box<RawValue>>;
 
 /// Makes the calls that a list takes, and of their answers one.
 pub(in crate::routing) async fn gather(
@@ -32,10 +24,7 @@ pub(in crate::routing) async fn gather(
     operation: &Operation,
     call: &Call,
 ) -> Result<Answer, Failure> {
-    // What is there of a GUID comes in one piece, whatever is asked for.
-    let is_whole = operation.route == Route::IdsByGuid;
-    let page = if is_whole { Ok(Page { offset: 0, limit: -1 }) } else { operation.query.page() };
-    let Ok(window) = page else { return Ok(refused(&call.method, &Refusal::not_found())) };
+    let Ok((window, most)) = window(operation) else { return Ok(refused(&call.method, &Refusal::not_found())) };
     let mut items = Items::new();
     // What moved while it was read comes twice.
     let mut known = HashSet::new();
@@ -51,12 +40,8 @@ pub(in crate::routing) async fn gather(
             refusal => return Ok(refusal),
         }
     }
-    let most = match operation.route {
-        Route::Schemas | Route::AssociationsByResource | Route::AssociationsByName => CAPPED,
-        Route::AssociationsBySubject => CAPPED,
-        _ => UNCAPPED,
-    };
-    let items = arranged(primary, operation, items).ok_or_else(unreadable)?;
+    let is_whole = primary.contexts().bound().is_none();
+    let items = arranged(operation, items, is_whole).ok_or_else(unreadable)?;
     let answer = last.ok_or_else(unreadable)?;
     Ok(page_of(answer, call, window.cut(items, most), |out, item| out.extend_from_slice(item.get().as_bytes())))
 }
@@ -122,11 +107,10 @@ pub(in crate::routing) async fn read(
     target: &str,
     mut take: impl FnMut(Box<RawValue>),
 ) -> Result<Answer, Failure> {
-    let mut offset = 0;
-    let mut first = None;
+    let mut pages = Pages::default();
     loop {
         let mark = if target.contains('?') { '&' } else { '?' };
-        let mut page = Call { path_and_query: format!("{target}{mark}offset={offset}&limit={CAPPED}"), ..call.clone() };
+        let mut page = Call { path_and_query: format!("{target}{mark}{}", pages.query()), ..call.clone() };
         page.method = Method::GET;
         page.headers.remove(http::header::ACCEPT_ENCODING);
         let answer = primary.registry().send(page).await?;
@@ -134,157 +118,14 @@ pub(in crate::routing) async fn read(
             return primary.translated(operation, answer);
         }
         let page: Items = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
-        let (count, head) = (page.len(), page.first().map(|item| item.get().to_owned()));
+        let step = pages.step(&page);
         let answer = primary.translated(operation, answer)?;
-        // Where paging is not known, every page is the first one.
-        if offset > 0 && head == first {
+        if step == Step::Again {
             return Ok(answer);
         }
         serde_json::from_slice::<Items>(&answer.body).map_err(|_| unreadable())?.into_iter().for_each(&mut take);
-        if count < CAPPED {
+        if step == Step::Last {
             return Ok(answer);
         }
-        first = first.or(head);
-        // One of the page before, so that one that moved forward is not missed.
-        offset += CAPPED - 1;
     }
-}
-
-#[derive(Deserialize, PartialEq, Eq, Hash)]
-struct Listed {
-    subject: String,
-    version: i64,
-}
-
-/// The list that our names make of what was read; nothing if it cannot be read.
-fn arranged(primary: &Primary, operation: &Operation, items: Items) -> Option<Items> {
-    match operation.route {
-        Route::Subjects => sorted(operation, items, ":*:", |item| Some((serde_json::from_str(item).ok()?, 0))),
-        Route::IdsByGuid => by_key(items, |item| {
-            let Place { context } = serde_json::from_str(item).ok()?;
-            Some([context])
-        }),
-        Route::Schemas => {
-            let items = if operation.query.flag("aliases") { with_all_aliases(items)? } else { items };
-            sorted(operation, items, "", |item| {
-                let listed: Listed = serde_json::from_str(item).ok()?;
-                Some((listed.subject, listed.version))
-            })
-        }
-        Route::Contexts => contexts(operation, items, primary.contexts().bound().is_none()),
-        Route::AssociationsByResource | Route::AssociationsByName | Route::AssociationsBySubject => {
-            by_key(items, |item| {
-                let Associated { resource_name, resource_namespace, resource_type, association_type, subject } =
-                    serde_json::from_str(item).ok()?;
-                Some([resource_name, resource_namespace, resource_type, association_type, subject])
-            })
-        }
-        Route::DekRead if operation.path.ends_with("/deks") => {
-            by_key(items, |item| Some([serde_json::from_str(item).ok()?]))
-        }
-        _ => Some(items),
-    }
-}
-
-/// Where a GUID is found.
-#[derive(Deserialize)]
-struct Place {
-    context: String,
-}
-
-/// What the order of associations goes by.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Associated {
-    resource_name: String,
-    resource_namespace: String,
-    resource_type: String,
-    association_type: String,
-    subject: String,
-}
-
-/// A list in the order that its names have here, and not at the primary.
-fn by_key<const N: usize>(items: Items, key: impl Fn(&str) -> Option<[String; N]>) -> Option<Items> {
-    let keyed = items.into_iter().map(|item| Some((key(item.get())?, item)));
-    let mut keyed = keyed.collect::<Option<Vec<([String; N], Box<RawValue>)>>>()?;
-    keyed.sort_by(|(one, _), (other, _)| {
-        let pairs = one.iter().zip(other).map(|(one, other)| compare(one, other));
-        pairs.fold(Ordering::Equal, Ordering::then)
-    });
-    Some(keyed.into_iter().map(|(_, item)| item).collect())
-}
-
-/// One item a version, with all names that stand for it: the primary lists those of each context apart.
-fn with_all_aliases(items: Items) -> Option<Items> {
-    let mut merged: Vec<(Vec<String>, Box<RawValue>)> = Vec::new();
-    let mut places: HashMap<Listed, usize> = HashMap::new();
-    for item in items {
-        let listed: Listed = serde_json::from_str(item.get()).ok()?;
-        let printed: Printed = serde_json::from_str(item.get()).ok()?;
-        let aliases: Vec<String> = printed.get("aliases").unwrap_or_default();
-        let place = *places.entry(listed).or_insert(merged.len());
-        match merged.get_mut(place) {
-            None => merged.push((aliases, item)),
-            Some((known, kept)) if !aliases.is_empty() => {
-                // Whichever has the member has it in its place.
-                known.extend(aliases);
-                *kept = item;
-            }
-            Some(_) => {}
-        }
-    }
-    let print = |(mut aliases, item): (Vec<String>, Box<RawValue>)| {
-        let place = |name: &String| {
-            let name = QualifiedSubject::parse(name);
-            (name.context.as_str().to_owned(), name.subject.to_string())
-        };
-        aliases.sort_by(|one, other| {
-            let ((one, its), (other, others)) = (place(one), place(other));
-            compare(&one, &other).then_with(|| compare(&its, &others))
-        });
-        let printed: Printed = serde_json::from_str(item.get()).ok()?;
-        let mut names = Vec::new();
-        push_array(&mut names, aliases, |out, name| push_string(out, &name));
-        let names = RawValue::from_string(String::from_utf8(names).ok()?).ok()?;
-        RawValue::from_string(String::from_utf8(printed.with("aliases", names)).ok()?).ok()
-    };
-    merged.into_iter().map(print).collect()
-}
-
-/// Subjects or versions, those that are asked for, in the order of their names.
-fn sorted(
-    operation: &Operation,
-    items: Items,
-    all: &str,
-    key: impl Fn(&str) -> Option<(String, i64)>,
-) -> Option<Items> {
-    let prefix = SubjectPrefix::parse(operation.query.get("subjectPrefix").unwrap_or(all));
-    let mut keyed = items
-        .into_iter()
-        .map(|item| Some((key(item.get())?, item)))
-        .collect::<Option<Vec<((String, i64), Box<RawValue>)>>>()?;
-    keyed.retain(|((name, _), _)| {
-        let subject = QualifiedSubject::parse(name);
-        prefix.admits(&subject.context) && subject.subject.starts_with(prefix.start())
-    });
-    keyed.sort_by(|((one, version), _), ((other, later), _)| match compare(one, other) {
-        Ordering::Equal => version.cmp(later),
-        order => order,
-    });
-    Some(keyed.into_iter().map(|(_, item)| item).collect())
-}
-
-/// The default context first, which is always there, then the others in order (WIRE.md § 1.21).
-fn contexts(operation: &Operation, items: Items, is_whole: bool) -> Option<Items> {
-    let start = operation.query.get("contextPrefix").unwrap_or_default();
-    // On a bound listener there is no default context beside its own.
-    let default = is_whole.then(|| Context::default_context().as_str().to_owned());
-    let mut names: Vec<String> = default.into_iter().collect();
-    for item in &items {
-        names.push(serde_json::from_str(item.get()).ok()?);
-    }
-    names.sort_by(|one, other| (one != ".").cmp(&(other != ".")).then_with(|| compare(one, other)));
-    names.dedup();
-    names.retain(|name| name.starts_with(start));
-    names.into_iter().map(|name| serde_json::value::to_raw_value(&name).ok()).collect()
 }

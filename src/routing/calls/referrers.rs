@@ -89,6 +89,15 @@ pub(in crate::routing) async fn referrers(
     Ok(page_of(answer, call, page, |out, id| out.extend_from_slice(id.to_string().as_bytes())))
 }
 
+/// Whether a schema of a context, as it is printed, refers to a version; nothing if it cannot be read.
+pub fn refers(printed: &[u8], context: &Context, (subject, version): (&QualifiedSubject, i32)) -> Option<bool> {
+    let schema: Schema = serde_json::from_slice(printed).ok()?;
+    let leads_there = |reference: &Reference| {
+        reference.version == version && QualifiedSubject::parse_in(&reference.subject, context) == *subject
+    };
+    Some(schema.references.iter().any(leads_there))
+}
+
 /// The target of the version itself, which may be soft-deleted.
 fn version_of(there: &str) -> String {
     let path = there.split_once('?').map_or(there, |(path, _)| path);
@@ -130,11 +139,7 @@ impl Place<'_> {
             StatusCode::NOT_FOUND => return Ok(None),
             _ => return Err(unreadable()),
         }
-        let schema: Schema = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
-        let leads_there = |reference: &Reference| {
-            reference.version == *version && QualifiedSubject::parse_in(&reference.subject, self.context) == *subject
-        };
-        if !schema.references.iter().any(leads_there) {
+        if !refers(&answer.body, self.context, (subject, *version)).ok_or_else(unreadable)? {
             return Ok(None);
         }
         // The id is shown as long as one of those that hold it is.
