@@ -200,7 +200,7 @@ impl Sink {
             last_full_pass: state.last_full_pass.clone(),
             in_step: contexts.map(|context| (context.to_string(), state.in_step(context, &snapshot))).collect(),
             withheld: state.withheld(),
-            foreign: state.foreign.iter().cloned().collect(),
+            foreign: state.foreign(),
             pending: state.pending.subjects.len() + state.pending.configs.len(),
             alarm: state.alarm.clone(),
         }

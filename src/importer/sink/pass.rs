@@ -125,10 +125,7 @@ impl Core {
             state.has_looked = true;
         }
         self.find_out_inheritance(job).await?;
-        {
-            let mut state = self.state();
-            state.begin_anew();
-        }
+        self.state().begin_anew(&job.snapshot);
         self.bring(job, None).await?;
         let configs = {
             let known =
@@ -434,6 +431,7 @@ impl Core {
         let mut state = self.state();
         state.last_pass = Some(report.clone());
         if *kind == PassKind::Full {
+            state.judged_anew();
             state.needs_full |= !ok;
             state.last_full_pass = Some(report.clone());
         }

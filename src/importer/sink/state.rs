@@ -18,6 +18,16 @@ pub(super) struct Compared {
     pub(super) contexts: BTreeSet<Context>,
 }
 
+/// What was known before a pass over everything, which counts until that has come to its end.
+#[derive(Default)]
+struct Before {
+    withheld: BTreeMap<QualifiedSubject, Withheld>,
+    withheld_configs: BTreeMap<QualifiedSubject, Withheld>,
+    foreign: BTreeSet<Foreign>,
+    /// The contexts that were in step; none while no such pass is under way.
+    in_step: Option<BTreeSet<Context>>,
+}
+
 #[derive(Default)]
 pub(super) struct State {
     pub(super) compared: Option<Compared>,
@@ -27,10 +37,9 @@ pub(super) struct State {
     pub(super) pending: News,
     pub(super) withheld: BTreeMap<QualifiedSubject, Withheld>,
     pub(super) withheld_configs: BTreeMap<QualifiedSubject, Withheld>,
-    /// What was withheld before everything was judged anew.
-    withheld_before: BTreeMap<QualifiedSubject, Withheld>,
-    withheld_configs_before: BTreeMap<QualifiedSubject, Withheld>,
     pub(super) foreign: BTreeSet<Foreign>,
+    /// What was known before everything is judged anew.
+    before: Before,
     /// The contexts in which the local registry gives ids of its own, each with the subject that showed it.
     pub(super) own_ids: BTreeMap<Context, QualifiedSubject>,
     /// How many passes a subject in a row has made the local registry stumble.
@@ -54,6 +63,9 @@ pub(super) struct State {
 impl State {
     /// Whether the local registry shows a context as the primary does.
     pub(super) fn in_step(&mut self, context: &Context, now: &Snapshot) -> bool {
+        if self.before.in_step.as_ref().is_some_and(|in_step| !in_step.contains(context)) {
+            return false;
+        }
         let is_same = self.is_same(context, now);
         let Some(compared) = &self.compared else { return false };
         let went_well = |pass: &Option<Report>| pass.as_ref().is_some_and(|pass| pass.ok);
@@ -82,20 +94,45 @@ impl State {
         self.changed.as_ref().is_some_and(|(_, contexts)| !contexts.contains(context))
     }
 
-    /// What is withheld, subjects before configurations.
+    /// What is withheld, subjects before configurations; what is being judged anew still is.
     pub(super) fn withheld(&self) -> Vec<WithheldStatus> {
-        let subjects = self.withheld.iter().map(|(subject, why)| (subject, why.to_string()));
-        let configs = self.withheld_configs.iter().map(|(scope, why)| (scope, format!("configuration: {why}")));
+        type All = BTreeMap<QualifiedSubject, Withheld>;
+        let is_anew = self.before.in_step.is_some();
+        let all = move |now: &All, before: &All| {
+            let mut all = if is_anew { before.clone() } else { All::new() };
+            all.extend(now.clone());
+            all
+        };
+        let subjects = all(&self.withheld, &self.before.withheld);
+        let configs = all(&self.withheld_configs, &self.before.withheld_configs);
+        let subjects = subjects.iter().map(|(subject, why)| (subject, why.to_string()));
+        let configs = configs.iter().map(|(scope, why)| (scope, format!("configuration: {why}")));
         subjects.chain(configs).map(|(subject, reason)| WithheldStatus { subject: printed(subject), reason }).collect()
     }
 
+    /// What is foreign; the same goes for that.
+    pub(super) fn foreign(&self) -> Vec<Foreign> {
+        let before = self.before.foreign.iter().filter(|_| self.before.in_step.is_some());
+        self.foreign.iter().chain(before).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Forgets what a pass over everything finds out again.
-    pub(super) fn begin_anew(&mut self) {
-        self.withheld_before = std::mem::take(&mut self.withheld);
-        self.withheld_configs_before = std::mem::take(&mut self.withheld_configs);
+    pub(super) fn begin_anew(&mut self, now: &Snapshot) {
+        let contexts = self.compared.as_ref().map(|compared| compared.contexts.clone()).unwrap_or_default();
+        let in_step = contexts.into_iter().filter(|context| self.in_step(context, now)).collect();
+        self.before = Before {
+            withheld: std::mem::take(&mut self.withheld),
+            withheld_configs: std::mem::take(&mut self.withheld_configs),
+            foreign: std::mem::take(&mut self.foreign),
+            in_step: Some(in_step),
+        };
         self.own_ids.clear();
-        self.foreign.clear();
         self.pending = News::default();
+    }
+
+    /// From now on what the pass found counts, if it came to its end.
+    pub(super) fn judged_anew(&mut self) {
+        self.before.in_step = None;
     }
 
     /// Counts for which subjects something went wrong in the local registry. Which have done so again and again are
@@ -142,7 +179,7 @@ impl State {
     }
 
     pub(super) fn withhold(&mut self, subject: &QualifiedSubject, why: Withheld) {
-        let known = self.withheld.get(subject).or_else(|| self.withheld_before.get(subject));
+        let known = self.withheld.get(subject).or_else(|| self.before.withheld.get(subject));
         // What is still so is no news.
         if known != Some(&why) {
             let name = printed(subject);
@@ -152,7 +189,7 @@ impl State {
     }
 
     pub(super) fn withhold_config(&mut self, scope: &QualifiedSubject, why: Withheld) {
-        let known = self.withheld_configs.get(scope).or_else(|| self.withheld_configs_before.get(scope));
+        let known = self.withheld_configs.get(scope).or_else(|| self.before.withheld_configs.get(scope));
         if known != Some(&why) {
             let name = printed(scope);
             tracing::warn!(scope = name, reason = %why, "a configuration is not written into the local registry");

@@ -282,3 +282,28 @@ async fn what_somebody_registers_while_a_context_is_being_opened_is_not_written_
     // Its id is somebody's too.
     assert_eq!(withheld, ["a", "b"]);
 }
+
+#[tokio::test]
+async fn what_is_being_judged_anew_is_as_it_was_until_it_has_been() {
+    let beside = furnished().await;
+    locally(&beside, &[("PUT", "/mode/own", Some(r#"{"mode":"READWRITE"}"#))]);
+    beside.setting.register("own", r#""double""#);
+    beside.passes().await;
+    let (withheld, foreign) = (beside.withheld(), beside.foreign());
+    assert!(!withheld.is_empty() && !beside.in_step(".") && beside.in_step(".c"));
+    beside.local.forget_requests();
+    let is_listing = |seen: &small_registry::Seen| seen.path() == "/schemas";
+    beside.local.fault_where(
+        is_listing,
+        None,
+        small_registry::Fault::SlowAnswer(std::time::Duration::from_millis(100)),
+    );
+    let sink = beside.sink.clone();
+    let pass = tokio::spawn(async move { sink.full_pass_now(false).await });
+    beside.local.wait_for(1, is_listing).await;
+    assert!(!pass.is_finished());
+    assert_eq!((beside.withheld(), beside.foreign()), (withheld, foreign));
+    assert!(!beside.in_step(".") && beside.in_step(".c"));
+    assert!(pass.await.expect("no panic").ok);
+    assert!(!beside.in_step(".") && beside.in_step(".c"));
+}
