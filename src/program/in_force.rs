@@ -223,7 +223,7 @@ Where requests go, by the modes kept in /state (nobody was asked):
         });
         let known = InForce::of_running(&of_a_primary(), &status);
         let names: Vec<String> = known.leftovers.iter().map(|(scope, _)| scope.to_string()).collect();
-        assert_eq!(names, ["a", ":.d:b"]);
+        assert_eq!(names, ["a", "still", ":.d:b"]);
         assert_eq!(known.table.own(&QualifiedSubject::parse("new")), Some(Mode::ReadOnly));
         assert!(
             known.told().contains("subject still         READONLY   read from the local registry"),
