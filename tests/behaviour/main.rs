@@ -5,6 +5,7 @@
 mod aliases;
 mod alike;
 mod attack;
+mod beside;
 mod both;
 mod bound;
 mod consistency;

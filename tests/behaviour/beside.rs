@@ -1,0 +1,161 @@
+//! A local registry and a primary at once: whose a request is, whatever it looks like, and what becomes of a change of
+//! modes half way (CONSISTENCY.md, Modes).
+
+use schema_outpost::config::{Config, Mode};
+use serde_json::json;
+use small_registry::{Fault, Seen, SmallRegistry};
+
+use crate::house::{Heard, House, registration, send};
+
+async fn beside(local: &SmallRegistry, adjust: impl FnOnce(&mut Config)) -> House {
+    House::with(SmallRegistry::builder(), |config| {
+        config.local.urls = vec![local.url()];
+        adjust(config);
+    })
+    .await
+}
+
+async fn set(house: &House, scope: &str, mode: &str) -> Heard {
+    house.ask("PUT", scope, &json!({ "mode": mode }).to_string()).await
+}
+
+fn is_change(seen: &Seen) -> bool {
+    seen.method != "GET" && seen.method != "HEAD"
+}
+
+#[tokio::test]
+async fn a_wider_scope_takes_along_what_the_local_registry_has_set_on_a_narrower_one() {
+    let local = SmallRegistry::start().await;
+    let house = beside(&local, |_| {}).await;
+    assert_eq!(local.ask("POST", "/subjects/:.c:s/versions", Some(&registration("1"))).status, 200);
+    for (scope, body) in
+        [("/mode?force=true", "IMPORT"), ("/mode/:.c:?force=true", "IMPORT"), ("/mode/:.d:", "READONLY")]
+    {
+        let body = json!({ "mode": body }).to_string();
+        assert_eq!(local.ask("PUT", scope, Some(&body)).status, 200, "as an importer leaves it");
+    }
+    assert_eq!(set(&house, "/mode/:.__GLOBAL:", "READWRITE").await.status, 200);
+    for subject in ["s", ":.c:s"] {
+        let answer = house.register(subject, "here").await;
+        assert_eq!(answer.status, 200, "{subject}: {answer:?}");
+    }
+    assert_eq!(set(&house, "/mode/:.__GLOBAL:?force=true", "IMPORT").await.status, 200);
+    for subject in ["s", ":.c:s"] {
+        assert_eq!(house.register(subject, "an id of its own").await.code(), 42205, "{subject}");
+    }
+    assert_eq!(house.primary.count(is_change), 0);
+}
+
+#[tokio::test]
+async fn what_nobody_can_place_is_written_to_neither_of_two_registries() {
+    let local = SmallRegistry::start().await;
+    let house = beside(&local, |_| {}).await;
+    assert_eq!(set(&house, "/mode/:.c:", "READWRITE").await.status, 200);
+    local.forget_requests();
+    let unnamed = json!({"resourceName": "r", "resourceNamespace": "c", "resourceId": "r", "resourceType": "topic",
+        "associations": [{"associationType": "value", "lifecycle": "STRONG", "schema": {"schema": "\"int\""}}]});
+    for (method, target, body) in [
+        ("POST", "/associations?context=.c", unnamed.to_string()),
+        ("PUT", "/associations/resources/r", unnamed.to_string()),
+        ("DELETE", "/associations/resources/r", String::new()),
+    ] {
+        let refused = house.ask(method, target, &body).await;
+        assert_eq!((refused.status, refused.code()), (422, 42205), "{method} {target}: {refused:?}");
+    }
+    assert_eq!([&local, &house.primary].map(|registry| registry.count(is_change)), [0, 0]);
+    assert_eq!(set(&house, "/mode/:.__GLOBAL:", "READWRITE").await.status, 200);
+    assert_ne!(house.ask("DELETE", "/associations/resources/r", "").await.code(), 42205, "there is one place now");
+}
+
+/// Its configuration is the primary's, wherever it leads.
+#[tokio::test]
+async fn the_configuration_of_an_alias_is_where_the_alias_is() {
+    let local = SmallRegistry::start().await;
+    let house = beside(&local, |_| {}).await;
+    assert_eq!(set(&house, "/mode/:.c:", "READWRITE").await.status, 200);
+    assert_eq!(house.ask("PUT", "/config/nick", r#"{"alias":":.c:s"}"#).await.status, 200);
+    assert!(house.get("/config/nick").await.body.contains(":.c:s"));
+    assert_eq!(send(house.address(), "DELETE", "/config/nick", &[], None).await.status, 200);
+    assert!(!house.primary.ask("GET", "/config/nick", None).body.contains("alias"));
+}
+
+/// Two readers of such a path could find two things in it, one of them a mode, or a way out of the base path.
+#[tokio::test]
+async fn what_can_be_read_in_two_ways_is_not_passed_to_the_local_registry() {
+    let house = House::with(SmallRegistry::builder().base_path("/apis/ccompat/v7"), |config| {
+        config.local.urls = std::mem::take(&mut config.primary.urls);
+    })
+    .await;
+    assert_eq!(house.register("s", "1").await.status, 200);
+    house.primary.forget_requests();
+    let mode = json!({"mode": "IMPORT"}).to_string();
+    for (method, target) in [
+        ("PUT", "//mode"),
+        ("PUT", "/contexts/.c/mode;x"),
+        ("PUT", "/mode/%2e%2e/mode"),
+        ("GET", "/../../elsewhere"),
+        ("GET", "/..;/elsewhere"),
+        ("GET", "/%2e%2e/elsewhere"),
+        ("GET", "/contexts/../elsewhere"),
+        ("DELETE", "/subjects/../subjects/s"),
+    ] {
+        let body = (method == "PUT").then_some(mode.as_str());
+        send(house.address(), method, target, &[("Content-Type", "application/json")], body).await;
+    }
+    let odd = house.primary.requests().into_iter().find(|seen| is_change(seen) || seen.target.contains(".."));
+    let is_harmless = odd.as_ref().is_none_or(|seen| seen.target.contains("/contexts/:..:/"));
+    assert!(is_harmless, "{odd:?}");
+    assert_eq!(house.get("/mode").await.body, r#"{"mode":"READWRITE"}"#);
+    assert_eq!(house.get("/subjects").await.body, r#"["s"]"#);
+}
+
+#[tokio::test]
+async fn writes_are_stopped_whether_the_local_registry_hears_of_it_or_not() {
+    let local = SmallRegistry::start().await;
+    let house = beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
+    assert_eq!(house.register("s", "1").await.status, 200);
+    local.stop().await;
+    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    local.restart().await.expect("the same port");
+    assert_eq!(house.until("/subjects/s/versions", |heard| heard.status == 200).await.body, "[1]");
+    assert_eq!(house.register("s", "2").await.code(), 42205);
+}
+
+#[tokio::test]
+async fn an_import_begins_on_nothing_and_what_is_no_word_about_that_is_not_taken_for_one() {
+    let local = SmallRegistry::start().await;
+    let house = beside(&local, |_| {}).await;
+    let is_listing = |seen: &Seen| seen.method == "GET" && seen.path() == "/subjects";
+    for (status, body) in [(403, "{}"), (404, "<html>"), (302, ""), (200, "<html>")] {
+        let fault = Fault::Status { status, headers: Vec::new(), body: body.to_owned() };
+        local.fault_where(is_listing, Some(1), fault);
+        assert_eq!(set(&house, "/mode/:.c:", "IMPORT").await.code(), 50003, "{status} {body}");
+    }
+    assert_eq!(local.count(is_change), 0);
+    assert_eq!(set(&house, "/mode/:.c:", "IMPORT").await.status, 200);
+}
+
+#[tokio::test]
+async fn read_only_and_alone_what_was_registered_before_is_found_all_the_same() {
+    let house = House::open().await;
+    let first = house.register("s", "1").await;
+    house.imported().await;
+    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    house.primary.stop().await;
+    assert_eq!(house.register("s", "1").await.body, first.body);
+    assert_eq!(house.register("s", "2").await.code(), 50003);
+}
+
+/// By `Via`, also in calls that no client made (RFC 9110 § 7.6.3).
+#[tokio::test]
+async fn an_outpost_that_is_its_own_local_registry_finds_that_out() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|held| held.local_addr()).expect("a port");
+    let house = House::with(SmallRegistry::builder(), |config| {
+        config.listeners[0].bind = port;
+        config.local.urls = vec![format!("http://{port}")];
+    })
+    .await;
+    let refused = set(&house, "/mode/:.c:", "READWRITE").await;
+    assert!(refused.status >= 400, "{refused:?}");
+    assert_eq!(house.get("/mode/:.c:").await.code(), 40409);
+}
