@@ -156,6 +156,11 @@ fn registries(config: &Config, report: &mut Report<'_>) {
     if config.local.writer && !(config.local.is_set() && config.primary.is_set()) {
         report.problem("local.writer", "there is nothing to write without both primary.urls and local.urls");
     }
+    if config.mode.is_none() && config.primary.is_set() && config.local.is_set() {
+        let message =
+            "not set: with a primary everything is forwarded to it where no mode says otherwise; say FORWARD if so";
+        report.warning("mode", message);
+    }
     match config.mode {
         Some(Mode::Forward) if !config.primary.is_set() => report.problem("mode", "this mode needs primary.urls"),
         Some(Mode::ReadWrite | Mode::Import) if !config.local.is_set() => {

@@ -39,7 +39,7 @@ async fn a_mode_that_the_local_registry_refuses_in_whatever_form_does_not_count_
         (403, "<html>", r#"{"error_code":403,"message":"HTTP 403 Forbidden"}"#),
     ] {
         local.fault_where(changes_a_mode, Some(1), said(status, body));
-        let refused = set(&house, "/mode", "READONLY").await;
+        let refused = set(&house, "/mode?force=true", "IMPORT").await;
         assert_eq!((refused.status, &*refused.body), (status, heard));
         assert_eq!(house.get("/mode").await.body, r#"{"mode":"READWRITE"}"#);
         assert_eq!(house.register("s", &status.to_string()).await.status, 200, "it does not count");
