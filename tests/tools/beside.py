@@ -115,7 +115,7 @@ def alone(through, local):
 
 def without_credentials(through, local, anonymous):
     """The local registry refuses without a body, and is not called unreachable for it."""
-    refused("a mode without credentials is refused as the local registry refuses", set_mode(anonymous, "READONLY"), 401, 401)
+    refused("a mode without credentials is refused as the local registry refuses", set_mode(anonymous, "IMPORT"), 401, 401)
     is_in_mode("it does not count", through, local, "READWRITE")
 
 
@@ -180,7 +180,7 @@ def takes_no_changes(through, local):
     ]:
         same(f"{method} {path} is refused in its words", through.call(method, path, body), said)
         same(f"{method} {path} is refused so by itself", local.call(method, path, body), said)
-    refused("a mode that cannot be set there is refused", set_mode(through, "READONLY"), 409, 409)
+    refused("a mode that cannot be set there is refused", set_mode(through, "IMPORT"), 409, 409)
     same("and does not count", through.call("GET", "/mode"), [200, {"mode": "READWRITE"}])
     same("reads go on", through.call("GET", "/subjects"), [200, []])
 
