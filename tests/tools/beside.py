@@ -115,7 +115,7 @@ def alone(through, local):
 
 def without_credentials(through, local, anonymous):
     """The local registry refuses without a body, and is not called unreachable for it."""
-    refused("a mode without credentials is refused as the local registry refuses", set_mode(anonymous, "READONLY"), 401, 401)
+    refused("a mode without credentials is refused as the local registry refuses", set_mode(anonymous, "IMPORT"), 401, 401)
     is_in_mode("it does not count", through, local, "READWRITE")
 
 
@@ -136,16 +136,21 @@ def switch(through, primary, local):
     same("READONLY is set", set_mode(through, "READONLY"), [200, {"mode": "READONLY"}])
     is_in_mode("READONLY", through, local, "READONLY")
     nothing_is_written(through, local, "local")
-    refused("a mode that it does not know is refused in its words", set_mode(through, "READONLY_OVERRIDE"), 422, 42201)
-    is_in_mode("READONLY goes on", through, local, "READONLY")
+    override = {"mode": "READONLY_OVERRIDE"}
+    same("a mode that it does not know is set all the same", set_mode(through, override["mode"]), [200, override])
+    same("the sidecar goes by it", through.call("GET", "/mode"), [200, override])
+    same("the local registry is in the nearest that it knows", local.call("GET", "/mode"), [200, {"mode": "READONLY"}])
+    refused("a deletion is refused in it", through.call("DELETE", "/subjects/local"), 422, READ_ONLY)
     same("FORWARD is set", set_mode(through, "FORWARD"), [200, {"mode": "FORWARD"}])
     lives_in("forwarded-again", through, primary, local)
     refused("what is local is not there", versions(through, "local"), 404, 40401)
     same("READWRITE is set again", set_mode(through, "READWRITE"), [200, {"mode": "READWRITE"}])
     is_in_mode("READWRITE again", through, local, "READWRITE")
+    for path in ["/subjects", "/subjects?deleted=true"]:
+        same(f"GET {path} is the local registry's too", through.call("GET", path), local.call("GET", path))
+    # While other contexts are the primary's, what is not in this one may be in those, and is unknown without it.
     everywhere = set_mode(through, "READWRITE", "/:.__GLOBAL:")
     same("READWRITE is set for everything", everywhere, [200, {"mode": "READWRITE"}])
-    same("lists are the local registry's too", through.call("GET", "/subjects"), local.call("GET", "/subjects"))
 
 
 def away(through, local):
@@ -175,7 +180,7 @@ def takes_no_changes(through, local):
     ]:
         same(f"{method} {path} is refused in its words", through.call(method, path, body), said)
         same(f"{method} {path} is refused so by itself", local.call(method, path, body), said)
-    refused("a mode that cannot be set there is refused", set_mode(through, "READONLY"), 409, 409)
+    refused("a mode that cannot be set there is refused", set_mode(through, "IMPORT"), 409, 409)
     same("and does not count", through.call("GET", "/mode"), [200, {"mode": "READWRITE"}])
     same("reads go on", through.call("GET", "/subjects"), [200, []])
 
