@@ -19,8 +19,8 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::importer::Importer;
 use crate::importer::sink::{self, Sink};
-use crate::protocol::subject::Context;
-use crate::proxy::{self, IsInStep, Local, Proxy, Stack};
+use crate::protocol::subject::{Context, QualifiedSubject};
+use crate::proxy::{self, Local, Proxy, SecondCopy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
 use crate::routing::{Contexts, MapError, ModeChange, ModeTable, Modes, Primary};
 use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
@@ -90,7 +90,7 @@ impl Rooms {
             store: store.clone(),
             primary: named,
             local: local.clone().map(|local| Local::new(local, config.local.timeout)),
-            is_in_step: sink.clone().map(|sink| Arc::new(move |context: &Context| sink.in_step(context)) as IsInStep),
+            second_copy: sink.clone().map(|sink| Arc::new(Second { sink, writes: config.local.writer }) as _),
             reread: importer.clone(),
             modes,
             still,
@@ -98,6 +98,24 @@ impl Rooms {
         };
         let proxy = Proxy::new(parties, &config.limits);
         Ok(Self { primary, local, store, replica, importer, sink, proxy })
+    }
+}
+
+/// The second sink as the proxy knows it.
+struct Second {
+    sink: Sink,
+    writes: bool,
+}
+
+impl SecondCopy for Second {
+    fn is_in_step(&self, context: &Context) -> bool {
+        self.sink.in_step(context)
+    }
+
+    /// Who only compares has nothing to withhold.
+    fn withheld(&self, context: &Context) -> Option<QualifiedSubject> {
+        let withheld = self.sink.withheld().into_iter().map(|one| QualifiedSubject::parse(&one.subject));
+        withheld.filter(|_| self.writes).find(|subject| subject.context == *context)
     }
 }
 

@@ -104,6 +104,12 @@ impl Proxy {
             return Ok(());
         }
         let _still = self.parties.still.write().await;
+        if !change.operation.query.flag("force")
+            && let Some(subject) = self.would_be_otherwise(&table, &next)
+        {
+            let message = format!("Subject {subject} is not in the local registry as it is at the primary");
+            return Err(change.refused(Refusal::not_permitted(message)));
+        }
         let parting = self.about_to_part(&table, &next);
         self.tell_local(&table, &next, change).await?;
         if let Err(failure) = self.keep_modes(&changes, change).await {

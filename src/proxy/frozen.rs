@@ -22,8 +22,14 @@ use crate::replica::Snapshot;
 use crate::replica::answer::{Verdict, answer as answer_now};
 use crate::routing::{Home, ModeTable, Reach};
 
-/// Whether the local registry shows a context as the primary does.
-pub type IsInStep = Arc<dyn Fn(&Context) -> bool + Send + Sync>;
+/// Whoever keeps in the local registry what is the primary's, or compares the two.
+pub trait SecondCopy: Send + Sync {
+    /// Whether the local registry shows a context as the primary does.
+    fn is_in_step(&self, context: &Context) -> bool;
+
+    /// A subject of a context that it was to be given and does not have as the primary does, if there is one.
+    fn withheld(&self, context: &Context) -> Option<QualifiedSubject>;
+}
 
 /// The contexts that were the same there and here when they became the local registry's own.
 pub(super) type Frozen = DashMap<Context, Copy>;
@@ -44,14 +50,27 @@ impl Proxy {
 
     /// Which contexts are the same there and here, of those that are about to become the local registry's own.
     pub(super) fn about_to_part(&self, before: &ModeTable, after: &ModeTable) -> Vec<(Context, Arc<Snapshot>)> {
-        let Some(is_in_step) = &self.parties.is_in_step else { return Vec::new() };
+        let Some(copy) = &self.parties.second_copy else { return Vec::new() };
         let snapshot = self.parties.replica.snapshot();
         let parts = |context: &Context| {
             let scope = QualifiedSubject::new(context.clone(), "");
-            before.home(&scope) == Home::Primary && after.home(&scope) == Home::Local && is_in_step(context)
+            before.home(&scope) == Home::Primary && after.home(&scope) == Home::Local && copy.is_in_step(context)
         };
         let parting = snapshot.contexts().map(|(context, _)| context).filter(|context| parts(context));
         parting.map(|context| (context.clone(), Arc::new(snapshot.within(context)))).collect()
+    }
+
+    /// A subject that the local registry was to be given and has otherwise, of those that are about to become its own:
+    /// its clients would find something else under a name or an id that they know.
+    pub(super) fn would_be_otherwise(&self, before: &ModeTable, after: &ModeTable) -> Option<QualifiedSubject> {
+        let copy = self.parties.second_copy.as_ref()?;
+        let snapshot = self.parties.replica.snapshot();
+        let parts = |context: &&Context| {
+            let scope = QualifiedSubject::new((*context).clone(), "");
+            before.home(&scope) == Home::Primary && after.home(&scope) == Home::Local
+        };
+        let mut parting = snapshot.contexts().map(|(context, _)| context).filter(parts);
+        parting.find_map(|context| copy.withheld(context))
     }
 
     /// Keeps what was the same, and forgets what is the primary's again.

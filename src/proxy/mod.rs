@@ -53,7 +53,7 @@ use crate::routing::{Contexts, Destination, Modes, Primary, Stop, Unmapped, Writ
 use crate::server::{Limits, Peer, examine};
 use crate::store::Store;
 
-pub use frozen::IsInStep;
+pub use frozen::SecondCopy;
 pub use local::Local;
 pub use metrics::Metrics;
 pub use stack::{Guest, Passage, Stack};
@@ -74,8 +74,8 @@ pub struct Parties {
     pub primary: Primary,
     /// The registry that we stand beside, if there is one.
     pub local: Option<Local>,
-    /// Whether the local registry shows a context as the primary does, if anybody compares them.
-    pub is_in_step: Option<IsInStep>,
+    /// Whoever keeps in the local registry what is the primary's, if anybody does.
+    pub second_copy: Option<Arc<dyn SecondCopy>>,
     /// Whoever can read parts of the primary again.
     pub reread: Arc<dyn Reread>,
     /// The modes in force.

@@ -159,3 +159,25 @@ async fn an_outpost_that_is_its_own_local_registry_finds_that_out() {
     assert!(refused.status >= 400, "{refused:?}");
     assert_eq!(house.get("/mode/:.c:").await.code(), 40409);
 }
+
+/// Under a name or an id that clients know they would find something else there.
+#[tokio::test]
+async fn a_context_is_not_moved_over_what_the_local_registry_has_otherwise_unless_someone_insists() {
+    let local = SmallRegistry::start().await;
+    assert_eq!(local.ask("POST", "/subjects/:.c:s/versions", Some(&registration("its own"))).status, 200);
+    let house = beside(&local, |config| config.local.writer = true).await;
+    for subject in [":.c:s", ":.d:s"] {
+        assert_eq!(house.register(subject, "the primary's").await.status, 200);
+    }
+    house.imported().await;
+    let withheld = house.status().await["local"]["withheld"].clone();
+    assert_eq!(withheld[0]["subject"], ":.c:s", "{withheld}");
+    for scope in ["/mode/:.c:", "/mode/:.__GLOBAL:"] {
+        let refused = set(&house, scope, "READWRITE").await;
+        assert_eq!((refused.status, refused.code()), (422, 42205), "{scope}: {refused:?}");
+        assert!(refused.body.contains(":.c:s"), "{refused:?}");
+    }
+    assert_eq!(set(&house, "/mode/:.d:", "READWRITE").await.status, 200);
+    assert_eq!(set(&house, "/mode/:.c:?force=true", "READWRITE").await.status, 200);
+    assert!(house.get("/subjects/:.c:s/versions/1").await.body.contains("its own"));
+}
