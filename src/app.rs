@@ -22,7 +22,7 @@ use crate::importer::sink::{self, Sink};
 use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::proxy::{self, Local, Proxy, SecondCopy, Stack};
 use crate::replica::{self, Keep, Loading, NotKept, Replica};
-use crate::routing::{Contexts, MapError, ModeChange, ModeTable, Modes, Primary};
+use crate::routing::{Contexts, Home, MapError, ModeChange, ModeTable, Modes, Primary};
 use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
 use crate::store::{self, Store};
 use crate::telemetry;
@@ -142,7 +142,7 @@ impl Beside<'_> {
             replica: Arc::clone(self.replica),
             store: self.store.clone(),
             importer: self.importer.clone(),
-            is_primarys: Arc::new(move |context| !modes.is_local(context)),
+            is_primarys: Arc::new(move |scope| modes.home(scope) == Home::Primary),
             still: Arc::clone(self.still),
         };
         let name = rustix::system::uname().nodename().to_string_lossy().into_owned();

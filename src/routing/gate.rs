@@ -109,8 +109,13 @@ impl Modes {
 
     /// Whether the data of a context live in the local registry.
     pub fn is_local(&self, context: &Context) -> bool {
+        self.home(&whole(context)) == Home::Local
+    }
+
+    /// Where the data of a subject live, or of a context as a whole.
+    pub fn home(&self, scope: &QualifiedSubject) -> Home {
         let table = self.table.load();
-        table.throughout().unwrap_or_else(|| table.home(&whole(context))) == Home::Local
+        table.throughout().unwrap_or_else(|| table.home(scope))
     }
 
     /// From now on another one counts. What was let through before goes on.

@@ -181,3 +181,42 @@ async fn a_context_is_not_moved_over_what_the_local_registry_has_otherwise_unles
     assert_eq!(set(&house, "/mode/:.c:?force=true", "READWRITE").await.status, 200);
     assert!(house.get("/subjects/:.c:s/versions/1").await.body.contains("its own"));
 }
+
+/// What one outpost has made the local registry's own, another does not take back by importing into it.
+#[tokio::test]
+async fn a_writer_leaves_a_context_alone_that_another_outpost_has_moved() {
+    let local = SmallRegistry::start().await;
+    let house = beside(&local, |config| config.local.writer = true).await;
+    for subject in ["s", ":.c:s"] {
+        assert_eq!(house.register(subject, "1").await.status, 200);
+    }
+    house.imported().await;
+    assert_eq!(local.ask("GET", "/subjects", None).body, r#"[":.c:s","s"]"#);
+    assert_eq!(local.ask("PUT", "/mode/:.c:?force=true", Some(r#"{"mode":"READWRITE"}"#)).status, 200);
+    assert_eq!(house.register(":.c:s", "2").await.status, 200);
+    house.imported().await;
+    assert_eq!(local.ask("GET", "/mode/:.c:", None).body, r#"{"mode":"READWRITE"}"#);
+    assert_eq!(local.ask("GET", "/subjects/:.c:s/versions", None).body, "[1]");
+    let beside = house.status().await["local"].clone();
+    assert!(beside["withheld"].to_string().contains("READWRITE"), "{beside}");
+    assert_eq!(beside["inStep"][".c"], false, "{beside}");
+}
+
+/// A subject that lives in the local registry while its context is forwarded is nothing to the importer.
+#[tokio::test]
+async fn what_is_deleted_at_the_primary_stays_where_the_subject_lives_apart() {
+    let local = SmallRegistry::start().await;
+    let house = beside(&local, |config| config.local.writer = true).await;
+    for subject in ["s", "t"] {
+        assert_eq!(house.register(subject, "1").await.status, 200);
+    }
+    house.imported().await;
+    assert_eq!(set(&house, "/mode/s?force=true", "READWRITE").await.status, 200);
+    for target in ["/subjects/s", "/subjects/s?permanent=true", "/subjects/t", "/subjects/t?permanent=true"] {
+        assert_eq!(house.primary.ask("DELETE", target, None).status, 200, "{target}");
+    }
+    house.imported().await;
+    send(house.admin(), "POST", "/import?confirm=true", &[], None).await;
+    assert_eq!(local.ask("GET", "/subjects?deleted=true", None).body, r#"["s"]"#);
+    assert_eq!(house.get("/subjects/s/versions").await.body, "[1]");
+}

@@ -179,7 +179,7 @@ impl Core {
             Step::Put(body) => self.configure(job.wire, scope, Bytes::from(body.to_string())).await,
             _ => {
                 let _moving = self.still.read().await;
-                if self.is_ours(&scope.context) { job.wire.unconfigure(scope).await } else { Ok(()) }
+                if self.is_wholly_ours(scope) { job.wire.unconfigure(scope).await } else { Ok(()) }
             }
         };
         match written {

@@ -37,7 +37,7 @@ use super::lanes::Lanes;
 use super::poll::Poll;
 use super::status::{Counters, Report};
 use super::{Importer, LONGEST_BACKOFF, chance};
-use crate::protocol::subject::Context;
+use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::Replica;
 use crate::routing::Primary;
 use crate::store::{self, Store};
@@ -60,8 +60,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// With more than this left over, and others to bring it over, it is looked at less often.
 const FEW: usize = 32;
 
-/// Whether a context is the primary's, so that it is to be kept in the local registry.
-pub type IsPrimarys = Arc<dyn Fn(&Context) -> bool + Send + Sync>;
+/// Whether a subject is the primary's, or a context as a whole, so that it is to be kept in the local registry.
+pub type IsPrimarys = Arc<dyn Fn(&QualifiedSubject) -> bool + Send + Sync>;
 
 /// Who has to do with the second sink.
 pub struct Parties {
@@ -73,7 +73,7 @@ pub struct Parties {
     pub store: Store,
     /// Who keeps the replica, and by whose settings passes are made.
     pub importer: Importer,
-    /// Which contexts are the primary's at this moment.
+    /// What is the primary's at this moment.
     pub is_primarys: IsPrimarys,
     /// Held in common while something is written for that reason, alone by whoever changes which these are.
     pub still: Arc<RwLock<()>>,
@@ -179,7 +179,7 @@ impl Sink {
     /// has of it, nothing of the primary's that is mixed with what is not, and nothing has failed or changed since.
     /// Whole subjects that are not the primary's do not count against it; [`SinkStatus::foreign`] names them.
     pub fn in_step(&self, context: &Context) -> bool {
-        (self.core.is_primarys)(context) && self.core.state().in_step(context, &self.core.replica.snapshot())
+        self.core.is_ours(context) && self.core.state().in_step(context, &self.core.replica.snapshot())
     }
 
     /// What is no longer written into the local registry, and why.
@@ -232,7 +232,12 @@ impl Core {
 
     /// Whether a context is to be kept in the local registry.
     fn is_ours(&self, context: &Context) -> bool {
-        news::is_ours(context, |context| (self.is_primarys)(context))
+        news::is_ours(context, |context| (self.is_primarys)(&QualifiedSubject::new(context.clone(), "")))
+    }
+
+    /// Whether one scope of it is: a subject may live apart from its context.
+    fn is_wholly_ours(&self, scope: &QualifiedSubject) -> bool {
+        self.is_ours(&scope.context) && (self.is_primarys)(scope)
     }
 
     fn wire(&self) -> Wire {

@@ -386,7 +386,7 @@ impl Core {
     async fn step(&self, wire: &Wire, step: &Step) -> Result<Done, WireError> {
         let (subject, number) = &step.place;
         let _moving = self.still.read().await;
-        if !self.is_ours(&subject.context) {
+        if !self.is_wholly_ours(subject) {
             return Ok(Done::Left);
         }
         match &step.action {
@@ -426,7 +426,7 @@ impl Core {
         body: bytes::Bytes,
     ) -> Result<(), WireError> {
         let _moving = self.still.read().await;
-        if self.is_ours(&scope.context) { wire.configure(scope, body).await } else { Ok(()) }
+        if self.is_wholly_ours(scope) { wire.configure(scope, body).await } else { Ok(()) }
     }
 }
 

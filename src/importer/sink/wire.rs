@@ -150,9 +150,32 @@ impl Wire {
                 status => Err(judged(asked, status, &answer.body)),
             };
         }
+        if let Some(mode) = self.set_by_others(&scope, &path).await? {
+            let message = format!(
+                "it is set to {mode} there, by somebody who means it; DELETE {path} there lets it be imported into"
+            );
+            return Err(WireError::Refused {
+                what: path,
+                refused: Refused { status: 422, code: Some(42205), message },
+            });
+        }
         tracing::info!(%context, "the local registry is put into IMPORT mode");
         let body = Bytes::from_static(br#"{"mode":"IMPORT"}"#);
         self.change(Method::PUT, format!("{path}?force=true"), body).await.map(|_| true)
+    }
+
+    /// The mode of its own that a context has there, other than to import. We set no other, and clear those that were set
+    /// through us; so another outpost may have moved the context there. Of the default context it is not told whether
+    /// READWRITE was set (WIRE.md § 4.3).
+    async fn set_by_others(&self, scope: &QualifiedSubject, path: &str) -> Result<Option<Mode>, WireError> {
+        let answer = self.poll.ask(path).await?;
+        if !answer.status.is_success() {
+            return Ok(None);
+        }
+        let read: Result<ModeAnswer, _> = serde_json::from_slice(&answer.body);
+        let mode = read.map_err(|cause| WireError::Unreadable { what: path.to_owned(), cause })?.mode;
+        let mode = mode.as_deref().and_then(Mode::parse).filter(|mode| *mode != Mode::Import);
+        Ok(mode.filter(|mode| !scope.is_top_level() || mode.is_read_only()))
     }
 
     /// Sends a change, and again for as long as the local registry only asks for patience.

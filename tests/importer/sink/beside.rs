@@ -199,7 +199,7 @@ fn sink_into(
         replica: Arc::clone(&setting.replica),
         store: Store::open(state.unwrap_or(&store::Config::default())).expect("it opens"),
         importer: setting.importer.clone(),
-        is_primarys: Arc::new(move |context| !own.lock().expect("held briefly").contains(context)),
+        is_primarys: Arc::new(move |scope| !own.lock().expect("held briefly").contains(&scope.context)),
         still: Arc::clone(still),
     };
     Sink::new(parties, Settings { writer: name.is_some(), name: name.unwrap_or("onlooker").to_owned() })

@@ -49,10 +49,6 @@ async fn what_others_deleted_or_changed_of_ours_is_put_right_by_a_full_pass() {
                 ("DELETE", "/subjects/plain/versions/3", None),
             ],
         ),
-        (
-            "a context made read-only, and a version removed",
-            &[("DELETE", "/subjects/plain/versions/3", None), ("PUT", "/mode", Some(r#"{"mode":"READONLY"}"#))],
-        ),
     ] {
         let beside = furnished().await;
         locally(&beside, calls);
@@ -64,6 +60,26 @@ async fn what_others_deleted_or_changed_of_ours_is_put_right_by_a_full_pass() {
         beside.passes().await;
         assert_eq!(beside.writes(), 0, "{what}");
     }
+}
+
+/// Whoever stops writes there means it, and is not overruled.
+#[tokio::test]
+async fn a_context_that_somebody_made_read_only_is_left_alone_and_named_until_it_is_free_again() {
+    let beside = furnished().await;
+    locally(
+        &beside,
+        &[("DELETE", "/subjects/plain/versions/3", None), ("PUT", "/mode", Some(r#"{"mode":"READONLY"}"#))],
+    );
+    beside.local.forget_requests();
+    beside.passes().await;
+    assert_eq!(beside.writes(), 0);
+    assert!(!beside.in_step("."));
+    let withheld = beside.withheld();
+    assert!(withheld.iter().any(|(_, reason)| reason.contains("READONLY")), "{withheld:?}");
+    locally(&beside, &[("DELETE", "/mode", None)]);
+    beside.passes().await;
+    beside.assert_same("free again");
+    assert!(beside.in_step(".") && beside.withheld().is_empty());
 }
 
 #[tokio::test]
