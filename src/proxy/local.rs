@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{Method, Response, StatusCode, header};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
 use super::ask::Ask;
@@ -85,13 +86,18 @@ impl Proxy {
     /// Whether a request is none of our business: everything is the local registry's, nothing is forbidden, and it is
     /// not about this process. Then it is not ours to say either that it asks for what there is with a method that there
     /// is not. A path that two could read in two ways is: one of them could find a mode in it.
-    pub(super) fn passes_as_it_is(&self, visit: &Visit, understood: &Result<Operation, Misdirected>) -> bool {
+    pub(super) fn passes_as_it_is(
+        &self,
+        path: &str,
+        visit: &Visit,
+        understood: &Result<Operation, Misdirected>,
+    ) -> bool {
         let is_for_it = match understood {
             Ok(operation) => {
                 operation.effect != Effect::Control
                     && !matches!(operation.route, Route::GlobalMode | Route::SubjectMode)
             }
-            Err(Misdirected::Method | Misdirected::Options(_)) => true,
+            Err(Misdirected::Method | Misdirected::Options(_)) => !has_dots(path),
             Err(Misdirected::Malformed(_) | Misdirected::Context(_) | Misdirected::NotFound) => false,
         };
         let table = self.modes().table();
@@ -110,7 +116,7 @@ impl Proxy {
         if let Some(operation) = &operation {
             visit.understood(operation);
         }
-        // Segments of dots never leave, whatever stands before the registry makes of them.
+        // What was understood is spelt without segments of dots, whatever stands before the registry makes of them.
         let raw = || head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let target = operation.as_ref().map_or_else(raw, |operation| operation.target.clone());
         let ask = Ask::read(head, body, visit, None, &self.limits).await?;
@@ -235,6 +241,14 @@ impl Proxy {
             }
         })
     }
+}
+
+/// Whether a segment of a path leads up or nowhere, to whoever decodes it or drops its parameters.
+fn has_dots(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        let name = segment.split(';').next().unwrap_or_default();
+        matches!(&*percent_decode_str(name).decode_utf8_lossy(), "." | "..")
+    })
 }
 
 impl Proxy {

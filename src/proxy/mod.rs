@@ -167,7 +167,7 @@ impl Proxy {
         let authorization = head.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let caller = self.admission.authenticate(authorization, visit.peer.address)?;
         let understood = understood(head, visit.bound.as_ref());
-        if self.passes_as_it_is(visit, &understood) {
+        if self.passes_as_it_is(path(&head.uri), visit, &understood) {
             return self.pass_on(head, body, visit, understood.ok()).await;
         }
         let operation = understood.map_err(|why| Failure::misdirected(why, head, visit.peer.tls))?;

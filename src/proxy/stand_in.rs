@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use super::Proxy;
 use super::ask::Ask;
@@ -26,6 +28,9 @@ use crate::replica::answer::{Asked, Verdict, answer as answer_now};
 use crate::replica::{Snapshot, SubjectState, served_subject};
 use crate::routing::{Reach, local_target};
 
+/// How long all that takes which has to be asked before.
+const LONGEST: Duration = Duration::from_secs(8);
+
 /// With more versions than this nobody waits for a comparison.
 const MOST_COMPARED: usize = 50;
 
@@ -33,9 +38,14 @@ const MOST_COMPARED: usize = 50;
 const DECIDING: [&str; 4] = ["compatibilityLevel", "compatibilityGroup", "compatibilityPolicy", "normalize"];
 
 impl Proxy {
-    /// The answer of the local registry to what the primary could not be asked for, if it may be passed on.
+    /// The answer of the local registry to what the primary could not be asked for, if it may be passed on. The client
+    /// has waited already, so it comes soon or not at all.
     pub(super) async fn stand_in(&self, operation: &Operation, ask: &Ask) -> Option<Response<Body>> {
         self.parties.local.as_ref().filter(|local| !local.registry().is_away())?;
+        timeout(LONGEST, self.said_in_stead(operation, ask)).await.ok()?
+    }
+
+    async fn said_in_stead(&self, operation: &Operation, ask: &Ask) -> Option<Response<Body>> {
         let snapshot = self.view_of_now(ask.bound.as_ref());
         let may = match operation.effect {
             Effect::Judgement => self.would_judge_alike(operation, ask, &snapshot).await,

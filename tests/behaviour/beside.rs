@@ -98,6 +98,8 @@ async fn what_can_be_read_in_two_ways_is_not_passed_to_the_local_registry() {
         ("GET", "/%2e%2e/elsewhere"),
         ("GET", "/contexts/../elsewhere"),
         ("DELETE", "/subjects/../subjects/s"),
+        ("PATCH", "/contexts/../subjects"),
+        ("OPTIONS", "/contexts/%2E%2e/subjects"),
     ] {
         let body = (method == "PUT").then_some(mode.as_str());
         send(house.address(), method, target, &[("Content-Type", "application/json")], body).await;

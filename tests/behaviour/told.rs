@@ -252,7 +252,7 @@ async fn the_way_to_the_local_registry_is_tested_as_that_to_the_primary_and_what
     running.operator("POST", "/import").await;
     let alone = asking(&place, &running, &primary.url());
     let text = std::fs::read_to_string(&alone).expect("a file");
-    let config = place.write("both.yaml", &format!("{text}local: {{ urls: [\"{}\"] }}\n", local.url()));
+    let config = place.write("both.yaml", &format!("{text}mode: FORWARD\nlocal: {{ urls: [\"{}\"] }}\n", local.url()));
     assert_eq!(running.ask("PUT", "/mode/:.c:", r#"{"mode":"READWRITE"}"#).await.status, 200);
     let (code, page) = tell(&["status"], &config).await;
     assert_eq!(code, Some(0), "{page}");

@@ -6,8 +6,9 @@
 //! *tail* pass looks at what differs since the last one; a *full* pass compares everything, and so finds what others
 //! did to the local registry.
 //!
-//! The local registry may hold what is nobody's business of ours. A [`ledger`] says what we wrote or found as it should
-//! be; nothing else is ever deleted or replaced. Of several outposts beside one local registry one writes, see [`claim`].
+//! The local registry may hold what is nobody's business of ours. A ledger says what we wrote or found as it should
+//! be; nothing else is ever deleted or replaced. Of several outposts beside one local registry one writes: the one whose
+//! claim stands there.
 
 mod claim;
 mod configs;
