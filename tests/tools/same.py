@@ -36,9 +36,9 @@ class Registry:
 
     def send(self, method, target, headers, body):
         if self.tls:
-            connection = http.client.HTTPSConnection(self.address, timeout=60, context=self.tls)
+            connection = http.client.HTTPSConnection(self.address, timeout=30, context=self.tls)
         else:
-            connection = http.client.HTTPConnection(self.address, timeout=60)
+            connection = http.client.HTTPConnection(self.address, timeout=30)
         is_about_it = DIRECTLY in target + (body or "")
         target, body = [text and text.replace(DIRECTLY, self.subject) for text in (target, body)]
         try:
@@ -197,7 +197,13 @@ def short(value):
 
 
 def compare(through, direct, request):
-    expected, got = direct.send(*request), through.send(*request)
+    try:
+        expected, got = direct.send(*request), through.send(*request)
+    except (OSError, http.client.HTTPException) as why:
+        # Which of them it was is of more use than that it broke off.
+        counts["failed"] += 1
+        print(f"FAILED {request[0]} {request[1][:100]} {request[2]}: no answer, {why!r}")
+        return
     if request[0] == "GET" and "Accept-Encoding" in request[2]:
         # Apicurio compresses its page at the root now and then, so it may take several answers until one is the same.
         for _ in range(100):
