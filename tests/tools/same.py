@@ -196,11 +196,24 @@ def short(value):
     return text if len(text) <= 300 else text[:300] + " …"
 
 
+def answered(direct, request):
+    """What the registry itself answers. Over TLS Apicurio leaves a request in some thousands without any answer, with nobody
+    before it too; then it is asked again, and through the sidecar as well, which has said 50003 by then."""
+    for _ in range(3):
+        try:
+            return direct.send(*request)
+        except TimeoutError:
+            print(f"the registry itself did not answer {request[0]} {request[1][:100]}", file=sys.stderr)
+    return direct.send(*request)
+
+
 def compare(through, direct, request):
     try:
-        expected, got = direct.send(*request), through.send(*request)
+        expected = answered(direct, request)
+        got = through.send(*request)
+        if got["status"] == 500 and b"50003" in got["body"]:
+            got = through.send(*request)
     except (OSError, http.client.HTTPException) as why:
-        # Which of them it was is of more use than that it broke off.
         counts["failed"] += 1
         print(f"FAILED {request[0]} {request[1][:100]} {request[2]}: no answer, {why!r}")
         return
