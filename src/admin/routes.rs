@@ -104,9 +104,9 @@ impl Admin {
     async fn import(&self, confirmed: bool) -> Response<Body> {
         let report = self.parties.importer.full_pass_now(confirmed).await;
         let status = if report.ok { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-        let mut told = super::status::pass(&report);
+        let mut told = report.json();
         if let Some(sink) = &self.parties.sink {
-            told["local"] = super::status::pass(&sink.full_pass_now(confirmed).await);
+            told["local"] = sink.full_pass_now(confirmed).await.json();
         }
         page(status, &told)
     }

@@ -80,8 +80,8 @@ impl Admin {
             "caughtUp": importer.caught_up,
             "degraded": self.degraded(),
             "alarm": importer.alarm,
-            "lastPass": importer.last_pass.as_ref().map(pass),
-            "lastFullPass": importer.last_full_pass.as_ref().map(pass),
+            "lastPass": importer.last_pass.as_ref().map(Report::json),
+            "lastFullPass": importer.last_full_pass.as_ref().map(Report::json),
             "skipped": skipped.collect::<Vec<_>>(),
             "primary": self.parties.has_primary().then(|| self.primary()),
             "local": self.local(),
@@ -172,17 +172,5 @@ fn registry(registry: &Registry) -> Value {
         "reachable": reachability.reachable,
         "breaker": breaker,
         "unreachableSeconds": reachability.unreachable_since.map(|since| since.elapsed().as_secs()),
-    })
-}
-
-/// One pass over the primary.
-pub(super) fn pass(report: &Report) -> Value {
-    json!({
-        "startedAt": report.started_at.to_string(),
-        "endedAt": report.ended_at.to_string(),
-        "ok": report.ok,
-        "requests": report.requests,
-        "changes": report.changes,
-        "error": report.error,
     })
 }

@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry as Metrics;
+use serde_json::{Value, json};
 
 /// What kind of pass it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,20 @@ pub enum Reason {
     Refused(u16),
     /// The subject's name is an alias, which leads whoever asks for it to another one (WIRE.md § 3.5).
     Aliased,
+}
+
+impl Report {
+    /// A pass as operators are told of it: `startedAt`, `endedAt`, `ok`, `requests`, `changes`, `error`.
+    pub fn json(&self) -> Value {
+        json!({
+            "startedAt": self.started_at.to_string(),
+            "endedAt": self.ended_at.to_string(),
+            "ok": self.ok,
+            "requests": self.requests,
+            "changes": self.changes,
+            "error": self.error,
+        })
+    }
 }
 
 impl fmt::Display for Reason {

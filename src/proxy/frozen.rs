@@ -13,6 +13,7 @@ use http::{HeaderValue, Response, header};
 use super::Proxy;
 use super::ask::Ask;
 use super::metrics::AnsweredBy;
+use super::settle::is_for_ever;
 use crate::body::Body;
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
@@ -52,11 +53,7 @@ impl Proxy {
     pub(super) fn about_to_part(&self, before: &ModeTable, after: &ModeTable) -> Vec<(Context, Arc<Snapshot>)> {
         let Some(copy) = &self.parties.second_copy else { return Vec::new() };
         let snapshot = self.parties.replica.snapshot();
-        let parts = |context: &Context| {
-            let scope = QualifiedSubject::new(context.clone(), "");
-            before.home(&scope) == Home::Primary && after.home(&scope) == Home::Local && copy.is_in_step(context)
-        };
-        let parting = snapshot.contexts().map(|(context, _)| context).filter(|context| parts(context));
+        let parting = parting(&snapshot, before, after).filter(|context| copy.is_in_step(context));
         parting.map(|context| (context.clone(), Arc::new(snapshot.within(context)))).collect()
     }
 
@@ -65,12 +62,7 @@ impl Proxy {
     pub(super) fn would_be_otherwise(&self, before: &ModeTable, after: &ModeTable) -> Option<QualifiedSubject> {
         let copy = self.parties.second_copy.as_ref()?;
         let snapshot = self.parties.replica.snapshot();
-        let parts = |context: &&Context| {
-            let scope = QualifiedSubject::new((*context).clone(), "");
-            before.home(&scope) == Home::Primary && after.home(&scope) == Home::Local
-        };
-        let mut parting = snapshot.contexts().map(|(context, _)| context).filter(parts);
-        parting.find_map(|context| copy.withheld(context))
+        parting(&snapshot, before, after).find_map(|context| copy.withheld(context))
     }
 
     /// Keeps what was the same, and forgets what is the primary's again.
@@ -95,13 +87,12 @@ impl Proxy {
         use Route as R;
         let Reach::One(context) = Reach::of(operation) else { return None };
         let copy = self.frozen.get(&context)?;
-        let is_for_ever = matches!(operation.route, R::SchemaById | R::SchemaTextById);
         // Lists may have to show what is there alone.
         let is_of_a_subject = matches!(
             operation.route,
             R::Versions | R::Version | R::VersionText | R::LatestWithMetadata | R::SubjectConfig
         );
-        if operation.effect != Effect::Read || !(is_for_ever || is_of_a_subject && !copy.has_parted) {
+        if operation.effect != Effect::Read || !(is_for_ever(operation) || is_of_a_subject && !copy.has_parted) {
             return None;
         }
         let then = copy.then.clone();
@@ -130,4 +121,17 @@ fn holds_by_name(operation: &Operation, then: &Snapshot) -> bool {
     let Some(named) = operation.subject_of_id().filter(|named| !named.is_bare_context()) else { return true };
     let id = java_int(operation.name());
     then.subject(&named).is_some_and(|state| state.versions.iter().any(|version| Some(version.id) == id))
+}
+
+/// The contexts of the primary's that are about to become the local registry's own.
+fn parting<'a>(
+    snapshot: &'a Snapshot,
+    before: &'a ModeTable,
+    after: &'a ModeTable,
+) -> impl Iterator<Item = &'a Context> {
+    let parts = |context: &&Context| {
+        let scope = QualifiedSubject::new((*context).clone(), "");
+        before.home(&scope) == Home::Primary && after.home(&scope) == Home::Local
+    };
+    snapshot.contexts().map(|(context, _)| context).filter(parts)
 }

@@ -19,29 +19,19 @@ const PASSED: [HeaderName; 7] = [
     HeaderName::from_static("target-sr-cluster"),
 ];
 
-/// Headers of an answer that end here: of the connection, of the primary's own clock and session, or
-/// about our credentials.
-const KEPT_BACK: [HeaderName; 16] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
+/// Headers of the primary's answer that end here beside those of the connection: of its own clock and session, or about
+/// our credentials.
+const KEPT_BACK: [HeaderName; 6] = [
     header::DATE,
     header::AGE,
     header::SERVER,
     header::SET_COOKIE,
     header::WWW_AUTHENTICATE,
-    header::CONTENT_LENGTH,
     HeaderName::from_static("x-request-id"),
 ];
 
 /// Headers that belong to one connection or its framing (RFC 9110 § 7.6.1).
-const OF_THE_CONNECTION: [HeaderName; 11] = [
+const OF_THE_CONNECTION: [HeaderName; 10] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
@@ -52,7 +42,6 @@ const OF_THE_CONNECTION: [HeaderName; 11] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     header::CONTENT_LENGTH,
-    header::HOST,
 ];
 
 /// The name by which this process knows itself in `Via`.
@@ -92,21 +81,26 @@ pub(super) fn to_primary(ask: &Ask, pseudonym: &Pseudonym, read_here: bool) -> H
 
 /// The headers of a client's own words to the local registry: all but what belongs to its connection to us.
 pub(super) fn to_local(ask: &Ask, pseudonym: &Pseudonym) -> HeaderMap {
-    let mut headers = of_the_message(&ask.headers);
+    let mut headers = of_the_message(&ask.headers, |name| name != header::HOST);
     sign(&mut headers, ask, pseudonym);
     headers
 }
 
 /// The headers of the local registry's answer, which are the client's: all but what belongs to its connection to us.
 pub(super) fn from_local(answered: &HeaderMap) -> HeaderMap {
-    of_the_message(answered)
+    of_the_message(answered, |name| name != header::HOST)
 }
 
-fn of_the_message(headers: &HeaderMap) -> HeaderMap {
+/// What of a head was said to whoever reads the message, and not to the other end of the connection.
+fn of_the_message(headers: &HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     let named = connection_options(headers);
-    let is_of_the_message = |name: &HeaderName| !OF_THE_CONNECTION.contains(name) && !named.contains(name.as_str());
-    let kept = headers.iter().filter(|(name, _)| is_of_the_message(name));
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        if !OF_THE_CONNECTION.contains(name) && !named.contains(name.as_str()) && is_kept(name) {
+            kept.append(name, value.clone());
+        }
+    }
+    kept
 }
 
 /// Says under which id the request goes on, who passes it on, and for whom.
@@ -154,14 +148,7 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// The headers of the primary's answer that the client sees.
 pub(super) fn from_primary(answered: &HeaderMap) -> HeaderMap {
-    let named = connection_options(answered);
-    let mut headers = HeaderMap::with_capacity(answered.len());
-    for (name, value) in answered {
-        if !KEPT_BACK.contains(name) && !named.contains(name.as_str()) {
-            headers.append(name, value.clone());
-        }
-    }
-    headers
+    of_the_message(answered, |name| !KEPT_BACK.contains(name))
 }
 
 /// The names that `Connection` lists: they belong to the connection too.

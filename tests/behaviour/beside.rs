@@ -1,23 +1,11 @@
 //! A local registry and a primary at once: whose a request is, whatever it looks like, and what becomes of a change of
 //! modes half way (CONSISTENCY.md, Modes).
 
-use schema_outpost::config::{Config, Mode};
+use schema_outpost::config::Mode;
 use serde_json::json;
 use small_registry::{Fault, Seen, SmallRegistry};
 
-use crate::house::{Heard, House, registration, send};
-
-async fn beside(local: &SmallRegistry, adjust: impl FnOnce(&mut Config)) -> House {
-    House::with(SmallRegistry::builder(), |config| {
-        config.local.urls = vec![local.url()];
-        adjust(config);
-    })
-    .await
-}
-
-async fn set(house: &House, scope: &str, mode: &str) -> Heard {
-    house.ask("PUT", scope, &json!({ "mode": mode }).to_string()).await
-}
+use crate::house::{House, registration, send};
 
 fn is_change(seen: &Seen) -> bool {
     seen.method != "GET" && seen.method != "HEAD"
@@ -26,7 +14,7 @@ fn is_change(seen: &Seen) -> bool {
 #[tokio::test]
 async fn a_wider_scope_takes_along_what_the_local_registry_has_set_on_a_narrower_one() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |_| {}).await;
+    let house = House::beside(&local, |_| {}).await;
     assert_eq!(local.ask("POST", "/subjects/:.c:s/versions", Some(&registration("1"))).status, 200);
     for (scope, body) in
         [("/mode?force=true", "IMPORT"), ("/mode/:.c:?force=true", "IMPORT"), ("/mode/:.d:", "READONLY")]
@@ -34,12 +22,12 @@ async fn a_wider_scope_takes_along_what_the_local_registry_has_set_on_a_narrower
         let body = json!({ "mode": body }).to_string();
         assert_eq!(local.ask("PUT", scope, Some(&body)).status, 200, "as an importer leaves it");
     }
-    assert_eq!(set(&house, "/mode/:.__GLOBAL:", "READWRITE").await.status, 200);
+    assert_eq!(house.set("/mode/:.__GLOBAL:", "READWRITE").await.status, 200);
     for subject in ["s", ":.c:s"] {
         let answer = house.register(subject, "here").await;
         assert_eq!(answer.status, 200, "{subject}: {answer:?}");
     }
-    assert_eq!(set(&house, "/mode/:.__GLOBAL:?force=true", "IMPORT").await.status, 200);
+    assert_eq!(house.set("/mode/:.__GLOBAL:?force=true", "IMPORT").await.status, 200);
     for subject in ["s", ":.c:s"] {
         assert_eq!(house.register(subject, "an id of its own").await.code(), 42205, "{subject}");
     }
@@ -49,8 +37,8 @@ async fn a_wider_scope_takes_along_what_the_local_registry_has_set_on_a_narrower
 #[tokio::test]
 async fn what_nobody_can_place_is_written_to_neither_of_two_registries() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |_| {}).await;
-    assert_eq!(set(&house, "/mode/:.c:", "READWRITE").await.status, 200);
+    let house = House::beside(&local, |_| {}).await;
+    assert_eq!(house.set("/mode/:.c:", "READWRITE").await.status, 200);
     local.forget_requests();
     let unnamed = json!({"resourceName": "r", "resourceNamespace": "c", "resourceId": "r", "resourceType": "topic",
         "associations": [{"associationType": "value", "lifecycle": "STRONG", "schema": {"schema": "\"int\""}}]});
@@ -63,7 +51,7 @@ async fn what_nobody_can_place_is_written_to_neither_of_two_registries() {
         assert_eq!((refused.status, refused.code()), (422, 42205), "{method} {target}: {refused:?}");
     }
     assert_eq!([&local, &house.primary].map(|registry| registry.count(is_change)), [0, 0]);
-    assert_eq!(set(&house, "/mode/:.__GLOBAL:", "READWRITE").await.status, 200);
+    assert_eq!(house.set("/mode/:.__GLOBAL:", "READWRITE").await.status, 200);
     assert_ne!(house.ask("DELETE", "/associations/resources/r", "").await.code(), 42205, "there is one place now");
 }
 
@@ -71,8 +59,8 @@ async fn what_nobody_can_place_is_written_to_neither_of_two_registries() {
 #[tokio::test]
 async fn the_configuration_of_an_alias_is_where_the_alias_is() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |_| {}).await;
-    assert_eq!(set(&house, "/mode/:.c:", "READWRITE").await.status, 200);
+    let house = House::beside(&local, |_| {}).await;
+    assert_eq!(house.set("/mode/:.c:", "READWRITE").await.status, 200);
     assert_eq!(house.ask("PUT", "/config/nick", r#"{"alias":":.c:s"}"#).await.status, 200);
     assert!(house.get("/config/nick").await.body.contains(":.c:s"));
     assert_eq!(send(house.address(), "DELETE", "/config/nick", &[], None).await.status, 200);
@@ -114,10 +102,10 @@ async fn what_can_be_read_in_two_ways_is_not_passed_to_the_local_registry() {
 #[tokio::test]
 async fn writes_are_stopped_whether_the_local_registry_hears_of_it_or_not() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
+    let house = House::beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
     assert_eq!(house.register("s", "1").await.status, 200);
     local.stop().await;
-    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
     local.restart().await.expect("the same port");
     assert_eq!(house.until("/subjects/s/versions", |heard| heard.status == 200).await.body, "[1]");
     assert_eq!(house.register("s", "2").await.code(), 42205);
@@ -126,15 +114,15 @@ async fn writes_are_stopped_whether_the_local_registry_hears_of_it_or_not() {
 #[tokio::test]
 async fn an_import_begins_on_nothing_and_what_is_no_word_about_that_is_not_taken_for_one() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |_| {}).await;
+    let house = House::beside(&local, |_| {}).await;
     let is_listing = |seen: &Seen| seen.method == "GET" && seen.path() == "/subjects";
     for (status, body) in [(403, "{}"), (404, "<html>"), (302, ""), (200, "<html>")] {
         let fault = Fault::Status { status, headers: Vec::new(), body: body.to_owned() };
         local.fault_where(is_listing, Some(1), fault);
-        assert_eq!(set(&house, "/mode/:.c:", "IMPORT").await.code(), 50003, "{status} {body}");
+        assert_eq!(house.set("/mode/:.c:", "IMPORT").await.code(), 50003, "{status} {body}");
     }
     assert_eq!(local.count(is_change), 0);
-    assert_eq!(set(&house, "/mode/:.c:", "IMPORT").await.status, 200);
+    assert_eq!(house.set("/mode/:.c:", "IMPORT").await.status, 200);
 }
 
 #[tokio::test]
@@ -142,7 +130,7 @@ async fn read_only_and_alone_what_was_registered_before_is_found_all_the_same() 
     let house = House::open().await;
     let first = house.register("s", "1").await;
     house.imported().await;
-    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
     house.primary.stop().await;
     assert_eq!(house.register("s", "1").await.body, first.body);
     assert_eq!(house.register("s", "2").await.code(), 50003);
@@ -157,7 +145,7 @@ async fn an_outpost_that_is_its_own_local_registry_finds_that_out() {
         config.local.urls = vec![format!("http://{port}")];
     })
     .await;
-    let refused = set(&house, "/mode/:.c:", "READWRITE").await;
+    let refused = house.set("/mode/:.c:", "READWRITE").await;
     assert!(refused.status >= 400, "{refused:?}");
     assert_eq!(house.get("/mode/:.c:").await.code(), 40409);
 }
@@ -167,7 +155,7 @@ async fn an_outpost_that_is_its_own_local_registry_finds_that_out() {
 async fn a_context_is_not_moved_over_what_the_local_registry_has_otherwise_unless_someone_insists() {
     let local = SmallRegistry::start().await;
     assert_eq!(local.ask("POST", "/subjects/:.c:s/versions", Some(&registration("its own"))).status, 200);
-    let house = beside(&local, |config| config.local.writer = true).await;
+    let house = House::beside(&local, |config| config.local.writer = true).await;
     for subject in [":.c:s", ":.d:s"] {
         assert_eq!(house.register(subject, "the primary's").await.status, 200);
     }
@@ -175,12 +163,12 @@ async fn a_context_is_not_moved_over_what_the_local_registry_has_otherwise_unles
     let withheld = house.status().await["local"]["withheld"].clone();
     assert_eq!(withheld[0]["subject"], ":.c:s", "{withheld}");
     for scope in ["/mode/:.c:", "/mode/:.__GLOBAL:"] {
-        let refused = set(&house, scope, "READWRITE").await;
+        let refused = house.set(scope, "READWRITE").await;
         assert_eq!((refused.status, refused.code()), (422, 42205), "{scope}: {refused:?}");
         assert!(refused.body.contains(":.c:s"), "{refused:?}");
     }
-    assert_eq!(set(&house, "/mode/:.d:", "READWRITE").await.status, 200);
-    assert_eq!(set(&house, "/mode/:.c:?force=true", "READWRITE").await.status, 200);
+    assert_eq!(house.set("/mode/:.d:", "READWRITE").await.status, 200);
+    assert_eq!(house.set("/mode/:.c:?force=true", "READWRITE").await.status, 200);
     assert!(house.get("/subjects/:.c:s/versions/1").await.body.contains("its own"));
 }
 
@@ -188,7 +176,7 @@ async fn a_context_is_not_moved_over_what_the_local_registry_has_otherwise_unles
 #[tokio::test]
 async fn a_writer_leaves_a_context_alone_that_another_outpost_has_moved() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |config| config.local.writer = true).await;
+    let house = House::beside(&local, |config| config.local.writer = true).await;
     for subject in ["s", ":.c:s"] {
         assert_eq!(house.register(subject, "1").await.status, 200);
     }
@@ -208,12 +196,12 @@ async fn a_writer_leaves_a_context_alone_that_another_outpost_has_moved() {
 #[tokio::test]
 async fn what_is_deleted_at_the_primary_stays_where_the_subject_lives_apart() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |config| config.local.writer = true).await;
+    let house = House::beside(&local, |config| config.local.writer = true).await;
     for subject in ["s", "t"] {
         assert_eq!(house.register(subject, "1").await.status, 200);
     }
     house.imported().await;
-    assert_eq!(set(&house, "/mode/s?force=true", "READWRITE").await.status, 200);
+    assert_eq!(house.set("/mode/s?force=true", "READWRITE").await.status, 200);
     for target in ["/subjects/s", "/subjects/s?permanent=true", "/subjects/t", "/subjects/t?permanent=true"] {
         assert_eq!(house.primary.ask("DELETE", target, None).status, 200, "{target}");
     }

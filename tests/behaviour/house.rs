@@ -62,6 +62,15 @@ impl House {
         house
     }
 
+    /// With a primary of its own, and beside a local registry.
+    pub async fn beside(local: &SmallRegistry, adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::with(SmallRegistry::builder(), |config| {
+            config.local.urls = vec![local.url()];
+            adjust(config);
+        })
+        .await
+    }
+
     /// Before a registry that is as it is; nothing is waited for.
     pub fn before(primary: SmallRegistry) -> Self {
         let config = settings(&primary);
@@ -103,6 +112,11 @@ impl House {
 
     pub async fn ask(&self, method: &str, target: &str, body: &str) -> Heard {
         send(self.address(), method, target, &[("Content-Type", "application/json")], Some(body)).await
+    }
+
+    /// Sets the mode of the scope whose path it is.
+    pub async fn set(&self, scope: &str, mode: &str) -> Heard {
+        self.ask("PUT", scope, &serde_json::json!({ "mode": mode }).to_string()).await
     }
 
     /// Registers an Avro schema that is told from others by its documentation.

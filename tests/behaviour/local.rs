@@ -10,26 +10,13 @@ use serde_json::{Value, json};
 use small_registry::SmallRegistry;
 
 use crate::alike::{Answer, Varying, difference};
-use crate::house::{Heard, House, registration, send};
+use crate::house::{House, registration, send};
 use crate::record::{carry_out, is_about_modes, otherwise, replay, request_id, scenarios};
 use crate::transcripts::{assert_none, unlike};
 
 /// An outpost before a registry that was never converted: it has no primary.
 fn unconverted(config: &mut Config) {
     config.local.urls = std::mem::take(&mut config.primary.urls);
-}
-
-/// An outpost with a primary and a local registry beside it.
-async fn beside(local: &SmallRegistry, adjust: impl FnOnce(&mut Config)) -> House {
-    House::with(SmallRegistry::builder(), |config| {
-        config.local.urls = vec![local.url()];
-        adjust(config);
-    })
-    .await
-}
-
-async fn set(house: &House, scope: &str, mode: &str) -> Heard {
-    house.ask("PUT", scope, &json!({ "mode": mode }).to_string()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +91,7 @@ async fn the_routes_of_modes_answer_as_recorded_but_for_what_was_decided() {
     let scenarios = scenarios();
     let Some(scenario) = scenarios.iter().find(|scenario| scenario.name.contains("mode")) else { return };
     let local = scenario.registry().start().await.expect("a port");
-    let house = beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
+    let house = House::beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
     let (mut wrong, mut found, mut compared) = (Vec::new(), BTreeMap::new(), 0);
     // A subject that the recorded registry forwards, and we do not.
     let mut forwarded: Option<String> = None;
@@ -138,7 +125,7 @@ async fn the_routes_of_modes_answer_as_recorded_but_for_what_was_decided() {
                     let is_it = |set: &&Value| set["scope"] == name;
                     if let Some(before) = set_before.as_array().expect("a list").iter().find(is_it) {
                         let mode = before["mode"].as_str().expect("a mode");
-                        assert_eq!(set(&house, &format!("{}?force=true", update.scope), mode).await.status, 200);
+                        assert_eq!(house.set(&format!("{}?force=true", update.scope), mode).await.status, 200);
                     }
                 }
                 Decided::NeverForwardOnASubject => {
@@ -146,7 +133,7 @@ async fn the_routes_of_modes_answer_as_recorded_but_for_what_was_decided() {
                     forwarded = Some(update.scope.to_owned());
                 }
                 Decided::ALeftoverOnlyWithForce => {
-                    let forced = set(&house, &format!("{}?force=true", update.scope), &update.mode).await;
+                    let forced = house.set(&format!("{}?force=true", update.scope), &update.mode).await;
                     assert_eq!(forced.status, 200, "{forced:?}");
                     let leftovers = house.status().await["leftovers"].clone();
                     assert!(leftovers.to_string().contains(update.scope.trim_start_matches("/mode/")), "{leftovers}");
@@ -172,8 +159,8 @@ async fn the_routes_of_modes_answer_as_recorded_but_for_what_was_decided() {
 #[tokio::test]
 async fn one_context_is_the_local_registrys_while_another_is_forwarded() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |_| {}).await;
-    assert_eq!(set(&house, "/mode/:.c:", "READWRITE").await.status, 200);
+    let house = House::beside(&local, |_| {}).await;
+    assert_eq!(house.set("/mode/:.c:", "READWRITE").await.status, 200);
     assert_eq!(house.register(":.c:s", "here").await.status, 200);
     assert_eq!(house.register("s", "there").await.status, 200);
     for (registry, subjects) in [(&local, r#"[":.c:s"]"#), (&house.primary, r#"["s"]"#)] {
@@ -204,26 +191,26 @@ async fn one_context_is_the_local_registrys_while_another_is_forwarded() {
 #[tokio::test]
 async fn the_local_registry_is_in_the_mode_that_counts_here_before_it_counts() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |_| {}).await;
+    let house = House::beside(&local, |_| {}).await;
     let there = |scope: &str| local.ask("GET", scope, None).body;
     assert_eq!(local.ask("POST", "/subjects/:.c:s/versions", Some(&registration("1"))).status, 200);
     assert_eq!(local.ask("DELETE", "/subjects/:.c:s", None).status, 200);
     for mode in ["READWRITE", "READONLY", "IMPORT"] {
-        assert_eq!(set(&house, "/mode/:.c:", mode).await.status, 200, "{mode}");
+        assert_eq!(house.set("/mode/:.c:", mode).await.status, 200, "{mode}");
         assert_eq!(there("/mode/:.c:"), json!({ "mode": mode }).to_string());
         if mode == "READWRITE" {
             // What was forwarded and is not any more: the form that wipes is never used.
             assert_eq!(local.ask("GET", "/subjects/:.c:s/versions?deleted=true", None).body, "[1]");
         }
     }
-    assert_eq!(set(&house, "/mode/:.c:", "FORWARD").await.status, 200);
+    assert_eq!(house.set("/mode/:.c:", "FORWARD").await.status, 200);
     assert!(there("/mode/:.c:").contains("40409"), "what is the primary's is none of its business");
     local.stop().await;
-    let refused = set(&house, "/mode/:.c:", "READWRITE").await;
+    let refused = house.set("/mode/:.c:", "READWRITE").await;
     assert_eq!((refused.status, refused.code()), (500, 50003), "{refused:?}");
     assert_eq!(house.get("/mode/:.c:").await.body, r#"{"mode":"FORWARD"}"#);
     local.restart().await.expect("the same port");
-    assert_eq!(set(&house, "/mode/:.c:", "READWRITE").await.status, 200);
+    assert_eq!(house.set("/mode/:.c:", "READWRITE").await.status, 200);
     assert_eq!(there("/mode/:.c:"), r#"{"mode":"READWRITE"}"#);
 }
 
@@ -231,11 +218,11 @@ async fn the_local_registry_is_in_the_mode_that_counts_here_before_it_counts() {
 async fn what_was_forwarded_before_is_imported_into_without_wiping_anything() {
     let local = SmallRegistry::start().await;
     assert_eq!(local.ask("POST", "/subjects/:.c:s/versions", Some(&registration("1"))).status, 200);
-    let house = beside(&local, |_| {}).await;
-    let refused = set(&house, "/mode/:.c:", "IMPORT").await;
+    let house = House::beside(&local, |_| {}).await;
+    let refused = house.set("/mode/:.c:", "IMPORT").await;
     assert_eq!(refused.body, r#"{"error_code":42205,"message":"Cannot import since found existing subjects"}"#);
     assert_eq!(local.ask("DELETE", "/subjects/:.c:s", None).status, 200);
-    assert_eq!(set(&house, "/mode/:.c:", "IMPORT").await.status, 200);
+    assert_eq!(house.set("/mode/:.c:", "IMPORT").await.status, 200);
     assert_eq!(local.ask("GET", "/subjects/:.c:s/versions?deleted=true", None).body, "[1]");
     let import = json!({"schema": "\"string\"", "id": 77, "version": 5}).to_string();
     assert_eq!(house.ask("POST", "/subjects/:.c:t/versions", &import).await.json()["id"], 77);
@@ -246,9 +233,9 @@ async fn what_was_forwarded_before_is_imported_into_without_wiping_anything() {
 #[tokio::test]
 async fn in_read_only_mode_what_the_local_registry_has_is_found_there_and_nothing_is_written() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
+    let house = House::beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
     let first = house.register("s", "1").await;
-    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
     // A registry that does not enforce modes would take it.
     local.ask("PUT", "/mode?force=true", Some(r#"{"mode":"READWRITE"}"#));
     local.forget_requests();
@@ -267,8 +254,8 @@ async fn in_read_only_mode_what_the_local_registry_has_is_found_there_and_nothin
 #[tokio::test]
 async fn a_write_to_subjects_of_both_registries_is_refused_as_a_whole() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |_| {}).await;
-    assert_eq!(set(&house, "/mode/:.c:", "READWRITE").await.status, 200);
+    let house = House::beside(&local, |_| {}).await;
+    assert_eq!(house.set("/mode/:.c:", "READWRITE").await.status, 200);
     let one = |subject: &str| {
         json!({"resourceName": subject, "resourceNamespace": "n", "resourceId": subject, "resourceType": "topic",
             "associations": [{"subject": subject, "associationType": "value", "lifecycle": "WEAK", "schema": {"schema": "\"int\""}}]})
@@ -285,7 +272,7 @@ async fn a_write_to_subjects_of_both_registries_is_refused_as_a_whole() {
 #[tokio::test]
 async fn the_local_registry_hears_the_clients_own_credentials_unless_it_is_given_ours() {
     let local = SmallRegistry::start().await;
-    let mut house = beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
+    let mut house = House::beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
     let theirs =
         [("Authorization", "Basic YWxpY2U6cHc="), ("Cookie", "a=b"), ("X-Custom", "kept"), ("X-Request-ID", "7")];
     let own = |seen: &small_registry::Seen| seen.header("authorization").map(ToOwned::to_owned);
@@ -310,7 +297,7 @@ async fn the_local_registry_hears_the_clients_own_credentials_unless_it_is_given
 #[tokio::test]
 async fn a_local_registry_that_is_away_is_called_so_and_its_writes_are_not_called_undone() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
+    let house = House::beside(&local, |config| config.mode = Some(Mode::ReadWrite)).await;
     assert_eq!(house.register("s", "1").await.status, 200);
     local.fault_where(|seen| seen.method == "POST", Some(1), small_registry::Fault::CutAfterAct);
     let unknown = house.register("s", "2").await;
@@ -338,14 +325,14 @@ async fn without_a_primary_an_outpost_is_ready_and_says_what_it_has() {
     for probe in ["/ready", "/startup", "/live"] {
         assert_eq!(send(house.admin(), "GET", probe, &[], None).await.body, "{\"status\":\"ok\"}\n", "{probe}");
     }
-    let refused = set(&house, "/mode", "FORWARD").await;
+    let refused = house.set("/mode", "FORWARD").await;
     assert_eq!((refused.status, refused.code()), (422, 42205), "{refused:?}");
 }
 
 #[tokio::test]
 async fn a_bound_listener_sees_its_own_context_of_the_local_registry() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |config| {
+    let house = House::beside(&local, |config| {
         config.mode = Some(Mode::ReadWrite);
         config.listeners[0].context = Some(".c".into());
     })
@@ -363,19 +350,19 @@ async fn a_bound_listener_sees_its_own_context_of_the_local_registry() {
 #[tokio::test]
 async fn the_local_registry_knows_our_names_whatever_the_primary_calls_them() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |config| {
+    let house = House::beside(&local, |config| {
         config.contexts = vec![Pair { local: ".".into(), primary: ".site1".into() }];
         config.mode = Some(Mode::ReadWrite);
     })
     .await;
-    assert_eq!(set(&house, "/mode", "FORWARD").await.status, 200);
+    assert_eq!(house.set("/mode", "FORWARD").await.status, 200);
     assert_eq!(house.register("s", "there").await.status, 200);
     assert_eq!(house.register(":.c:s", "here").await.status, 200, "no entry of the map is needed");
     assert_eq!(house.primary.ask("GET", "/subjects", None).body, r#"[":.site1:s"]"#);
     assert_eq!(local.ask("GET", "/subjects", None).body, r#"[":.c:s"]"#);
     assert!(house.get("/subjects/s/versions/1").await.body.contains("there"));
     assert!(house.get("/subjects/:.c:s/versions/1").await.body.contains("here"));
-    assert_eq!(set(&house, "/mode/:.c:", "FORWARD").await.status, 200);
+    assert_eq!(house.set("/mode/:.c:", "FORWARD").await.status, 200);
     assert_eq!(house.get("/subjects/:.c:s/versions").await.code(), 40301, "forwarded, it is not mapped");
 }
 
@@ -383,12 +370,12 @@ async fn the_local_registry_knows_our_names_whatever_the_primary_calls_them() {
 #[tokio::test]
 async fn an_alias_of_the_primarys_leads_into_the_local_registry_and_its_own_stay_its_own() {
     let local = SmallRegistry::start().await;
-    let house = beside(&local, |_| {}).await;
+    let house = House::beside(&local, |_| {}).await;
     assert_eq!(house.ask("PUT", "/config/nick", r#"{"alias":":.c:s"}"#).await.status, 200);
     assert_eq!(house.register(":.c:s", "there").await.status, 200);
     assert!(house.get("/subjects/nick/versions/1").await.body.contains("there"));
     assert_eq!(local.ask("POST", "/subjects/:.c:s/versions", Some(&registration("here"))).status, 200);
-    assert_eq!(set(&house, "/mode/:.c:?force=true", "READWRITE").await.status, 200);
+    assert_eq!(house.set("/mode/:.c:?force=true", "READWRITE").await.status, 200);
     for _ in 0..2 {
         assert!(house.get("/subjects/nick/versions/1").await.body.contains("here"));
     }
@@ -402,8 +389,8 @@ async fn an_alias_of_the_primarys_leads_into_the_local_registry_and_its_own_stay
 async fn a_mode_whose_registry_is_gone_from_the_settings_still_counts() {
     let folder = tempfile::tempdir().expect("a folder");
     let local = SmallRegistry::start().await;
-    let mut house = beside(&local, |config| config.state.directory = Some(folder.path().to_owned())).await;
-    assert_eq!(set(&house, "/mode/:.c:", "READWRITE").await.status, 200);
+    let mut house = House::beside(&local, |config| config.state.directory = Some(folder.path().to_owned())).await;
+    assert_eq!(house.set("/mode/:.c:", "READWRITE").await.status, 200);
     house.config.local.urls.clear();
     house.restart().await;
     for answer in [house.register(":.c:s", "1").await, house.get("/subjects/:.c:s/versions").await] {

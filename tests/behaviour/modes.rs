@@ -11,7 +11,7 @@ use schema_outpost::server::ListenerConfig;
 use serde_json::json;
 use small_registry::{Seen, SmallRegistry};
 
-use crate::house::{Heard, House, registration, send};
+use crate::house::{House, registration, send};
 use crate::program::{Place, Running};
 
 /// The scopes that hold the subject `:.c:s`, the closest first.
@@ -58,10 +58,6 @@ fn is_change(seen: &Seen) -> bool {
     seen.method != "GET" && seen.method != "HEAD"
 }
 
-async fn set(house: &House, scope: &str, mode: &str) -> Heard {
-    house.ask("PUT", scope, &json!({ "mode": mode }).to_string()).await
-}
-
 #[tokio::test]
 async fn no_write_of_any_endpoint_passes_a_mode_that_forbids_it_and_everything_else_does() {
     let house = House::with(SmallRegistry::builder().dek_registry(), |_| {}).await;
@@ -69,7 +65,7 @@ async fn no_write_of_any_endpoint_passes_a_mode_that_forbids_it_and_everything_e
     house.imported().await;
     for mode in ["READONLY", "READONLY_OVERRIDE"] {
         for scope in SCOPES {
-            assert_eq!(set(&house, scope, mode).await.body, json!({ "mode": mode }).to_string());
+            assert_eq!(house.set(scope, mode).await.body, json!({ "mode": mode }).to_string());
             for row in ENDPOINTS.iter().filter(|row| row.effect != Effect::Control) {
                 house.primary.forget_requests();
                 let (target, body) = request(row);
@@ -150,7 +146,7 @@ async fn every_change_of_every_endpoint_goes_where_its_mode_says_and_is_answered
                 assert_eq!(first.status, 200);
             }
             house.imported().await;
-            let set = set(&house, &format!("{scope}?force=true"), mode).await;
+            let set = house.set(&format!("{scope}?force=true"), mode).await;
             assert_eq!(set.body, json!({ "mode": mode }).to_string());
             if mode != "FORWARD" {
                 let body = json!({ "mode": mode }).to_string();
@@ -225,7 +221,7 @@ async fn what_is_registered_in_another_context_is_not_there_already() {
         .await;
         let registry = if is_local { &local } else { &house.primary };
         assert_eq!(registry.ask("POST", "/subjects/:.c:s/versions", Some(&registration("1"))).status, 200);
-        assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+        assert_eq!(house.set("/mode", "READONLY").await.status, 200);
         let refused = house.register("s", "1").await;
         assert_eq!((refused.status, refused.code()), (422, 42205), "{refused:?}");
     }
@@ -234,7 +230,7 @@ async fn what_is_registered_in_another_context_is_not_there_already() {
 #[tokio::test]
 async fn what_nobody_can_place_is_held_back_by_any_mode_that_forbids_writes() {
     let house = House::open().await;
-    assert_eq!(set(&house, "/mode/:.c:", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode/:.c:", "READONLY").await.status, 200);
     house.primary.forget_requests();
     for (method, target) in [("POST", "/nobody/knows"), ("DELETE", "/associations/resources/r")] {
         let answer = house.ask(method, target, "{}").await;
@@ -249,7 +245,7 @@ async fn in_read_only_mode_what_is_registered_already_is_found_and_nothing_else_
     let first = house.register("s", "1").await;
     assert_eq!(first.status, 200);
     house.imported().await;
-    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
     assert_eq!(house.register("s", "1").await.json()["id"], first.json()["id"]);
     let refused = house.register("s", "2").await;
     assert_eq!(refused.body, r#"{"error_code":42205,"message":"Subject s in context  is in read-only mode"}"#);
@@ -272,7 +268,7 @@ async fn a_mode_outlives_the_process_and_is_told_of_in_the_status() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut house = House::kept_in(folder.path()).await;
     for (scope, mode) in [("/mode/:.c:s", "READONLY"), ("/mode/t", "readonly_override"), ("/mode/:.c:", "FORWARD")] {
-        assert_eq!(set(&house, scope, mode).await.body, json!({ "mode": mode }).to_string(), "{scope}");
+        assert_eq!(house.set(scope, mode).await.body, json!({ "mode": mode }).to_string(), "{scope}");
     }
     house.restart().await;
     assert_eq!(house.get("/mode/:.c:s").await.body, r#"{"mode":"READONLY"}"#);
@@ -302,7 +298,7 @@ async fn no_spelling_leads_a_write_around_a_mode() {
     assert_eq!(house.ask("PUT", "/config/nick", r#"{"alias":"open","aliasForDeks":":.c:s"}"#).await.status, 200);
     assert_eq!(house.ask("PUT", "/config/:.c:nick", r#"{"alias":"open"}"#).await.status, 200);
     for scope in ["/mode/:.c:", "/mode/:.c:nick", "/mode/12", "/mode/nick"] {
-        assert_eq!(set(&house, scope, "READONLY").await.status, 200);
+        assert_eq!(house.set(scope, "READONLY").await.status, 200);
     }
     house.primary.forget_requests();
     let schema = registration("2");
@@ -347,10 +343,10 @@ async fn no_spelling_leads_a_write_around_a_mode() {
 async fn a_mode_is_kept_under_a_name_that_means_no_other_scope() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut house = House::kept_in(folder.path()).await;
-    assert_eq!(set(&house, "/mode/:.c:x", "READONLY").await.status, 200);
-    assert_eq!(set(&house, "/mode/:.::.c:x", "FORWARD").await.code(), 42204);
+    assert_eq!(house.set("/mode/:.c:x", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode/:.::.c:x", "FORWARD").await.code(), 42204);
     assert_eq!(house.ask("PUT", "/mode/:.::.c:x", r#"{"mode":null}"#).await.status, 200);
-    assert_eq!(set(&house, "/mode/:.::.d:x", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode/:.::.d:x", "READONLY").await.status, 200);
     house.restart().await;
     assert_eq!(house.get("/mode/:.c:x").await.body, r#"{"mode":"READONLY"}"#);
     assert_eq!(house.get("/mode/:.::.d:x").await.body, r#"{"mode":"READONLY"}"#);
@@ -361,7 +357,7 @@ async fn a_mode_is_kept_under_a_name_that_means_no_other_scope() {
 #[tokio::test]
 async fn in_read_only_mode_nothing_is_called_new_that_the_primary_did_not_call_unknown() {
     let house = House::open().await;
-    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
     let is_lookup = |seen: &Seen| seen.method == "POST" && seen.path() == "/subjects/s";
     for (status, body) in [(429, "{}"), (404, "<html>"), (403, "{}"), (422, r#"{"error_code":42201,"message":"x"}"#)] {
         let fault = small_registry::Fault::Status { status, headers: Vec::new(), body: body.to_owned() };
@@ -378,7 +374,7 @@ async fn no_alias_leads_a_write_into_what_is_read_only() {
     let house = House::open().await;
     assert_eq!(house.register("s", "1").await.status, 200);
     assert_eq!(house.ask("PUT", "/config/nick", r#"{"alias":"s"}"#).await.status, 200);
-    assert_eq!(set(&house, "/mode/s", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode/s", "READONLY").await.status, 200);
     house.primary.forget_requests();
     for (method, target) in [("POST", "/subjects/nick/versions"), ("DELETE", "/subjects/nick")] {
         let answer = house.ask(method, target, &registration("2")).await;
@@ -395,7 +391,7 @@ async fn no_alias_leads_a_write_into_what_is_read_only() {
 async fn a_mode_outlives_a_change_of_the_map() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut house = House::kept_in(folder.path()).await;
-    assert_eq!(set(&house, "/mode/:.c:", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode/:.c:", "READONLY").await.status, 200);
     house.config.contexts = vec![Pair { local: ".c".into(), primary: ".site1".into() }];
     house.restart().await;
     assert_eq!(house.get("/mode/:.c:").await.body, r#"{"mode":"READONLY"}"#);
@@ -407,7 +403,7 @@ async fn an_outpost_can_be_read_only_from_its_start() {
     let house = House::with(SmallRegistry::builder(), |config| config.mode = Some(Mode::ReadOnly)).await;
     assert_eq!(house.get("/mode").await.body, r#"{"mode":"READONLY"}"#);
     assert_eq!(house.register("s", "1").await.code(), 42205);
-    assert_eq!(set(&house, "/mode/:.c:", "FORWARD").await.status, 200);
+    assert_eq!(house.set("/mode/:.c:", "FORWARD").await.status, 200);
     assert_eq!(house.register(":.c:s", "1").await.status, 200);
     assert_eq!(house.get("/subjects").await.body, r#"[":.c:s"]"#);
 }
@@ -416,16 +412,16 @@ async fn an_outpost_can_be_read_only_from_its_start() {
 async fn forward_is_for_whole_contexts_and_what_needs_a_local_registry_is_refused_without_one() {
     let house = House::open().await;
     for scope in ["/mode", "/mode/:.c:", "/mode/:.__GLOBAL:", "/contexts/.d/mode"] {
-        assert_eq!(set(&house, scope, "FORWARD").await.status, 200, "{scope}");
+        assert_eq!(house.set(scope, "FORWARD").await.status, 200, "{scope}");
     }
-    let refused = set(&house, "/mode/s?force=true", "FORWARD").await;
+    let refused = house.set("/mode/s?force=true", "FORWARD").await;
     assert_eq!(refused.body, r#"{"error_code":42204,"message":"Forward mode only supported on global level"}"#);
     for mode in ["READWRITE", "IMPORT"] {
-        let refused = set(&house, "/mode?force=true", mode).await;
+        let refused = house.set("/mode?force=true", mode).await;
         assert_eq!((refused.status, refused.code()), (422, 42205), "{mode}: {}", refused.body);
     }
-    assert_eq!(set(&house, "/mode/s", "nosuch").await.code(), 42204);
-    assert_eq!(set(&house, "/mode/__GLOBAL", "READONLY").await.code(), 42208);
+    assert_eq!(house.set("/mode/s", "nosuch").await.code(), 42204);
+    assert_eq!(house.set("/mode/__GLOBAL", "READONLY").await.code(), 42208);
     assert_eq!(house.primary.count(is_change), 0);
 }
 
@@ -436,7 +432,7 @@ async fn a_bound_listener_hears_nothing_of_the_modes_of_others() {
         config.listeners.push(bound);
     };
     let house = House::with(SmallRegistry::builder(), two).await;
-    assert_eq!(set(&house, "/mode/:.other:payments", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode/:.other:payments", "READONLY").await.status, 200);
     for (method, target, body) in [
         ("POST", "/associations", "{}"),
         ("POST", "/associations", "{"),
@@ -451,14 +447,14 @@ async fn a_bound_listener_hears_nothing_of_the_modes_of_others() {
 #[tokio::test]
 async fn a_bound_listener_changes_the_modes_of_its_own_context_alone() {
     let house = House::with(SmallRegistry::builder(), |config| config.listeners[0].context = Some(".c".into())).await;
-    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
     assert_eq!(house.status().await["modes"], json!([{"scope": ":.c:", "mode": "READONLY", "home": "primary"}]));
     let association = json!({"resourceName": "r", "resourceNamespace": "c", "resourceId": "r", "resourceType": "topic",
         "associations": [{"subject": "s", "associationType": "value", "lifecycle": "WEAK"}]});
     let held = house.ask("POST", "/associations", &association.to_string()).await;
     assert_eq!(held.body, r#"{"error_code":42205,"message":"Subject s in context .c is in read-only mode"}"#);
     for scope in ["/mode/:.d:", "/mode/:.d:s", "/mode/:.__GLOBAL:", "/contexts/.d/mode"] {
-        let refused = set(&house, scope, "READONLY").await;
+        let refused = house.set(scope, "READONLY").await;
         assert_eq!((refused.status, refused.code()), (403, 40301), "{scope}: {}", refused.body);
         let refused = send(house.address(), "DELETE", scope, &[], None).await;
         assert_eq!((refused.status, refused.code()), (403, 40301), "{scope}: {}", refused.body);
@@ -506,7 +502,7 @@ async fn a_write_that_is_under_way_ends_under_the_mode_it_began_in() {
     while house.primary.count(is_register) == 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(set(&house, "/mode", "READONLY").await.status, 200);
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
     assert_eq!(house.register("s", "2").await.code(), 42205);
     assert!(!writing.is_finished());
     assert_eq!(writing.await.expect("answered").status, 200);

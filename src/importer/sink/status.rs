@@ -130,8 +130,8 @@ impl SinkStatus {
             "writer": self.writer,
             "claim": self.claim.as_str(),
             "otherWriter": self.other_writer.as_ref().map(|other| json!({ "name": other.name, "instance": other.instance })),
-            "lastPass": self.last_pass.as_ref().map(pass),
-            "lastFullPass": self.last_full_pass.as_ref().map(pass),
+            "lastPass": self.last_pass.as_ref().map(Report::json),
+            "lastFullPass": self.last_full_pass.as_ref().map(Report::json),
             "inStep": self.in_step,
             "withheld": withheld,
             "withheldCount": self.withheld.len(),
@@ -146,17 +146,6 @@ impl SinkStatus {
 /// A scope as operators write it; the default context has no name of its own.
 pub(super) fn printed(subject: &QualifiedSubject) -> String {
     if subject.is_top_level() { ":.:".to_owned() } else { subject.to_string() }
-}
-
-fn pass(report: &Report) -> Value {
-    json!({
-        "startedAt": report.started_at.to_string(),
-        "endedAt": report.ended_at.to_string(),
-        "ok": report.ok,
-        "requests": report.requests,
-        "changes": report.changes,
-        "error": report.error,
-    })
 }
 
 /// Counters of the second sink; clones count into the same ones.
