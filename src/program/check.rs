@@ -37,7 +37,7 @@ pub fn check(loaded: &Loaded, options: Options) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let Ok(runtime) = runtime("check", 1) else { return ExitCode::FAILURE };
+    let Ok(runtime) = runtime() else { return ExitCode::FAILURE };
     let mut is_reached = true;
     for registry in registries.iter().filter(|_| !options.offline) {
         let reports = runtime.block_on(registry.check());

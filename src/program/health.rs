@@ -11,7 +11,7 @@ use super::{runtime, say, say_error};
 
 /// Asks whether the running outpost is well.
 pub fn health(config: &Config, probe: &str) -> ExitCode {
-    let Ok(runtime) = runtime("health", 1) else { return ExitCode::FAILURE };
+    let Ok(runtime) = runtime() else { return ExitCode::FAILURE };
     match runtime.block_on(ask(config.admin.bind, &format!("/{probe}"))) {
         Ok(answer) => {
             say(String::from_utf8_lossy(&answer.body).trim_end());

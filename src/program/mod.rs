@@ -16,13 +16,9 @@ use std::io::Write as _;
 
 pub use source::{Source, unusable};
 
-/// Reads and writes of clients have threads of their own: neither a large import nor a scrape slows them.
-fn runtime(name: &'static str, threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    match threads {
-        // A thread that shares its work with nobody need not ask whether somebody else has some.
-        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-        _ => tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build(),
-    }
+/// For commands that ask and wait.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// A closed pipe is no reason to fail.

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use schema_outpost::app::{App, upkeep};
+use schema_outpost::app::{App, answering, upkeep};
 use schema_outpost::config::{Config, Loaded};
 use schema_outpost::telemetry::{self, Chain};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::say_error;
 use super::source::{BAD_CONFIGURATION, Source};
-use super::{runtime, say_error};
 
 /// Serves until the process is told to end.
 pub fn run(loaded: &Loaded, source: &Source) -> ExitCode {
@@ -17,18 +17,13 @@ pub fn run(loaded: &Loaded, source: &Source) -> ExitCode {
         return ExitCode::from(BAD_CONFIGURATION);
     }
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let (Ok(data), Ok(upkeep)) = (runtime("data", data_threads()), upkeep()) else {
+    let (Ok(data), Ok(upkeep)) = (answering(), upkeep()) else {
         tracing::error!("the threads cannot be started");
         return ExitCode::FAILURE;
     };
     let code = data.block_on(serve(&loaded.config, source, upkeep.handle()));
     upkeep.shutdown_background();
     code
-}
-
-/// Two at most, and never more than processors: threads that share one only wake each other.
-fn data_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, |processors| processors.get().min(2))
 }
 
 async fn serve(config: &Config, source: &Source, upkeep: &tokio::runtime::Handle) -> ExitCode {

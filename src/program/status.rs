@@ -13,7 +13,7 @@ use super::{runtime, say, say_error};
 
 /// Prints the status of the running outpost.
 pub fn status(config: &Config, as_json: bool) -> ExitCode {
-    let Ok(runtime) = runtime("status", 1) else { return ExitCode::FAILURE };
+    let Ok(runtime) = runtime() else { return ExitCode::FAILURE };
     let (body, status) = match runtime.block_on(ask_status(config.admin.bind)) {
         Ok(answer) => answer,
         Err(silence) => {

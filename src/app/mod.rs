@@ -1,5 +1,7 @@
 //! Puts the rooms together, starts them, drains them.
 
+mod threads;
+
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,8 @@ use crate::server::{self, BindError, Gate, Limits, Listener, ListenerConfig};
 use crate::store::{self, Store};
 use crate::telemetry;
 use crate::upstream::{self, Registry};
+
+pub use threads::{answering, upkeep};
 
 /// Why an outpost does not start.
 #[derive(Debug, thiserror::Error)]
@@ -265,20 +269,6 @@ impl App {
         self.upkeep.iter().for_each(JoinHandle::abort);
         self.store.close();
     }
-}
-
-/// How much less than clients the threads count on which nobody waits, as `nice` has it.
-const YIELDING: i32 = 10;
-
-/// The threads of the importer and of the admin port. Where they share a processor with those that answer
-/// clients, the latter go first: a pass would otherwise keep it from them for milliseconds.
-pub fn upkeep() -> std::io::Result<Runtime> {
-    let yields = || {
-        if let Err(error) = rustix::process::setpriority_process(None, YIELDING) {
-            tracing::debug!(%error, "the threads of the importer count as much as those that answer clients");
-        }
-    };
-    Builder::new_multi_thread().worker_threads(1).thread_name("upkeep").on_thread_start(yields).enable_all().build()
 }
 
 fn bind_all(listeners: &[ListenerConfig], gate: &Gate) -> Result<Vec<Listener>, BindError> {
