@@ -1,8 +1,9 @@
 //! How long a cached read takes at half the rate that the outpost can serve: while it has nothing else to do, and while
 //! it reads its primary, forwards writes and is scraped.
 //!
-//! The outpost is a process of its own on one processor; client and registry have the other. `OUTPOST_BEFORE` names another
-//! build, which takes turns with this one. Nothing fails because it was slow. How to run it, and how to read what it prints: `benches/README.md`.
+//! The outpost is a process of its own on one processor; client and registry have the other. Bare hyper takes turns with
+//! it, so that what the machine alone does to a request is seen beside, and so does the build that `OUTPOST_BEFORE` names.
+//! Nothing fails because it was slow. How to run it, and how to read what it prints: `benches/README.md`.
 
 mod house;
 mod program;
@@ -13,9 +14,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use house::client::{Manner, connect, exchange};
 use house::median;
-use house::process::{REST, SERVER, hurry, move_to};
+use house::process::{self, Process, REST, SERVER, hurry, move_to};
 use house::ring::{Ring, open};
 use house::schedule::{Lateness, Schedule};
 use program::http::ask;
@@ -41,7 +43,10 @@ enum Work {
     Scrapes,
 }
 
-const KINDS: [(&str, &[Work]); 5] = [
+/// A kind of round, by its name, and what is done in it.
+type Kind = (&'static str, &'static [Work]);
+
+const KINDS: [Kind; 5] = [
     ("quiet", &[]),
     ("passes", &[Work::Passes]),
     ("writes", &[Work::Writes]),
@@ -50,35 +55,86 @@ const KINDS: [(&str, &[Work]); 5] = [
 ];
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["bare", address, body] => {
+            let body = vec![b'x'; body.parse().expect("a number")];
+            house::bare::serve_on(address.parse().expect("an address"), Bytes::from(body), None, |_| ());
+        }
+        ref names => measure(names),
+    }
+}
+
+/// Measures the kinds of these names, or all.
+fn measure(names: &[&str]) {
+    let kinds: Vec<_> = KINDS.iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect();
     let upkeep = schema_outpost::app::upkeep().expect("a runtime");
     let registry = upkeep.block_on(SmallRegistry::start());
     house::outpost::fill(&registry, FIRST + SCHEMAS);
     let folder = tempfile::tempdir_in("/dev/shm").expect("Linux has a folder in memory");
     let before = std::env::var_os("OUTPOST_BEFORE");
-    let mut sides = vec![Side::start(None, folder.path(), &registry)];
-    sides.extend(before.map(|build| Side::start(Some(&build), folder.path(), &registry)));
+    let mut sides = vec![Side::bare(&registry, &kinds), Side::outpost(None, folder.path(), &registry, &kinds)];
+    sides.extend(before.map(|build| Side::outpost(Some(&build), folder.path(), &registry, &kinds)));
     let rate = sides.iter_mut().map(Side::half_of_peak).fold(f64::INFINITY, f64::min);
     // Only now: a connection on which nothing is asked at first is closed.
     let mut schedules: Vec<Schedule> = sides.iter().map(Side::schedule).collect();
-    println!("{ROUNDS} rounds of {ROUND:?}, {CONNECTIONS} connections, {rate:.0} requests/s, half of what it served");
+    println!(
+        "{ROUNDS} rounds of {ROUND:?}, {CONNECTIONS} connections, {rate:.0} requests/s, half of what the slowest served"
+    );
     let written = AtomicUsize::new(FIRST + SCHEMAS);
     for _ in 0..ROUNDS {
-        for kind in 0..KINDS.len() {
+        for (kind, _) in &kinds {
             for (side, schedule) in sides.iter_mut().zip(&mut schedules) {
-                side.rows[kind].round(schedule, rate, &side.outpost, &written);
+                side.round(kind, schedule, rate, &written);
             }
         }
     }
-    for side in sides {
-        print(side.name, &side.rows);
-        side.outpost.stop();
+    sides.iter().for_each(Side::print);
+    sides.into_iter().for_each(|side| side.server.stop());
+}
+
+/// What is measured: a process on the processor of servers, of which the first thread answers.
+enum Server {
+    Bare(Process),
+    Outpost(Outpost),
+}
+
+impl Server {
+    fn data(&self) -> SocketAddr {
+        match self {
+            Self::Bare(process) => process.address,
+            Self::Outpost(outpost) => outpost.data,
+        }
+    }
+
+    /// Only what has an admin port is given work.
+    fn admin(&self) -> SocketAddr {
+        match self {
+            Self::Bare(process) => process.address,
+            Self::Outpost(outpost) => outpost.admin,
+        }
+    }
+
+    fn first_thread(&self) -> (Duration, Duration) {
+        match self {
+            Self::Bare(process) => first_thread(process.id()),
+            Self::Outpost(outpost) => first_thread(outpost.id()),
+        }
+    }
+
+    fn stop(self) {
+        match self {
+            Self::Bare(process) => drop(process),
+            Self::Outpost(outpost) => outpost.stop(),
+        }
     }
 }
 
-/// An outpost that is measured.
+/// A server, what it is asked, and what was measured of it.
 struct Side {
     name: &'static str,
-    outpost: Outpost,
+    server: Server,
     requests: Vec<Vec<u8>>,
     /// The length of an answer's body.
     body: usize,
@@ -86,7 +142,18 @@ struct Side {
 }
 
 impl Side {
-    fn start(other: Option<&OsStr>, folder: &Path, registry: &SmallRegistry) -> Self {
+    /// Hyper with one fixed answer, which has nothing else to do in any round.
+    fn bare(registry: &SmallRegistry, kinds: &[&Kind]) -> Self {
+        let body = body(registry);
+        let address = process::free_port();
+        let program = std::env::current_exe().expect("a path");
+        let arguments = ["bare".to_owned(), address.to_string(), body.to_string()];
+        let server = Server::Bare(Process::start(&program, &arguments, process::folder(), address));
+        let rows = kinds.iter().filter(|(_, works)| works.is_empty()).map(|kind| Row::new(kind)).collect();
+        Self { name: "bare hyper", server, requests: requests(), body, rows }
+    }
+
+    fn outpost(other: Option<&OsStr>, folder: &Path, registry: &SmallRegistry, kinds: &[&Kind]) -> Self {
         let name = if other.is_some() { "before" } else { "this build" };
         let folder = folder.join(name);
         std::fs::create_dir(&folder).expect("a folder in memory");
@@ -100,16 +167,13 @@ impl Side {
         };
         move_to(REST);
         outpost.catch_up();
-        let requests: Vec<Vec<u8>> =
-            (0..SCHEMAS).map(|number| Manner::Curt.get(&format!("/schemas/ids/{}", FIRST + number))).collect();
-        let body = registry.ask("GET", &format!("/schemas/ids/{FIRST}"), None).body.len();
-        let rows = KINDS.iter().map(|(name, works)| Row::new(name, works)).collect();
-        Self { name, outpost, requests, body, rows }
+        let rows = kinds.iter().map(|kind| Row::new(kind)).collect();
+        Self { name, server: Server::Outpost(outpost), requests: requests(), body: body(registry), rows }
     }
 
     /// Half of the requests that it can answer in a second.
     fn half_of_peak(&mut self) -> f64 {
-        let connections = (0..CONNECTIONS).map(|_| open(self.outpost.data, None)).collect();
+        let connections = (0..CONNECTIONS).map(|_| open(self.server.data(), None)).collect();
         let mut ring = Ring::new(connections, self.requests.clone(), self.body);
         ring.fire(ROUND);
         let (answers, took) = ring.fire(3 * ROUND);
@@ -117,9 +181,57 @@ impl Side {
     }
 
     fn schedule(&self) -> Schedule {
-        let answer = exchange(&mut connect(self.outpost.data), &self.requests[0]).len();
-        Schedule::connect(self.outpost.data, CONNECTIONS, self.requests.clone(), answer)
+        let answer = exchange(&mut connect(self.server.data()), &self.requests[0]).len();
+        Schedule::connect(self.server.data(), CONNECTIONS, self.requests.clone(), answer)
     }
+
+    /// A round of this kind, if it takes part in those.
+    fn round(&mut self, kind: &str, schedule: &mut Schedule, rate: f64, written: &AtomicUsize) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.name == kind) {
+            row.round(schedule, rate, &self.server, written);
+        }
+    }
+
+    fn print(&self) {
+        println!(
+            "\n{}\n{:<8} {:>8} {:>8} {:>8} {:>10} {:>8} {:>8} {:>13} {:>8} {:>8}  work done",
+            self.name,
+            "",
+            "p50 µs",
+            "p99 µs",
+            "p99/p50",
+            "best p99",
+            "/ p50",
+            "x quiet",
+            "client p99 µs",
+            "CPU µs",
+            "held ‰"
+        );
+        let quiet = self.rows.iter().find(|row| row.works.is_empty()).map(|row| best(&row.slowest));
+        for row in &self.rows {
+            let (middle, slowest, best) = (median(row.middle.clone()), median(row.slowest.clone()), best(&row.slowest));
+            println!(
+                "{:<8} {middle:>8.1} {slowest:>8.1} {:>8.2} {best:>10.1} {:>8.2} {:>8.2} {:>13.1} {:>8.2} {:>8.1}  {:?}",
+                row.name,
+                slowest / middle,
+                best / middle,
+                best / quiet.unwrap_or(f64::NAN),
+                median(row.client.clone()),
+                median(row.cpu.clone()),
+                median(row.held.clone()),
+                row.done
+            );
+        }
+    }
+}
+
+fn requests() -> Vec<Vec<u8>> {
+    (0..SCHEMAS).map(|number| Manner::Curt.get(&format!("/schemas/ids/{}", FIRST + number))).collect()
+}
+
+/// The length of an answer's body.
+fn body(registry: &SmallRegistry) -> usize {
+    registry.ask("GET", &format!("/schemas/ids/{FIRST}"), None).body.len()
 }
 
 impl Work {
@@ -168,15 +280,15 @@ struct Row {
 }
 
 impl Row {
-    fn new(name: &'static str, works: &'static [Work]) -> Self {
+    fn new(&(name, works): &Kind) -> Self {
         let [middle, slowest, client, cpu, held] = [const { Vec::new() }; 5];
         Self { name, works, middle, slowest, client, cpu, held, done: vec![0; works.len()] }
     }
 
-    fn round(&mut self, schedule: &mut Schedule, rate: f64, outpost: &Outpost, written: &AtomicUsize) {
+    fn round(&mut self, schedule: &mut Schedule, rate: f64, server: &Server, written: &AtomicUsize) {
         let is_over = AtomicBool::new(false);
-        let (data, admin) = (outpost.data, outpost.admin);
-        let (ran, waited) = first_thread(outpost.id());
+        let (data, admin) = (server.data(), server.admin());
+        let (ran, waited) = server.first_thread();
         let late = std::thread::scope(|scope| {
             for (work, done) in self.works.iter().zip(&mut self.done) {
                 scope.spawn(|| {
@@ -195,7 +307,7 @@ impl Row {
             is_over.store(true, Ordering::Relaxed);
             late
         });
-        let now = first_thread(outpost.id());
+        let now = server.first_thread();
         self.cpu.push((now.0 - ran).as_secs_f64() * 1e6 / late.answers.len() as f64);
         self.held.push((now.1 - waited).as_secs_f64() * 1e3 / ROUND.as_secs_f64());
         self.note(&late);
@@ -211,29 +323,6 @@ impl Row {
 /// What this share of the values, in order of size, does not exceed.
 fn share(values: &[f64], share: f64) -> f64 {
     values[((values.len() - 1) as f64 * share) as usize]
-}
-
-fn print(name: &str, rows: &[Row]) {
-    println!(
-        "\n{name}\n{:<8} {:>8} {:>8} {:>8} {:>8} {:>10} {:>9} {:>13} {:>8} {:>8}  work done",
-        "", "p50 µs", "p99 µs", "p99/p50", "x quiet", "best p99", "x quiet", "client p99 µs", "CPU µs", "held ‰"
-    );
-    let quiet = &rows[0].slowest;
-    for row in rows {
-        let (middle, slowest) = (median(row.middle.clone()), median(row.slowest.clone()));
-        println!(
-            "{:<8} {middle:>8.1} {slowest:>8.1} {:>8.2} {:>8.2} {:>10.1} {:>9.2} {:>13.1} {:>8.2} {:>8.1}  {:?}",
-            row.name,
-            slowest / middle,
-            slowest / median(quiet.clone()),
-            best(&row.slowest),
-            best(&row.slowest) / best(quiet),
-            median(row.client.clone()),
-            median(row.cpu.clone()),
-            median(row.held.clone()),
-            row.done
-        );
-    }
 }
 
 /// The round that what else the machine did disturbed the least.

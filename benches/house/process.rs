@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server. Its folder, in memory, goes when it goes.
 pub struct Process {
+    pub address: SocketAddr,
     child: Child,
     folder: TempDir,
 }
@@ -39,12 +40,17 @@ impl Process {
             .stderr(log)
             .spawn()
             .expect("taskset, of util-linux, is installed");
-        let mut process = Self { child, folder };
-        process.wait_for(address);
+        let mut process = Self { address, child, folder };
+        process.wait();
         process
     }
 
-    fn wait_for(&mut self, address: SocketAddr) {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn wait(&mut self) {
+        let address = self.address;
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             let has_ended = self.child.try_wait().expect("a child").is_some();

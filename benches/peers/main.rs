@@ -14,11 +14,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use house::certificate::{self, Certificate};
 use house::client::{Manner, exchange};
-use house::process::{self, used};
+use house::process::{self, Process, used};
 use house::ring::{Ring, open};
 use house::{median, schemas};
 use rustls::ClientConfig;
-use servers::{Encryption, KINDS, Kind, Server, Start};
+use servers::{Encryption, KINDS, Kind, Start};
 use small_registry::SmallRegistry;
 
 const CONNECTIONS: usize = 32;
@@ -45,7 +45,8 @@ fn compare(is_on: bool, names: &[&str]) {
     let upkeep = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let registry = upkeep.block_on(SmallRegistry::start());
     house::outpost::fill(&registry, schemas::HELD);
-    let wanted = |kind: &&Kind| names.is_empty() || kind.goal.is_none() || names.contains(&kind.name);
+    let wanted =
+        |kind: &&Kind| names.is_empty() || kind.goal.is_none() || names.iter().any(|name| kind.name.starts_with(name));
     let encryption = Encryption { certificate: Certificate::new(), is_on };
     let start = |kind| Side::start(kind, &registry, &encryption);
     let mut sides: Vec<Side> = KINDS.iter().filter(wanted).filter_map(start).collect();
@@ -60,7 +61,7 @@ fn compare(is_on: bool, names: &[&str]) {
 /// One of the servers, with what was measured of it.
 struct Side {
     kind: &'static Kind,
-    server: Server,
+    server: Process,
     load: Ring,
     micros: Vec<f64>,
     rates: Vec<f64>,
@@ -89,9 +90,9 @@ impl Side {
 
     fn round(&mut self, registry: &SmallRegistry) {
         registry.forget_requests();
-        let before = self.server.process.cpu_times();
+        let before = self.server.cpu_times();
         let (answers, took) = self.load.fire(ROUND);
-        let used = used(&before, &self.server.process.cpu_times());
+        let used = used(&before, &self.server.cpu_times());
         assert_eq!(registry.count(|_| true), 0, "hits are compared, but {} asked the registry", self.kind.name);
         self.micros.push(used.as_secs_f64() * 1e6 / answers as f64);
         self.rates.push(answers as f64 / took.as_secs_f64());
@@ -108,7 +109,13 @@ impl Side {
 }
 
 /// Asks for everything twice: what comes the second time is right to the byte, and the registry was not asked for it.
-fn warm(kind: &Kind, server: &Server, registry: &SmallRegistry, tls: Option<&Arc<ClientConfig>>, requests: &[Vec<u8>]) {
+fn warm(
+    kind: &Kind,
+    server: &Process,
+    registry: &SmallRegistry,
+    tls: Option<&Arc<ClientConfig>>,
+    requests: &[Vec<u8>],
+) {
     let mut connection = open(server.address, tls);
     for request in requests {
         exchange(&mut connection, request);
@@ -126,15 +133,15 @@ fn warm(kind: &Kind, server: &Server, registry: &SmallRegistry, tls: Option<&Arc
 fn print(sides: &[Side]) {
     let (bare, outpost) = (&sides[0], &sides[1]);
     println!(
-        "{:<12} {:>8} {:>15} {:>12} {:>9} {:>11} {:>8}",
+        "{:<20} {:>8} {:>15} {:>12} {:>9} {:>11} {:>8}",
         "", "threads", "CPU µs/request", "requests/s", "x hyper", "x outpost", "goal"
     );
     for side in sides {
         let goal = side.kind.goal.map(|goal| format!(">= {goal:.1}")).unwrap_or_default();
         println!(
-            "{:<12} {:>8} {:>15.2} {:>12.0} {:>9.2} {:>11.2} {goal:>8}",
+            "{:<20} {:>8} {:>15.2} {:>12.0} {:>9.2} {:>11.2} {goal:>8}",
             side.kind.name,
-            side.server.process.cpu_times().len(),
+            side.server.cpu_times().len(),
             side.micros(),
             median(side.rates.clone()),
             side.times(bare),

@@ -22,7 +22,7 @@ pub struct Kind {
 }
 
 /// In the order in which they are shown: the ceiling, ours, the others.
-pub const KINDS: [Kind; 5] = [
+pub const KINDS: [Kind; 7] = [
     Kind {
         name: "bare hyper",
         goal: None,
@@ -48,6 +48,14 @@ pub const KINDS: [Kind; 5] = [
         tls: Some("ssl"),
     },
     Kind {
+        name: "nginx as packaged",
+        goal: Some(2.0),
+        program: Some("nginx"),
+        arguments: "-p @FOLDER@ -e stderr -c @CONFIGURATION@",
+        configuration: Some("nginx-packaged.conf"),
+        tls: Some("ssl"),
+    },
+    Kind {
         name: "haproxy",
         goal: Some(1.3),
         program: Some("haproxy"),
@@ -67,16 +75,20 @@ pub const KINDS: [Kind; 5] = [
         configuration: Some("varnish.vcl"),
         tls: None,
     },
+    Kind {
+        name: "varnish as packaged",
+        goal: Some(3.0),
+        program: Some("varnishd"),
+        // What the unit of Debian's package says; but a client may stay, and bodies are not unpacked each time.
+        arguments: "-F -j none -n @FOLDER@/work -a @ADDRESS@ -f @CONFIGURATION@ -s malloc,256m -T none \
+            -p timeout_idle=3600 -p http_gzip_support=off",
+        configuration: Some("varnish.vcl"),
+        tls: None,
+    },
 ];
 
 /// Files that a server needs beside those that it caches.
 const OTHER_FILES: usize = 500;
-
-/// A started server.
-pub struct Server {
-    pub address: SocketAddr,
-    pub process: Process,
-}
 
 /// With which certificate, and whether at all.
 pub struct Encryption {
@@ -86,7 +98,7 @@ pub struct Encryption {
 
 /// What became of the wish to start a server.
 pub enum Start {
-    Running(Server),
+    Running(Process),
     /// It cannot take part, and why.
     LeftOut(&'static str),
 }
@@ -138,6 +150,6 @@ impl Kind {
         if self.name == "outpost" {
             super::house::outpost::import(admin);
         }
-        Start::Running(Server { address, process })
+        Start::Running(process)
     }
 }
