@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use house::client::{Load, Manner};
+use house::client::{Manner, body, connect, exchange};
 use house::outpost::Outpost;
+use house::ring::{Ring, open};
 use house::{median, schemas};
 
 const CONNECTIONS: usize = 32;
@@ -22,9 +23,10 @@ fn main() {
         // One each, for the answers to both would not fit the room that is set aside for them.
         let outpost = Outpost::start(schemas::HELD, None);
         let requests: Vec<Vec<u8>> = schemas::targets().map(|target| manner.get(&target)).collect();
-        let mut ours = Side::new(outpost.address, outpost.thread, requests.clone());
-        let (address, thread) = house::bare::serve(Bytes::from(vec![b'x'; ours.load.body()]));
-        let mut bare = Side::new(address, thread, requests);
+        let length = body(&exchange(&mut connect(outpost.address), &requests[0]));
+        let mut ours = Side::new(outpost.address, outpost.thread, requests.clone(), length);
+        let (address, thread) = house::bare::serve(Bytes::from(vec![b'x'; length]));
+        let mut bare = Side::new(address, thread, requests, length);
         for side in [&mut ours, &mut bare] {
             side.load.fire(ROUND);
         }
@@ -32,7 +34,7 @@ fn main() {
             bare.round();
             ours.round();
         }
-        println!("\n{manner:?} client, {CONNECTIONS} connections, bodies of {} bytes", ours.load.body());
+        println!("\n{manner:?} client, {CONNECTIONS} connections, bodies of {length} bytes");
         println!("{:<10} {:>16} {:>12}", "", "CPU µs/request", "requests/s");
         bare.print("bare hyper");
         ours.print("outpost");
@@ -42,15 +44,15 @@ fn main() {
 
 /// One of the two servers, with what was measured of it.
 struct Side {
-    load: Load,
+    load: Ring,
     thread: u32,
     micros: Vec<f64>,
     rates: Vec<f64>,
 }
 
 impl Side {
-    fn new(address: SocketAddr, thread: u32, requests: Vec<Vec<u8>>) -> Self {
-        let load = Load::connect(address, CONNECTIONS, requests);
+    fn new(address: SocketAddr, thread: u32, requests: Vec<Vec<u8>>, body: usize) -> Self {
+        let load = Ring::new((0..CONNECTIONS).map(|_| open(address, None)).collect(), requests, body);
         Self { load, thread, micros: Vec::new(), rates: Vec::new() }
     }
 

@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use bytes::Bytes;
-use house::client::{Load, Manner};
+use house::client::{Manner, body, connect, exchange};
 use house::outpost::Outpost;
+use house::ring::{Ring, open};
 
 const CONNECTIONS: usize = 32;
 const SCHEMAS: usize = 64;
@@ -39,10 +40,9 @@ fn main() {
 }
 
 fn drive(address: SocketAddr, count: usize, manner: Manner) {
-    let requests = (1..=SCHEMAS).map(|id| manner.get(&format!("/schemas/ids/{}", 10 + id % 50))).collect();
-    let mut load = Load::connect(address, CONNECTIONS, requests);
-    let mut answers = 0;
-    while answers < count {
-        answers += load.volley();
-    }
+    let requests: Vec<Vec<u8>> =
+        (1..=SCHEMAS).map(|id| manner.get(&format!("/schemas/ids/{}", 10 + id % 50))).collect();
+    let body = body(&exchange(&mut connect(address), &requests[0]));
+    let connections = (0..CONNECTIONS).map(|_| open(address, None)).collect();
+    Ring::new(connections, requests, body).ask(count);
 }

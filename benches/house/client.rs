@@ -1,10 +1,8 @@
-//! A client that costs little: sockets kept alive, requests made beforehand, answers counted by length.
+//! A client that costs little: sockets kept alive, requests made beforehand.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 /// What a client says of itself with each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,52 +36,6 @@ impl Manner {
     }
 }
 
-/// Connections to one server, all of which ask for answers of one length.
-pub struct Load {
-    connections: Vec<TcpStream>,
-    requests: Vec<Vec<u8>>,
-    next: usize,
-    answer: Vec<u8>,
-}
-
-impl Load {
-    /// Connects, and learns from one answer how long all of them are.
-    pub fn connect(address: SocketAddr, connections: usize, requests: Vec<Vec<u8>>) -> Self {
-        let mut connections: Vec<TcpStream> = (0..connections).map(|_| connect(address)).collect();
-        let answer = exchange(&mut connections[0], &requests[0]);
-        Self { connections, requests, next: 0, answer }
-    }
-
-    /// One request on every connection, then all the answers. Returns how many there were.
-    pub fn volley(&mut self) -> usize {
-        for connection in &mut self.connections {
-            self.next = (self.next + 1) % self.requests.len();
-            connection.write_all(&self.requests[self.next]).expect("the server reads");
-        }
-        for connection in &mut self.connections {
-            connection.read_exact(&mut self.answer).expect("the server answers, always in the same length");
-            assert!(self.answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&self.answer));
-        }
-        self.connections.len()
-    }
-
-    /// The length of the bodies.
-    pub fn body(&self) -> usize {
-        let head = self.answer.windows(4).position(|part| part == b"\r\n\r\n").expect("a head");
-        self.answer.len() - head - 4
-    }
-
-    /// Volleys until the time is over. Returns the number of answers and the time that they took.
-    pub fn fire(&mut self, time: Duration) -> (usize, Duration) {
-        let began = Instant::now();
-        let mut answers = 0;
-        while began.elapsed() < time {
-            answers += self.volley();
-        }
-        (answers, began.elapsed())
-    }
-}
-
 /// A connection that sends at once and does not wait for ever.
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the server listens");
@@ -107,9 +59,19 @@ pub fn exchange(connection: &mut (impl Read + Write), request: &[u8]) -> Vec<u8>
     }
 }
 
+/// The length of the body of a whole answer.
+pub fn body(answer: &[u8]) -> usize {
+    answer.len() - head(answer).expect("a head")
+}
+
+/// The length of the head of an answer, once it is there.
+fn head(answer: &[u8]) -> Option<usize> {
+    Some(answer.windows(4).position(|part| part == b"\r\n\r\n")? + 4)
+}
+
 /// The length of an answer, once its head is there.
 fn length(answer: &[u8]) -> Option<usize> {
-    let head = answer.windows(4).position(|part| part == b"\r\n\r\n")? + 4;
+    let head = head(answer)?;
     let text = String::from_utf8_lossy(&answer[..head]).to_ascii_lowercase();
     let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?;
     Some(head + length.trim().parse::<usize>().ok()?)

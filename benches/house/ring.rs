@@ -46,10 +46,22 @@ impl Ring {
     /// Asks until the time is over. Returns the number of answers and the time that they took.
     pub fn fire(&mut self, time: Duration) -> (usize, Duration) {
         let began = Instant::now();
+        let answers = self.go_round(|_| began.elapsed() < time);
+        (answers, began.elapsed())
+    }
+
+    /// Asks so many times, at least once on each connection.
+    pub fn ask(&mut self, times: usize) {
+        let count = self.connections.len();
+        self.go_round(|answers| answers + count < times);
+    }
+
+    /// Asks as long as it is to go on after so many answers. Returns the number of answers.
+    fn go_round(&mut self, goes_on: impl Fn(usize) -> bool) -> usize {
         let count = self.connections.len();
         (0..count).for_each(|connection| self.send(connection));
         let mut answers = 0;
-        while began.elapsed() < time {
+        while goes_on(answers) {
             let connection = answers % count;
             self.receive(connection);
             self.send(connection);
@@ -59,7 +71,7 @@ impl Ring {
             self.receive(answers % count);
             answers += 1;
         }
-        (answers, began.elapsed())
+        answers
     }
 
     fn send(&mut self, connection: usize) {
