@@ -157,13 +157,15 @@ impl Registry {
         {
             return Err(SetupError::PlainHttp { url: base.as_str().to_owned() });
         }
+        let mut needs_tls = bases.iter().any(|base| !base.is_plain());
         for uri in bases.iter().filter_map(|base| base.join("/")) {
-            let proxy = surroundings.proxies.intercept(&uri);
-            if proxy.is_some_and(|proxy| !matches!(proxy.uri().scheme_str(), Some("http" | "https"))) {
-                return Err(SetupError::Proxy);
+            match surroundings.proxies.intercept(&uri).as_ref().map(|proxy| proxy.uri().scheme_str()) {
+                None | Some(Some("http")) => (),
+                Some(Some("https")) => needs_tls = true,
+                Some(_) => return Err(SetupError::Proxy),
             }
         }
-        let connector = Connector::new(surroundings, trust::client_config(config.tls.ca.as_deref())?);
+        let connector = Connector::new(surroundings, trust::client_config(config.tls.ca.as_deref(), needs_tls)?);
         Ok(Self {
             name,
             bases,

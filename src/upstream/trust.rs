@@ -9,11 +9,13 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::failure::SetupError;
 
-/// TLS settings that trust the authorities of a file or, without one, those of the system.
-pub(super) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, SetupError> {
+/// TLS settings that trust the authorities of a file or, without one, those of the system. Where no way leads over TLS
+/// the system's are not read, which is milliseconds of a start, and nobody is trusted.
+pub(super) fn client_config(ca: Option<&Path>, needs_tls: bool) -> Result<Arc<ClientConfig>, SetupError> {
     let roots = match ca {
         Some(path) => from_file(path)?,
-        None => from_system()?,
+        None if needs_tls => from_system()?,
+        None => RootCertStore::empty(),
     };
     tracing::debug!(authorities = roots.len(), "trusted certificate authorities");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -84,7 +84,7 @@ async fn threads_that_nobody_waits_for_stand_back_behind_those_that_answer() {
         let name = name.rsplit('(').next().unwrap_or_default().to_owned();
         niceness.insert(name, rest.split_whitespace().nth(16).expect("a number").to_owned());
     }
-    assert_eq!(niceness.get("upkeep").map(String::as_str), Some("10"), "{niceness:?}");
+    assert_eq!(niceness.get("upkeep").map(String::as_str), Some("19"), "{niceness:?}");
     let others = niceness.iter().filter(|(name, _)| *name != "upkeep");
     assert!(others.clone().count() > 0 && others.clone().all(|(_, nice)| nice == "0"), "{niceness:?}");
 }
