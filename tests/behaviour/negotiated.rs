@@ -1,6 +1,8 @@
 //! Whoever makes an answer, it is negotiated and framed as the registry's own: each is held to what the registry says
 //! to the same request when it is asked directly.
 
+use small_registry::{Profile, SmallRegistry};
+
 use crate::alike::{Answer, Varying, difference};
 use crate::house::{House, send};
 
@@ -38,4 +40,40 @@ async fn head_tells_the_length_of_a_refusal_whoever_refuses() {
     ] {
         assert_eq!(differs(&house, "HEAD", target, fields).await, None);
     }
+}
+
+/// A parameter that nobody knows makes it the primary's to answer.
+#[tokio::test]
+async fn head_says_of_what_the_primary_answers_what_get_would_say() {
+    for profile in [Profile::Confluent8, Profile::Cloud] {
+        let house = House::with(SmallRegistry::builder().profile(profile), |_| {}).await;
+        assert_eq!(house.register("s", "1").await.status, 200);
+        assert_eq!(house.register("big", &"l".repeat(9000)).await.status, 200);
+        house.imported().await;
+        let more = [("Confluent-Accept-Unknown-Properties", "true")];
+        for fields in [&[("Accept", "application/json")][..], &more] {
+            for target in [
+                "/schemas/ids/999/schema",
+                "/schemas/ids/1?unknown=1",
+                "/schemas?unknown=1&limit=1",
+                "/subjects/s/versions/1?unknown=1",
+                "/subjects/s/metadata?unknown=1",
+                "/subjects/s/versions/7",
+                "/subjects/big/versions/1?unknown=1",
+            ] {
+                assert_eq!(differs(&house, "HEAD", target, fields).await, None, "{profile:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn head_tells_no_length_where_get_comes_in_chunks_under_other_names_too() {
+    let house = House::with(SmallRegistry::builder(), |config| config.contexts = crate::contexts::site("site1")).await;
+    assert_eq!(house.register("big", &"l".repeat(9000)).await.status, 200);
+    let target = "/subjects/big/versions/1?unknown=1";
+    let get = house.get(target).await;
+    assert_eq!((get.status, get.header("Transfer-Encoding")), (200, Some("chunked")));
+    let head = send(house.address(), "HEAD", target, &[], None).await;
+    assert_eq!((head.status, head.header("Content-Length")), (200, Some("0")));
 }
