@@ -1,7 +1,9 @@
 //! Whoever makes an answer, it is negotiated and framed as the registry's own: each is held to what the registry says
 //! to the same request when it is asked directly.
 
-use small_registry::{Profile, SmallRegistry};
+use std::time::Duration;
+
+use small_registry::{Fault, Profile, Seen, SmallRegistry};
 
 use crate::alike::{Answer, Varying, difference};
 use crate::house::{House, send};
@@ -76,4 +78,22 @@ async fn head_tells_no_length_where_get_comes_in_chunks_under_other_names_too() 
     assert_eq!((get.status, get.header("Transfer-Encoding")), (200, Some("chunked")));
     let head = send(house.address(), "HEAD", target, &[], None).await;
     assert_eq!((head.status, head.header("Content-Length")), (200, Some("0")));
+}
+
+#[tokio::test]
+async fn a_client_of_cloud_that_takes_gzip_is_shown_no_more_while_something_is_in_doubt() {
+    let house = House::with(SmallRegistry::builder().profile(Profile::Cloud), |_| {}).await;
+    assert_eq!(house.register("s", "1").await.status, 200);
+    house.imported().await;
+    // What was changed, nobody knows until all has been read again, and that takes long.
+    let is_importers = |seen: &Seen| seen.method == "GET" && seen.path() != "/subjects/s/versions/1";
+    house.primary.fault_where(is_importers, None, Fault::Delay(Duration::from_secs(5)));
+    let granted = Fault::Status { status: 200, headers: Vec::new(), body: "{}".to_owned() };
+    house.primary.fault_where(|seen| seen.path() == "/catalog", Some(1), granted);
+    assert_eq!(house.ask("POST", "/catalog", "{}").await.status, 200);
+    house.primary.forget_requests();
+    let gzip = [("Accept-Encoding", "gzip")];
+    assert_eq!(differs(&house, "GET", "/subjects/s/versions/1", &gzip).await, None);
+    let asked = house.primary.count(|seen| seen.path() == "/subjects/s/versions/1" && seen.header("via").is_some());
+    assert_eq!(asked, 2, "the primary alone was believed");
 }
