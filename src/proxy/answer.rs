@@ -36,9 +36,11 @@ impl Proxy {
         }
         let snapshot = self.parties.replica.snapshot();
         let form = ask.form(&snapshot);
+        // What is to be cut down must come in no coding.
+        let read_here = ask.is_shown_less(&snapshot);
         let snapshot = match self.settle(operation, ask, snapshot).await {
             Settled::Sure(snapshot) => snapshot,
-            Settled::AskPrimary => match self.ask_primary(routed, ask, false).await {
+            Settled::AskPrimary => match self.ask_primary(routed, ask, read_here).await {
                 Ok(answer) => {
                     self.promise(operation).await;
                     return Ok(self.relayed(operation, &answer, ask));

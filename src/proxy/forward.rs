@@ -14,6 +14,7 @@ use super::headers::to_primary;
 use super::metrics::AnsweredBy;
 use super::recognise::{found_by, is_absence, lookup_of};
 use super::refuse::{Failure, HeldBack};
+use super::trim::is_trimmed;
 use crate::body::Body;
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
@@ -41,9 +42,12 @@ impl Proxy {
         if ENCLOSING.contains(&operation.route) && !ask.accepts_unknown() {
             headers.insert(UNKNOWN_PROPERTIES, HeaderValue::from_static("false"));
         }
+        let snapshot = self.parties.replica.snapshot();
+        // How much is left of what is cut down, only the whole of it tells.
+        let is_measured = ask.manner.is_head && is_trimmed(operation.route) && ask.is_shown_less(&snapshot);
         Call {
-            method: ask.method.clone(),
-            path_and_query: self.primary(ask.bound.as_ref()).target(operation, &self.parties.replica.snapshot()),
+            method: if is_measured { Method::GET } else { ask.method.clone() },
+            path_and_query: self.primary(ask.bound.as_ref()).target(operation, &snapshot),
             headers,
             body: ask.body.clone(),
             priority,

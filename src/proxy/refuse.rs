@@ -262,14 +262,15 @@ pub(super) fn response(
     }
     // The registry's web server has nothing to say here to these two methods, and to clients that take nothing
     // (WIRE.md § 0.4).
-    if is_unparseable && (is_changed || !page::accepts_anything(headers)) {
-        return response;
-    }
-    if let Some(media) = said.media {
+    let is_silent = is_unparseable && (is_changed || !page::accepts_anything(headers));
+    let body = if is_silent { Vec::new() } else { error_body(said.code, &said.message) };
+    if let Some(media) = said.media.filter(|_| !is_silent) {
         fields.insert(header::CONTENT_TYPE, media);
     }
-    if method != Method::HEAD {
-        *response.body_mut() = Body::whole(error_body(said.code, &said.message));
+    if method == Method::HEAD {
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    } else {
+        *response.body_mut() = Body::whole(body);
     }
     response
 }

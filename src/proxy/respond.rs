@@ -66,7 +66,7 @@ fn relay(answer: &Answer, ask: &Ask) -> Response<Body> {
     let is_json =
         headers.get(header::CONTENT_TYPE).is_some_and(|media| media.as_bytes().windows(4).any(|part| part == b"json"));
     let mut body = answer.body.clone();
-    if answer.status.is_server_error() && (!is_json || body.is_empty()) {
+    if answer.status.is_server_error() && (!is_json || (body.is_empty() && !ask.manner.is_head)) {
         let code = u32::from(answer.status.as_u16());
         body = error_body(code, &format!("The primary answered {}", answer.status)).into();
         headers.insert(header::CONTENT_TYPE, media::DEFAULT);
@@ -82,11 +82,18 @@ fn relay(answer: &Answer, ask: &Ask) -> Response<Body> {
     let mut response = Response::new(if ask.manner.is_head { Body::empty() } else { framed(body, is_long) });
     *response.status_mut() = answer.status;
     headers.insert(REQUEST_ID, ask.request_id.clone());
-    if ask.manner.is_head
-        && let Some(length) = answer.headers.get(header::CONTENT_LENGTH)
-    {
-        headers.insert(header::CONTENT_LENGTH, length.clone());
+    if ask.manner.is_head {
+        // Another method may have been used in its stead.
+        headers.remove(header::VARY);
+        headers.extend(announced(answer).map(|length| (header::CONTENT_LENGTH, HeaderValue::from(length))));
     }
     *response.headers_mut() = headers;
     response
+}
+
+/// What HEAD says of the length of a body: that there is none, where GET would be sent it in chunks.
+fn announced(answer: &Answer) -> Option<usize> {
+    let told = answer.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = if answer.body.is_empty() { told? } else { answer.body.len() };
+    Some(if is_long(length) { 0 } else { length })
 }

@@ -10,6 +10,13 @@ use crate::protocol::endpoints::Route;
 use crate::protocol::json::push_array;
 use crate::protocol::printed::Printed;
 
+/// Whether anything is left out of what a route shows.
+pub(super) fn is_trimmed(route: Route) -> bool {
+    use Route as R;
+    let shows_one = matches!(route, R::SchemaById | R::SchemaByGuid | R::Version | R::Lookup | R::LatestWithMetadata);
+    shows_one || matches!(route, R::Register | R::ModifyTags | R::Schemas)
+}
+
 /// The body as such a client is shown it; nothing where it is shown whole.
 pub(super) fn trimmed(route: Route, body: &Bytes) -> Option<Bytes> {
     let is_left_out = |name: &str, value: &RawValue| match route {
@@ -17,17 +24,7 @@ pub(super) fn trimmed(route: Route, body: &Bytes) -> Option<Bytes> {
         Route::SchemaById | Route::SchemaByGuid if matches!(name, "subject" | "version") => true,
         _ => matches!(name, "guid" | "ts" | "deleted") || (name == "schemaType" && value.get() == "\"AVRO\""),
     };
-    if !matches!(
-        route,
-        Route::Register
-            | Route::ModifyTags
-            | Route::SchemaById
-            | Route::SchemaByGuid
-            | Route::Version
-            | Route::Lookup
-            | Route::LatestWithMetadata
-            | Route::Schemas
-    ) {
+    if !is_trimmed(route) {
         return None;
     }
     let push = |out: &mut Vec<u8>, object: Printed| object.push(out, |name, value| !is_left_out(name, value));

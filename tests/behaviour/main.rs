@@ -23,6 +23,7 @@ mod local;
 mod mapped_paths;
 mod memo;
 mod modes;
+mod negotiated;
 mod offline;
 mod parameters;
 mod peers;
