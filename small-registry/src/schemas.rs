@@ -93,7 +93,7 @@ pub(crate) fn text_by_id(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let key = resolve(state, call, id(call)?).ok_or_else(Failure::internal)?;
     let stored = stored(state, &key).ok_or_else(Failure::internal)?;
     if stored.content.text.is_empty() {
-        return Err(Failure::named_schema_not_found(call.operation.name()));
+        return Err(Failure::named_schema_not_found(&id(call)?.to_string()));
     }
     let text = schema::formatted(state, &key.subject, &stored.content, call.parameter("format"))?;
     Ok(subjects::raw(text.as_deref().unwrap_or(&stored.content.text)))

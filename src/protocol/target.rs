@@ -307,6 +307,26 @@ pub fn java_int(text: &str) -> Option<i32> {
     i32::try_from(if negative { -value } else { value }).ok()
 }
 
+/// Reads the version in a path as the registry does: blanks around it do not count, and `None` is the latest. What is no
+/// version is refused under the name that is given back: that of a number is the number.
+pub fn version_number(written: &str) -> Result<Option<i32>, String> {
+    let trimmed = java_trim(written);
+    if trimmed.eq_ignore_ascii_case("latest") {
+        return Ok(None);
+    }
+    match java_int(trimmed) {
+        Some(-1) => Ok(None),
+        Some(number) if number > 0 => Ok(Some(number)),
+        Some(number) => Err(number.to_string()),
+        None => Err(written.to_owned()),
+    }
+}
+
+/// A text without the blanks and control characters around it, as `String.trim` leaves it.
+fn java_trim(text: &str) -> &str {
+    text.trim_matches(|character| character <= ' ')
+}
+
 /// The value of a decimal digit. The digits of every script stand in runs of ten; these are the
 /// starts of the runs in the Basic Multilingual Plane (Unicode general category Nd).
 fn decimal_digit(character: char) -> Option<u32> {

@@ -1,0 +1,67 @@
+//! What is seldom asked, and has an answer all the same: odd spellings of numbers, contexts that cannot be, and names
+//! that mean more than one thing.
+
+use schema_outpost::config::Config;
+use schema_outpost::routing::Pair;
+use small_registry::SmallRegistry;
+
+use crate::house::House;
+
+/// Demands of questions what the registry says to them, and of the outpost that it says so of itself.
+async fn are_known(house: &House, expected: &[(&str, u16, &str)]) {
+    house.primary.forget_requests();
+    for (target, status, part) in expected {
+        let heard = house.get(target).await;
+        assert_eq!((heard.status, heard.body.contains(part)), (*status, true), "{target}: {}", heard.body);
+    }
+    assert_eq!(house.primary.requests().len(), 0, "{:?}", house.primary.requests());
+    for (target, status, _) in expected {
+        let (direct, heard) = (house.primary.ask("GET", target, None), house.get(target).await);
+        assert_eq!((direct.status, &direct.body), (*status, &heard.body), "{target}");
+    }
+}
+
+async fn of_one_version() -> House {
+    let house = House::open().await;
+    assert_eq!(house.register("a", "1").await.status, 200);
+    house.imported().await;
+    house
+}
+
+/// `VersionId` takes the blanks off before it reads a number, and names a number that is no version by its value.
+#[tokio::test]
+async fn a_version_has_blanks_around_it_and_is_refused_as_the_number_that_it_is() {
+    let house = of_one_version().await;
+    are_known(
+        &house,
+        &[
+            ("/subjects/a/versions/%201", 200, "\"version\":1"),
+            ("/subjects/a/versions/+1%20/schema", 200, "record"),
+            ("/subjects/a/versions/%20-1%20/referencedby", 200, "[]"),
+            ("/subjects/a/versions/%20latest%20", 200, "\"version\":1"),
+            ("/subjects/a/versions/00", 422, "'0' is not"),
+            ("/subjects/a/versions/%20-02", 422, "'-2' is not"),
+            ("/subjects/a/versions/%20x/schema", 422, "' x' is not"),
+            ("/subjects/a/versions/%202147483648", 422, "' 2147483648' is not"),
+            ("/subjects/a/versions/1%201", 422, "'1 1' is not"),
+        ],
+    )
+    .await;
+}
+
+/// A refusal names an id by its number, however that was written.
+#[tokio::test]
+async fn an_id_that_is_not_there_is_named_by_its_number_under_a_map_too() {
+    let pair = |local: &str, primary: &str| Pair { local: local.to_owned(), primary: primary.to_owned() };
+    let adjust = |config: &mut Config| config.contexts = vec![pair(".", ".site1"), pair(".p", ".")];
+    let house = House::with(SmallRegistry::builder(), adjust).await;
+    for (target, message) in
+        [("/schemas/ids/+09?subject=:.p:x", "Schema 9 not found"), ("/schemas/ids/09?subject=x", "Schema 9 not found")]
+    {
+        let heard = house.get(target).await;
+        assert_eq!((heard.status, heard.json()["message"].as_str()), (404, Some(message)), "{target}");
+    }
+    assert_eq!(house.register(":.p:x", "1").await.status, 200);
+    let heard = house.get("/subjects/:.p:x/versions/%2009").await;
+    assert_eq!((heard.status, heard.json()["message"].as_str()), (404, Some("Version 9 not found.")));
+}
