@@ -248,10 +248,10 @@ impl Query {
         self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// A whole number, or `default` when absent or empty. Digits of any script are digits to Java.
+    /// A whole number, or `default` when absent or blank. Digits of any script are digits to Java.
     pub fn number(&self, name: &str, default: i32) -> Result<i32, NotANumber> {
-        match self.get(name) {
-            None | Some("") => Ok(default),
+        match self.get(name).filter(|text| !java_trim(text).is_empty()) {
+            None => Ok(default),
             Some(text) => java_int(text).ok_or(NotANumber),
         }
     }

@@ -65,3 +65,20 @@ async fn an_id_that_is_not_there_is_named_by_its_number_under_a_map_too() {
     let heard = house.get("/subjects/:.p:x/versions/%2009").await;
     assert_eq!((heard.status, heard.json()["message"].as_str()), (404, Some("Version 9 not found.")));
 }
+
+/// The framework takes a number that is nothing but blanks for none.
+#[tokio::test]
+async fn a_page_of_blanks_is_no_page() {
+    let house = of_one_version().await;
+    are_known(
+        &house,
+        &[
+            ("/subjects?offset=%20", 200, "[\"a\"]"),
+            ("/subjects/a/versions?limit=+", 200, "[1]"),
+            ("/schemas?offset=%09&limit=%20+", 200, "\"subject\":\"a\""),
+            ("/contexts?limit=%20", 200, "[\".\"]"),
+            ("/subjects?offset=%201", 404, "HTTP 404 Not Found"),
+        ],
+    )
+    .await;
+}
