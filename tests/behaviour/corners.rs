@@ -82,3 +82,30 @@ async fn a_page_of_blanks_is_no_page() {
     )
     .await;
 }
+
+/// The filter of contexts looks at the name where it puts it before something, and only there.
+#[tokio::test]
+async fn a_context_that_cannot_be_is_refused_where_it_counts() {
+    let house = of_one_version().await;
+    assert_eq!(house.register(":.c:s", "2").await.status, 200);
+    house.imported().await;
+    let refusal = "Context name 'a:b' cannot contain a colon";
+    are_known(
+        &house,
+        &[
+            ("/contexts/a:b/schemas/types", 200, "AVRO"),
+            ("/contexts/a:b/contexts", 200, "[\".\",\".c\"]"),
+            ("/contexts/a:b/contexts/.c/subjects", 200, "[\":.c:s\"]"),
+            ("/contexts/a:b/subjects/:.c:s/versions", 200, "[1]"),
+            ("/contexts/a:b/schemas/ids/1?subject=:.c:", 200, "\":.c:s\""),
+            ("/contexts/a:b/subjects?subjectPrefix=:.c:", 200, "[\":.c:s\"]"),
+            ("/contexts/a:b/config/:.c:?defaultToGlobal=true", 200, "BACKWARD"),
+            ("/contexts/a:b", 400, refusal),
+            ("/contexts/a:b/config", 400, refusal),
+            ("/contexts/a:b/subjects", 400, refusal),
+            ("/contexts/a:b/subjects?subjectPrefix=:.c:&subjectPrefix=s", 400, refusal),
+            ("/contexts/.c/contexts/a:b/schemas/ids/1", 400, refusal),
+        ],
+    )
+    .await;
+}
