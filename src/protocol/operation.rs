@@ -99,9 +99,12 @@ impl Operation {
     fn understand(method: &Method, path: &str, query: &str) -> Result<Self, Misdirected> {
         let segments = split(path)?;
         let target = passable(path, query, &segments)?;
-        // Behind the registry's alias filter a plus in the subject of an id is no blank any more.
+        // What the registry's filters put into a query anew has a plus in it that is no blank any more: the subject of
+        // an id, and behind a context the beginning of names.
         let is_by_id = segments.windows(2).any(|pair| pair[0].raw == "schemas" && pair[1].raw == "ids");
-        let mut query = Query::parse_keeping_plus(query, |name| is_by_id && name == "subject");
+        let is_list = is_list_within(&segments);
+        let is_put = |name: &str| (is_by_id && name == "subject") || (is_list && name == "subjectPrefix");
+        let mut query = Query::parse_keeping_plus(query, is_put);
         let folded = fold(segments, method, &mut query)?;
         if let Some((_, route)) =
             folded.first().and_then(|first| CONTROL_ROOTS.iter().find(|(word, _)| *word == first.raw))
@@ -321,6 +324,15 @@ fn hides_context(path: &str) -> bool {
     is_context && words.next().is_some() && path.contains(';')
 }
 
+/// Whether a list by prefix is asked for behind a context, or behind several.
+fn is_list_within(segments: &[Segment<'_>]) -> bool {
+    let Some((last, contexts)) = segments.split_last() else { return false };
+    let is_behind = !contexts.is_empty() && contexts.len() % 2 == 0;
+    is_behind
+        && matches!(last.raw, "schemas" | "subjects")
+        && contexts.iter().step_by(2).all(|word| word.raw == "contexts")
+}
+
 /// Folds `contexts/{ctx}` into the names that follow (WIRE.md § 3.4).
 fn fold<'a>(
     mut segments: Vec<Segment<'a>>,
@@ -492,6 +504,15 @@ mod tests {
             |target| understood(Method::GET, target).expect("a route").query.get("subject").map(str::to_owned);
         assert_eq!(subject("/schemas/ids/1?subject=a+b%20c").as_deref(), Some("a+b c"));
         assert_eq!(subject("/subjects?subject=a+b").as_deref(), Some("a b"));
+    }
+
+    #[test]
+    fn a_plus_in_a_beginning_of_names_is_a_blank_unless_a_context_stands_before_the_list() {
+        let prefix =
+            |target| understood(Method::GET, target).expect("a route").query.get("subjectPrefix").map(str::to_owned);
+        assert_eq!(prefix("/subjects?subjectPrefix=a+b").as_deref(), Some("a b"));
+        assert_eq!(prefix("/contexts/.c/subjects?subjectPrefix=a+b%20c").as_deref(), Some(":.c:a+b c"));
+        assert_eq!(prefix("/contexts/.a/contexts/.c/schemas/?subjectPrefix=:.d+e:").as_deref(), Some(":.d+e:"));
     }
 
     #[test]

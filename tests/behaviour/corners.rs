@@ -109,3 +109,23 @@ async fn a_context_that_cannot_be_is_refused_where_it_counts() {
     )
     .await;
 }
+
+/// A filter that puts a parameter into a query anew leaves no blank where a plus was, as with the subject of an id.
+#[tokio::test]
+async fn behind_a_context_a_plus_in_a_beginning_of_names_is_a_plus() {
+    let house = of_one_version().await;
+    for (subject, doc) in [(":.with%20blank:x%20y", "2"), (":.with%20blank:x+y", "3")] {
+        assert_eq!(house.register(subject, doc).await.status, 200);
+    }
+    house.imported().await;
+    are_known(
+        &house,
+        &[
+            ("/subjects?subjectPrefix=:.with+blank:x+", 200, "[\":.with blank:x y\"]"),
+            ("/contexts/.with%20blank/subjects?subjectPrefix=x+", 200, "[\":.with blank:x+y\"]"),
+            ("/contexts/.with%20blank/subjects?subjectPrefix=x%20", 200, "[\":.with blank:x y\"]"),
+            ("/contexts/.c/schemas?subjectPrefix=:.with+blank:", 200, "[]"),
+        ],
+    )
+    .await;
+}
