@@ -1,6 +1,6 @@
 //! Subjects and their versions: listing, reading, deleting (WIRE.md § 1.3, § 1.4, § 1.10 to § 1.17, § 6).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema_outpost::protocol::order;
 use schema_outpost::protocol::schema::Reference;
@@ -146,10 +146,10 @@ pub(crate) fn latest_with_metadata(state: &State, call: &Call<'_>) -> Outcome<Re
     let subject = call.subject(state);
     let filter = Filter::of(call.flag("deleted"));
     let query = &call.operation.query;
-    let pairs: Vec<(&str, &str)> = query.all("key").zip(query.all("value")).collect();
+    let pairs: BTreeMap<&str, &str> = query.all("key").zip(query.all("value")).collect();
     let matches = |stored: &&Stored| {
         let Some(metadata) = &stored.content.metadata else { return false };
-        let has = |(key, value): &(&str, &str)| {
+        let has = |(key, value): (&&str, &&str)| {
             metadata.properties.as_ref().and_then(|properties| properties.get(*key)).is_some_and(|own| own == value)
         };
         filter.admits(stored) && pairs.iter().all(has)

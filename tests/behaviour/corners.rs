@@ -3,6 +3,7 @@
 
 use schema_outpost::config::Config;
 use schema_outpost::routing::Pair;
+use serde_json::json;
 use small_registry::SmallRegistry;
 
 use crate::house::House;
@@ -125,6 +126,28 @@ async fn behind_a_context_a_plus_in_a_beginning_of_names_is_a_plus() {
             ("/contexts/.with%20blank/subjects?subjectPrefix=x+", 200, "[\":.with blank:x+y\"]"),
             ("/contexts/.with%20blank/subjects?subjectPrefix=x%20", 200, "[\":.with blank:x y\"]"),
             ("/contexts/.c/schemas?subjectPrefix=:.with+blank:", 200, "[]"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_property_that_is_asked_for_twice_the_last_value_counts() {
+    let house = House::open().await;
+    for owner in ["sales", "it"] {
+        let schema = json!({ "type": "record", "name": "R", "doc": owner, "fields": [] }).to_string();
+        let body = json!({ "schema": schema, "metadata": { "properties": { "owner": owner } } }).to_string();
+        assert_eq!(house.ask("POST", "/subjects/m/versions", &body).await.status, 200);
+    }
+    house.imported().await;
+    let twice =
+        |first: &str, last: &str| format!("/subjects/m/metadata?key=owner&value={first}&key=owner&value={last}");
+    are_known(
+        &house,
+        &[
+            (&twice("it", "sales"), 200, "\"version\":1"),
+            (&twice("sales", "it"), 200, "\"version\":2"),
+            (&twice("nobody", "it"), 200, "\"version\":2"),
         ],
     )
     .await;

@@ -114,7 +114,8 @@ pub(super) fn with_metadata(question: &Question<'_>) -> Answer {
     let Question { operation, snapshot, .. } = *question;
     let subject = served_subject(snapshot, operation);
     let state = snapshot.subject(&subject).ok_or(ABSENT)?;
-    let wanted: Vec<(&str, &str)> = operation.query.all("key").zip(operation.query.all("value")).collect();
+    // Of a key that is named twice, the last value counts.
+    let wanted: BTreeMap<&str, &str> = operation.query.all("key").zip(operation.query.all("value")).collect();
     let deleted = operation.query.flag("deleted");
     let mut candidates = state.listed().rev().filter(|version| deleted || !version.deleted);
     let version = candidates.find(|version| has_properties(version, &wanted)).ok_or(ABSENT)?;
@@ -123,7 +124,7 @@ pub(super) fn with_metadata(question: &Question<'_>) -> Answer {
 }
 
 /// A version without metadata matches nothing, not even no pairs.
-fn has_properties(version: &Version, wanted: &[(&str, &str)]) -> bool {
+fn has_properties(version: &Version, wanted: &BTreeMap<&str, &str>) -> bool {
     #[derive(Deserialize)]
     struct Metadata {
         #[serde(default)]
