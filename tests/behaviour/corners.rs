@@ -152,3 +152,24 @@ async fn of_a_property_that_is_asked_for_twice_the_last_value_counts() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_context_of_soft_deleted_subjects_is_there_for_those_who_ask_for_them() {
+    let house = of_one_version().await;
+    assert_eq!(house.register(":.c:s", "2").await.status, 200);
+    assert_eq!(house.ask("DELETE", "/subjects/:.c:s", "").await.status, 200);
+    house.imported().await;
+    are_known(
+        &house,
+        &[
+            ("/subjects/:.c:/versions?deleted=true", 200, "[]"),
+            ("/subjects/:.c/versions?deletedOnly=true&deletedAsNegative=true", 200, "[]"),
+            ("/subjects/:.__GLOBAL:/versions", 200, "[]"),
+        ],
+    )
+    .await;
+    let alone = house.primary.ask("GET", "/subjects/:.c:/versions?deletedAsNegative=true", None);
+    let heard = house.get("/subjects/:.c:/versions?deletedAsNegative=true").await;
+    assert_eq!((heard.status, &heard.body), (alone.status, &alone.body));
+    assert_eq!(heard.code(), 40401);
+}
