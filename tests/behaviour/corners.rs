@@ -8,6 +8,12 @@ use small_registry::SmallRegistry;
 
 use crate::house::House;
 
+/// Asks the registry itself for something, as somebody else would.
+fn elsewhere(house: &House, method: &str, target: &str, body: &str) {
+    let answer = house.primary.ask(method, target, Some(body));
+    assert!(answer.status < 300, "{method} {target}: {} {}", answer.status, answer.body);
+}
+
 /// Demands of questions what the registry says to them, and of the outpost that it says so of itself.
 async fn are_known(house: &House, expected: &[(&str, u16, &str)]) {
     house.primary.forget_requests();
@@ -172,4 +178,25 @@ async fn a_context_of_soft_deleted_subjects_is_there_for_those_who_ask_for_them(
     let heard = house.get("/subjects/:.c:/versions?deletedAsNegative=true").await;
     assert_eq!((heard.status, &heard.body), (alone.status, &alone.body));
     assert_eq!(heard.code(), 40401);
+}
+
+/// WIRE.md § 3.6: everywhere with a beginning of names is in every context that is listed.
+#[tokio::test]
+async fn an_alias_in_a_context_that_is_not_listed_is_found_by_no_beginning_of_its_name() {
+    let house = of_one_version().await;
+    assert_eq!(house.register(":.c:t", "2").await.status, 200);
+    for (name, target) in [(":.unlisted:nick", ":.c:t"), (":.c:nick", "t"), ("nick", "a")] {
+        elsewhere(&house, "PUT", &format!("/config/{name}"), &json!({ "alias": target }).to_string());
+    }
+    house.imported().await;
+    let aliases = |names: &str| format!("\"aliases\":[{names}]");
+    are_known(
+        &house,
+        &[
+            ("/schemas?aliases=true&subjectPrefix=:*:nick", 200, &aliases("\":.c:nick\"")),
+            ("/schemas?aliases=true&subjectPrefix=:*:", 200, &aliases("\":.c:nick\",\":.unlisted:nick\"")),
+            ("/schemas?aliases=true&subjectPrefix=:.unlisted:", 200, &aliases("\":.unlisted:nick\"")),
+        ],
+    )
+    .await;
 }
