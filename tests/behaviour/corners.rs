@@ -6,7 +6,7 @@ use schema_outpost::routing::Pair;
 use serde_json::json;
 use small_registry::SmallRegistry;
 
-use crate::house::House;
+use crate::house::{House, registration};
 
 /// Asks the registry itself for something, as somebody else would.
 fn elsewhere(house: &House, method: &str, target: &str, body: &str) {
@@ -199,4 +199,36 @@ async fn an_alias_in_a_context_that_is_not_listed_is_found_by_no_beginning_of_it
         ],
     )
     .await;
+}
+
+/// The registry reads a list or the latest of such a subject out of all contexts, and loses itself in that of this name.
+#[tokio::test]
+async fn a_subject_with_a_wildcard_in_its_name_is_the_primarys_unless_a_number_is_asked_for() {
+    let house = of_one_version().await;
+    assert_eq!(house.register(":*:any", "2").await.status, 200);
+    house.imported().await;
+    are_known(
+        &house,
+        &[("/subjects/:*:any/versions/1", 200, "\":*:any\""), ("/subjects?subjectPrefix=:*:", 200, "[\"a\"]")],
+    )
+    .await;
+    let targets = [
+        "/subjects/:*:any/versions",
+        "/subjects/:*:/versions",
+        "/subjects/:*:any/versions/latest",
+        "/subjects/:*:any/versions/-1/schema",
+        "/subjects?subjectPrefix=:*:a",
+        "/schemas?subjectPrefix=:*:a&latestOnly=true",
+    ];
+    for target in targets {
+        house.primary.forget_requests();
+        house.get(target).await;
+        assert_eq!(house.primary.count(|seen| seen.target == target), 1, "{target}");
+    }
+    house.primary.stop().await;
+    for target in targets {
+        let heard = house.get(&format!("{target}{}deleted=false", if target.contains('?') { '&' } else { '?' })).await;
+        assert_eq!((heard.status, heard.code()), (500, 50003), "{target}: {}", heard.body);
+    }
+    assert_eq!(house.ask("POST", "/subjects/a", &registration("1")).await.status, 200);
 }
