@@ -3,7 +3,7 @@
 use schema_outpost::protocol::endpoints::Route;
 use schema_outpost::protocol::operation::Operation;
 use schema_outpost::protocol::subject::{Context, QualifiedSubject};
-use schema_outpost::protocol::target::{Page, java_int};
+use schema_outpost::protocol::target::{Page, version_number};
 
 use crate::failure::{Failure, Outcome};
 use crate::print::Shape;
@@ -61,15 +61,8 @@ impl Call<'_> {
 
     /// The version of the path.
     pub(crate) fn version(&self) -> Outcome<Wanted> {
-        let text = self.operation.name();
-        if text.trim().eq_ignore_ascii_case("latest") {
-            return Ok(Wanted::Latest);
-        }
-        match java_int(text) {
-            Some(-1) => Ok(Wanted::Latest),
-            Some(number) if number > 0 => Ok(Wanted::Number(number)),
-            _ => Err(Failure::invalid_version(text)),
-        }
+        let number = version_number(self.operation.name()).map_err(|named| Failure::invalid_version(&named))?;
+        Ok(number.map_or(Wanted::Latest, Wanted::Number))
     }
 
     /// Where a page begins and ends.

@@ -2,7 +2,7 @@
 
 use schema_outpost::protocol::json::{Object, push_array};
 use schema_outpost::protocol::order;
-use schema_outpost::protocol::subject::{Context, QualifiedSubject};
+use schema_outpost::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 use schema_outpost::protocol::target::java_int;
 
 use crate::associations;
@@ -93,7 +93,7 @@ pub(crate) fn text_by_id(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let key = resolve(state, call, id(call)?).ok_or_else(Failure::internal)?;
     let stored = stored(state, &key).ok_or_else(Failure::internal)?;
     if stored.content.text.is_empty() {
-        return Err(Failure::named_schema_not_found(call.operation.name()));
+        return Err(Failure::named_schema_not_found(&id(call)?.to_string()));
     }
     let text = schema::formatted(state, &key.subject, &stored.content, call.parameter("format"))?;
     Ok(subjects::raw(text.as_deref().unwrap_or(&stored.content.text)))
@@ -219,13 +219,15 @@ fn has_rule(stored: &Stored, rule_type: &str) -> bool {
 }
 
 fn add_alias_targets(state: &State, prefix: &str, subjects: &mut Vec<(QualifiedSubject, Vec<String>)>) {
-    let prefix = schema_outpost::protocol::subject::SubjectPrefix::parse(prefix);
+    let prefix = SubjectPrefix::parse(prefix);
     let mut names: Vec<&String> = state.configs.keys().collect();
     names.sort_by_key(|name| (name.starts_with(":."), *name));
     for name in names {
         let alias = QualifiedSubject::parse(name);
         let Some(target) = state.behind_alias(&alias, &alias.context) else { continue };
-        if !prefix.admits(&alias.context) || !alias.subject.starts_with(prefix.start()) {
+        let is_listed = state.context_names().contains(&alias.context);
+        let is_reached = is_listed || !matches!(&prefix, SubjectPrefix::Everywhere(start) if !start.is_empty());
+        if !is_reached || !prefix.admits(&alias.context) || !alias.subject.starts_with(prefix.start()) {
             continue;
         }
         match subjects.iter_mut().find(|(subject, _)| *subject == target) {

@@ -1,10 +1,10 @@
 //! Subjects and their versions: listing, reading, deleting (WIRE.md § 1.3, § 1.4, § 1.10 to § 1.17, § 6).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema_outpost::protocol::order;
 use schema_outpost::protocol::schema::Reference;
-use schema_outpost::protocol::subject::QualifiedSubject;
+use schema_outpost::protocol::subject::{Context, QualifiedSubject};
 
 use crate::call::{Call, Reply, Wanted};
 use crate::failure::{Failure, Outcome};
@@ -37,7 +37,7 @@ pub(crate) fn versions(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     let (deleted, only, negative) = (call.flag("deleted"), call.flag("deletedOnly"), call.flag("deletedAsNegative"));
     let needed = if deleted || only { Filter::All } else { Filter::Live };
     if !state.has_versions(&subject, needed) {
-        if subject.is_bare_context() && context_has_subjects(state, &subject) {
+        if subject.is_bare_context() && context_has_subjects(state, &subject, needed) {
             return Ok(Reply::ok(print::numbers_list(call.page(Vec::new(), ANY_NUMBER)?)));
         }
         return Err(Failure::subject_not_found(&subject.to_string()));
@@ -52,11 +52,12 @@ pub(crate) fn versions(state: &State, call: &Call<'_>) -> Outcome<Reply> {
     Ok(Reply::ok(print::numbers_list(call.page(numbers.collect(), ANY_NUMBER)?)))
 }
 
-fn context_has_subjects(state: &State, subject: &QualifiedSubject) -> bool {
-    let space = state.spaces.get(subject.context.as_str());
-    space.is_some_and(|space| {
-        space.subjects.values().flat_map(|versions| versions.values()).any(|stored| !stored.deleted)
-    })
+/// The context of everything has what any has.
+fn context_has_subjects(state: &State, subject: &QualifiedSubject, filter: Filter) -> bool {
+    let name = subject.context.as_str();
+    let spaces = state.spaces.iter().filter(|(own, _)| *own == name || subject.context == Context::global());
+    let mut versions = spaces.flat_map(|(_, space)| space.subjects.values()).flat_map(|versions| versions.values());
+    versions.any(|stored| filter.admits(stored))
 }
 
 /// Finds the version that the path names; an unqualified subject is looked for in other contexts too.
@@ -76,8 +77,8 @@ fn find<'a>(state: &'a State, call: &Call<'_>, filter: Filter, anywhere: bool) -
             return Ok(stored);
         }
     }
-    let known =
-        state.has_versions(&subject, filter) || (subject.is_bare_context() && context_has_subjects(state, &subject));
+    let known = state.has_versions(&subject, filter)
+        || (subject.is_bare_context() && context_has_subjects(state, &subject, filter));
     Err(if known {
         Failure::version_not_found(wanted.number())
     } else {
@@ -146,10 +147,10 @@ pub(crate) fn latest_with_metadata(state: &State, call: &Call<'_>) -> Outcome<Re
     let subject = call.subject(state);
     let filter = Filter::of(call.flag("deleted"));
     let query = &call.operation.query;
-    let pairs: Vec<(&str, &str)> = query.all("key").zip(query.all("value")).collect();
+    let pairs: BTreeMap<&str, &str> = query.all("key").zip(query.all("value")).collect();
     let matches = |stored: &&Stored| {
         let Some(metadata) = &stored.content.metadata else { return false };
-        let has = |(key, value): &(&str, &str)| {
+        let has = |(key, value): (&&str, &&str)| {
             metadata.properties.as_ref().and_then(|properties| properties.get(*key)).is_some_and(|own| own == value)
         };
         filter.admits(stored) && pairs.iter().all(has)

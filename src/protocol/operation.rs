@@ -99,9 +99,12 @@ impl Operation {
     fn understand(method: &Method, path: &str, query: &str) -> Result<Self, Misdirected> {
         let segments = split(path)?;
         let target = passable(path, query, &segments)?;
-        // Behind the registry's alias filter a plus in the subject of an id is no blank any more.
+        // What the registry's filters put into a query anew has a plus in it that is no blank any more: the subject of
+        // an id, and behind a context the beginning of names.
         let is_by_id = segments.windows(2).any(|pair| pair[0].raw == "schemas" && pair[1].raw == "ids");
-        let mut query = Query::parse_keeping_plus(query, |name| is_by_id && name == "subject");
+        let is_list = is_list_within(&segments);
+        let is_put = |name: &str| (is_by_id && name == "subject") || (is_list && name == "subjectPrefix");
+        let mut query = Query::parse_keeping_plus(query, is_put);
         let folded = fold(segments, method, &mut query)?;
         if let Some((_, route)) =
             folded.first().and_then(|first| CONTROL_ROOTS.iter().find(|(word, _)| *word == first.raw))
@@ -321,29 +324,37 @@ fn hides_context(path: &str) -> bool {
     is_context && words.next().is_some() && path.contains(';')
 }
 
+/// Whether a list by prefix is asked for behind a context, or behind several.
+fn is_list_within(segments: &[Segment<'_>]) -> bool {
+    let Some((last, contexts)) = segments.split_last() else { return false };
+    let is_behind = !contexts.is_empty() && contexts.len() % 2 == 0;
+    is_behind
+        && matches!(last.raw, "schemas" | "subjects")
+        && contexts.iter().step_by(2).all(|word| word.raw == "contexts")
+}
+
 /// Folds `contexts/{ctx}` into the names that follow (WIRE.md § 3.4).
 fn fold<'a>(
     mut segments: Vec<Segment<'a>>,
     method: &Method,
     query: &mut Query,
 ) -> Result<Vec<Segment<'a>>, Misdirected> {
-    let mut prefix = None;
-    let mut written = "";
+    let mut context = None;
     while segments.len() >= 2 && segments[0].raw == "contexts" {
-        let is_resource = segments.len() == 2 && prefix.is_none();
-        written = segments[1].raw;
-        prefix = Some(context_prefix(&segments[1])?);
-        segments.drain(..2);
+        let is_resource = segments.len() == 2 && context.is_none();
+        context = segments.drain(..2).nth(1);
         if is_resource {
             break;
         }
     }
-    let Some(prefix) = prefix else { return Ok(segments) };
+    let Some(context) = context else { return Ok(segments) };
+    // One that cannot be is refused where it is used, and nowhere else.
+    let prefix = || context_prefix(&context);
     if segments.is_empty() {
-        return Ok(bare_context(prefix, written));
+        return Ok(bare_context(prefix()?, context.raw));
     }
-    fold_path(&mut segments, &prefix);
-    fold_query(&segments, method, &prefix, query);
+    fold_path(&mut segments, prefix)?;
+    fold_query(&segments, method, prefix, query)?;
     Ok(segments)
 }
 
@@ -386,45 +397,57 @@ fn bare_context(prefix: String, written: &str) -> Vec<Segment<'static>> {
     }
 }
 
-fn fold_path(segments: &mut Vec<Segment<'_>>, prefix: &str) {
-    let qualify = |segment: &mut Segment<'_>| {
-        if !segment.decoded.starts_with(":.") && !segment.decoded.starts_with(":*:") {
-            segment.decoded.to_mut().insert_str(0, prefix);
+fn is_qualified(text: &str) -> bool {
+    text.starts_with(":.") || text.starts_with(":*:")
+}
+
+type Prefix = Result<String, Misdirected>;
+
+fn fold_path(segments: &mut Vec<Segment<'_>>, prefix: impl Fn() -> Prefix) -> Result<(), Misdirected> {
+    let qualify = |segment: &mut Segment<'_>| -> Result<(), Misdirected> {
+        if !is_qualified(&segment.decoded) {
+            segment.decoded.to_mut().insert_str(0, &prefix()?);
         }
+        Ok(())
     };
     for index in 1..segments.len() {
         if matches!(segments[index - 1].raw, "subjects" | "deks") {
-            qualify(&mut segments[index]);
+            qualify(&mut segments[index])?;
         }
     }
     if matches!(segments[0].raw, "config" | "mode") {
         match segments.get_mut(1) {
-            Some(segment) => qualify(segment),
-            None if !prefix.is_empty() => {
-                segments.push(given(prefix.to_owned()));
-            }
-            None => {}
+            Some(segment) => qualify(segment)?,
+            None => segments.extend(Some(prefix()?).filter(|prefix| !prefix.is_empty()).map(given)),
         }
     }
+    Ok(())
 }
 
-fn fold_query(segments: &[Segment<'_>], method: &Method, prefix: &str, query: &mut Query) {
+fn fold_query(
+    segments: &[Segment<'_>],
+    method: &Method,
+    prefix: impl Fn() -> Prefix,
+    query: &mut Query,
+) -> Result<(), Misdirected> {
     let word = |index: usize| segments.get(index).map(|segment| segment.raw);
-    let is_qualified = |text: &str| text.starts_with(":.") || text.starts_with(":*:");
-    let qualify = |text: &str| if is_qualified(text) { text.to_owned() } else { format!("{prefix}{text}") };
     if word(0) == Some("schemas") && word(1) == Some("ids") {
         let subject = query.get("subject").unwrap_or_default();
-        let subject = qualify(subject);
+        let subject = if is_qualified(subject) { subject.to_owned() } else { prefix()? + subject };
         query.set("subject", subject);
     } else if segments.len() == 1 && matches!(word(0), Some("schemas" | "subjects")) {
+        let is_named = query.get("subjectPrefix").is_some() && query.all("subjectPrefix").all(is_qualified);
+        let prefix = if is_named { String::new() } else { prefix()? };
+        let qualify = |text: &str| if is_qualified(text) { text.to_owned() } else { format!("{prefix}{text}") };
         if !query.rewrite("subjectPrefix", qualify) {
-            query.set("subjectPrefix", prefix.to_owned());
+            query.set("subjectPrefix", prefix);
         }
     } else if word(0).is_some_and(|first| first.starts_with("associations"))
         && matches!(*method, Method::POST | Method::PUT | Method::PATCH)
     {
-        query.set("context", prefix.to_owned());
+        query.set("context", prefix()?);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -481,6 +504,15 @@ mod tests {
             |target| understood(Method::GET, target).expect("a route").query.get("subject").map(str::to_owned);
         assert_eq!(subject("/schemas/ids/1?subject=a+b%20c").as_deref(), Some("a+b c"));
         assert_eq!(subject("/subjects?subject=a+b").as_deref(), Some("a b"));
+    }
+
+    #[test]
+    fn a_plus_in_a_beginning_of_names_is_a_blank_unless_a_context_stands_before_the_list() {
+        let prefix =
+            |target| understood(Method::GET, target).expect("a route").query.get("subjectPrefix").map(str::to_owned);
+        assert_eq!(prefix("/subjects?subjectPrefix=a+b").as_deref(), Some("a b"));
+        assert_eq!(prefix("/contexts/.c/subjects?subjectPrefix=a+b%20c").as_deref(), Some(":.c:a+b c"));
+        assert_eq!(prefix("/contexts/.a/contexts/.c/schemas/?subjectPrefix=:.d+e:").as_deref(), Some(":.d+e:"));
     }
 
     #[test]

@@ -248,10 +248,10 @@ impl Query {
         self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// A whole number, or `default` when absent or empty. Digits of any script are digits to Java.
+    /// A whole number, or `default` when absent or blank. Digits of any script are digits to Java.
     pub fn number(&self, name: &str, default: i32) -> Result<i32, NotANumber> {
-        match self.get(name) {
-            None | Some("") => Ok(default),
+        match self.get(name).filter(|text| !java_trim(text).is_empty()) {
+            None => Ok(default),
             Some(text) => java_int(text).ok_or(NotANumber),
         }
     }
@@ -305,6 +305,26 @@ pub fn java_int(text: &str) -> Option<i32> {
         }
     }
     i32::try_from(if negative { -value } else { value }).ok()
+}
+
+/// Reads the version in a path as the registry does: blanks around it do not count, and `None` is the latest. What is no
+/// version is refused under the name that is given back: that of a number is the number.
+pub fn version_number(written: &str) -> Result<Option<i32>, String> {
+    let trimmed = java_trim(written);
+    if trimmed.eq_ignore_ascii_case("latest") {
+        return Ok(None);
+    }
+    match java_int(trimmed) {
+        Some(-1) => Ok(None),
+        Some(number) if number > 0 => Ok(Some(number)),
+        Some(number) => Err(number.to_string()),
+        None => Err(written.to_owned()),
+    }
+}
+
+/// A text without the blanks and control characters around it, as `String.trim` leaves it.
+fn java_trim(text: &str) -> &str {
+    text.trim_matches(|character| character <= ' ')
 }
 
 /// The value of a decimal digit. The digits of every script stand in runs of ten; these are the

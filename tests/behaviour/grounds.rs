@@ -61,6 +61,10 @@ pub static GROUNDS: &[Ground] = &[
         asked.is_of(&[Route::Subjects, Route::Schemas])
             && asked.get("subjectPrefix").rfind(":*:").is_some_and(|place| place > 0)
     }),
+    recorded("a wildcard inside a subject", |asked| {
+        let is_one = |operation: &Operation| operation.subject_text.contains(":*:") && operation.names.is_empty();
+        asked.operation().is_some_and(|operation| is_one(&operation))
+    }),
     elsewhere("not every alias is known yet"),
     elsewhere("the associations are not known"),
     ground("an empty type of resource", |asked| asked.is_of(&[Route::Schemas]) && asked.has_empty("resourceType")),

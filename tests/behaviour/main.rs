@@ -10,6 +10,7 @@ mod both;
 mod bound;
 mod consistency;
 mod contexts;
+mod corners;
 mod crash;
 mod equality;
 mod exchanges;

@@ -199,11 +199,13 @@ async fn versions_are_read_as_the_registry_reads_them() {
         }
         house.imported().await;
         house.primary.forget_requests();
-        for (version, number) in [("latest", 2), ("LATEST", 2), ("-1", 2), ("+1", 1), ("01", 1), ("%31", 1), ("1", 1)] {
+        for (version, number) in
+            [("latest", 2), ("LATEST", 2), ("-1", 2), ("+1", 1), ("01", 1), ("%31", 1), ("1", 1), ("1%20", 1)]
+        {
             let heard = house.get(&format!("/subjects/s/versions/{version}")).await;
             assert_eq!((heard.status, &heard.json()["version"]), (200, &number.into()), "{stand:?} {version}");
         }
-        for version in ["0", "-2", "1.0", "2147483648", "9223372036854775808", "1%20", "x", "%252F"] {
+        for version in ["0", "-2", "1.0", "2147483648", "9223372036854775808", "1%202", "x", "%252F"] {
             let heard = house.get(&format!("/subjects/s/versions/{version}")).await;
             assert_eq!((heard.status, heard.code()), (422, 42202), "{stand:?} {version}: {heard:?}");
         }

@@ -11,7 +11,7 @@ use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::schema::Version;
-use crate::protocol::subject::{QualifiedSubject, SubjectPrefix};
+use crate::protocol::subject::{Context, QualifiedSubject, SubjectPrefix};
 use crate::replica::snapshot::{Association, Snapshot};
 
 /// Whether every alias is known: a pass has asked for all of them, and no subject has come since whose
@@ -28,8 +28,13 @@ pub(super) fn knows_aliases(snapshot: &Snapshot) -> bool {
 pub(super) fn aliases(snapshot: &Snapshot, prefix: &SubjectPrefix) -> HashMap<QualifiedSubject, Vec<String>> {
     let names = snapshot.remembered_keys().filter_map(|key| key.strip_prefix("/config/"));
     let names = names.filter(|name| !name.ends_with("?defaultToGlobal=true")).map(QualifiedSubject::parse);
-    let is_selected =
-        |name: &QualifiedSubject| prefix.admits(&name.context) && name.subject.starts_with(prefix.start());
+    // A beginning of names is looked for in the contexts that are listed; a configuration alone brings none about.
+    let is_everywhere = matches!(prefix, SubjectPrefix::Everywhere(start) if !start.is_empty());
+    let listed = snapshot.listed_contexts().filter(|_| is_everywhere);
+    let is_listed = |context: &Context| listed.is_none_or(|listed| context.is_default() || listed.contains(context));
+    let is_selected = |name: &QualifiedSubject| {
+        prefix.admits(&name.context) && is_listed(&name.context) && name.subject.starts_with(prefix.start())
+    };
     let mut names: Vec<QualifiedSubject> = names.filter(is_selected).collect();
     names.sort_by(|one, other| {
         let contexts = compare(one.context.as_str(), other.context.as_str());

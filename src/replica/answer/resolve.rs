@@ -10,7 +10,7 @@ use crate::protocol::operation::Operation;
 use crate::protocol::order::{compare, map_order};
 use crate::protocol::schema::Version;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::protocol::target::java_int;
+use crate::protocol::target::{self, java_int};
 use crate::replica::index::{ContextState, Holder, SubjectState};
 use crate::replica::snapshot::Snapshot;
 
@@ -123,15 +123,7 @@ pub(super) fn id(written: &str) -> Result<i32, Verdict> {
 
 /// The version in the path: `None` is the latest.
 pub(super) fn version_number(written: &str) -> Result<Option<i32>, Verdict> {
-    let trimmed = written.trim();
-    if trimmed.eq_ignore_ascii_case("latest") {
-        return Ok(None);
-    }
-    match java_int(written) {
-        Some(-1) => Ok(None),
-        Some(number) if number > 0 => Ok(Some(number)),
-        _ => Err(Refusal::invalid_version(written).into()),
-    }
+    target::version_number(written).map_err(|named| Refusal::invalid_version(&named).into())
 }
 
 /// The holders of an id, in the order in which the registry lists them.

@@ -27,8 +27,7 @@ pub(super) fn by_id(question: &Question<'_>) -> Answer {
 pub(super) fn text_by_id(question: &Question<'_>) -> Answer {
     let Holding { version, .. } = asked(question)?;
     if version.text.is_empty() {
-        let message = format!("Schema {} not found", question.operation.name());
-        return Err(Refusal::new(40403, message).into());
+        return Err(Refusal::schema_not_found(&id(question.operation.name())?.to_string()).into());
     }
     Ok(Bytes::copy_from_slice(version.text.as_bytes()))
 }

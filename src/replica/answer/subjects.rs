@@ -14,7 +14,7 @@ use crate::protocol::json::push_array;
 use crate::protocol::order::compare;
 use crate::protocol::schema::Version;
 use crate::protocol::shape::{Record, schema};
-use crate::protocol::subject::QualifiedSubject;
+use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::index::SubjectState;
 use crate::replica::snapshot::{Referrer, Snapshot};
 
@@ -26,7 +26,7 @@ pub(super) fn versions(question: &Question<'_>) -> Answer {
     let (deleted, only) = (operation.query.flag("deleted"), operation.query.flag("deletedOnly"));
     let negative = operation.query.flag("deletedAsNegative");
     let Some(state) = snapshot.subject(&subject) else {
-        return if is_a_context_in_use(snapshot, &subject) {
+        return if is_a_context_in_use(snapshot, &subject, deleted || only) {
             Ok(numbers_of(page([], window, UNCAPPED)?))
         } else {
             Err(ABSENT)
@@ -44,10 +44,13 @@ pub(super) fn versions(question: &Question<'_>) -> Answer {
     Ok(numbers_of(page(numbers, window, UNCAPPED)?))
 }
 
-/// The empty subject of a context that holds live ones is there, and has no versions.
-fn is_a_context_in_use(snapshot: &Snapshot, subject: &QualifiedSubject) -> bool {
-    let mut subjects = snapshot.context(&subject.context).into_iter().flat_map(|context| context.subjects());
-    subject.is_bare_context() && subjects.any(|(_, state)| state.is_live())
+/// The empty subject of a context that holds others is there, and has no versions; those that are soft-deleted count
+/// where they are asked for. That of the context of everything is there wherever there is any.
+fn is_a_context_in_use(snapshot: &Snapshot, subject: &QualifiedSubject, deleted: bool) -> bool {
+    let is_global = subject.context == Context::global();
+    let meant = snapshot.contexts().filter(|(context, _)| is_global || **context == subject.context);
+    subject.is_bare_context()
+        && meant.flat_map(|(_, context)| context.subjects()).any(|(_, state)| deleted || state.is_live())
 }
 
 fn numbers_of(numbers: Vec<i32>) -> Bytes {
@@ -114,7 +117,8 @@ pub(super) fn with_metadata(question: &Question<'_>) -> Answer {
     let Question { operation, snapshot, .. } = *question;
     let subject = served_subject(snapshot, operation);
     let state = snapshot.subject(&subject).ok_or(ABSENT)?;
-    let wanted: Vec<(&str, &str)> = operation.query.all("key").zip(operation.query.all("value")).collect();
+    // Of a key that is named twice, the last value counts.
+    let wanted: BTreeMap<&str, &str> = operation.query.all("key").zip(operation.query.all("value")).collect();
     let deleted = operation.query.flag("deleted");
     let mut candidates = state.listed().rev().filter(|version| deleted || !version.deleted);
     let version = candidates.find(|version| has_properties(version, &wanted)).ok_or(ABSENT)?;
@@ -123,7 +127,7 @@ pub(super) fn with_metadata(question: &Question<'_>) -> Answer {
 }
 
 /// A version without metadata matches nothing, not even no pairs.
-fn has_properties(version: &Version, wanted: &[(&str, &str)]) -> bool {
+fn has_properties(version: &Version, wanted: &BTreeMap<&str, &str>) -> bool {
     #[derive(Deserialize)]
     struct Metadata {
         #[serde(default)]

@@ -136,6 +136,9 @@ const fn primary_once(
 
 use Route as R;
 
+/// Stands for all contexts where it begins a range of names.
+const WILDCARD: &str = ":*:";
+
 /// Answers that hold a schema's text.
 const TEXTS: &[Route] =
     &[R::SchemaById, R::SchemaTextById, R::SchemaByGuid, R::Version, R::VersionText, R::LatestWithMetadata];
@@ -161,6 +164,8 @@ const WHOLE: &[Route] = &[
     R::VersionText,
     R::LatestWithMetadata,
 ];
+/// What the registry may read out of a range of names.
+const RANGES: &[Route] = &[R::Versions, R::Version, R::VersionText, R::ReferencedBy, R::LatestWithMetadata];
 /// Lists that go by associations.
 const ASSOCIATED: &[Route] = &[R::Schemas, R::AssociationsBySubject, R::AssociationsByResource, R::AssociationsByName];
 /// What shows soft-deleted versions on demand.
@@ -234,6 +239,7 @@ pub static ROWS: &[Row] = &[
     primary((&[R::Schemas], "", "of a primary whose list cannot be taken over"), "the primary lists in its own way", lists_its_own_way),
     primary((&[R::Subjects, R::Versions], "", "filtered, of a primary whose list cannot be taken over"), "the primary filters in its own way", filters_its_own_way),
     primary((&[R::Subjects, R::Schemas], "subjectPrefix", "`:*:` inside"), "a wildcard inside a prefix", has_inner_wildcard),
+    primary((RANGES, "", "of a subject with a wildcard in its name"), "a wildcard inside a subject", has_wildcard),
     replica(&[R::Subjects, R::Schemas], "subjectPrefix", "the grammar of prefixes is settled (§ 3.6)"),
     replica(PAGED, "offset", "pages are cut out last (§ 1)"),
     replica(PAGED, "limit", "the caps are settled (§ 1)"),
@@ -335,9 +341,24 @@ fn filters_its_own_way(question: &Question<'_>) -> bool {
     lists_its_own_way(question) && (is_filtered() || question.get("subjectPrefix").is_some())
 }
 
+/// A context may have the wildcard for its name, and the registry does not find its way out of that.
 fn has_inner_wildcard(question: &Question<'_>) -> bool {
-    let place = question.get("subjectPrefix").and_then(|prefix| prefix.rfind(":*:"));
-    place.is_some_and(|place| place > 0)
+    let prefix = question.get("subjectPrefix").unwrap_or_default();
+    let is_endless = || {
+        let mut contexts = question.snapshot.listed_contexts().unwrap_or_default().iter();
+        prefix.len() > WILDCARD.len() && contexts.any(Context::is_wildcard)
+    };
+    prefix.rfind(WILDCARD).is_some_and(|place| place > 0 || is_endless())
+}
+
+/// A version by its number is looked for under the very name; all others in all contexts then.
+fn has_wildcard(question: &Question<'_>) -> bool {
+    let operation = question.operation;
+    let is_range = || match operation.route {
+        R::Versions | R::LatestWithMetadata => true,
+        _ => matches!(version_number(operation.name()), Ok(None)),
+    };
+    operation.subject_text.contains(WILDCARD) && is_range()
 }
 
 fn has_unknown_aliases(question: &Question<'_>) -> bool {

@@ -19,7 +19,7 @@ use crate::protocol::error::Refusal;
 use crate::protocol::operation::Operation;
 use crate::protocol::order::compare;
 use crate::protocol::subject::{Context, QualifiedSubject};
-use crate::protocol::target::java_int;
+use crate::protocol::target::{java_int, version_number};
 use crate::upstream::{Answer, Call, Failure, FailureKind, Sent};
 
 /// Which subject an answer says that it is of.
@@ -122,7 +122,7 @@ async fn absent(primary: &Primary, operation: &Operation, call: &Call) -> Result
     }
     let refusal = match operation.route {
         Route::Lookup => Refusal::new(40403, "Schema not found"),
-        _ => Refusal::version_not_found(java_int(operation.name()).unwrap_or(-1)),
+        _ => Refusal::version_not_found(version_number(operation.name()).ok().flatten().unwrap_or(-1)),
     };
     Ok(refused(&call.method, &refusal))
 }
@@ -255,7 +255,10 @@ pub(in crate::routing) fn at(operation: &Operation, call: &Call, path: &str, the
 fn no_schema(operation: &Operation) -> Refusal {
     match operation.route {
         Route::SchemaTextById => Refusal::internal(),
-        Route::SchemaById => Refusal::schema_not_found(operation.name()),
+        Route::SchemaById => {
+            let id = java_int(operation.name()).map(|id| id.to_string());
+            Refusal::schema_not_found(id.as_deref().unwrap_or(operation.name()))
+        }
         _ => Refusal::new(40403, "Schema not found"),
     }
 }
