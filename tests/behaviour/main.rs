@@ -41,5 +41,6 @@ mod strangers;
 mod sweep;
 mod told;
 mod transcripts;
+mod unlike;
 mod wire;
 mod writes;

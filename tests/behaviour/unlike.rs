@@ -1,0 +1,78 @@
+//! Schemas that look like what is there and are not: what the registry refuses, or does not find, no recollection of
+//! ours may stand for. Each is asked of the outpost first, then of the registry itself.
+
+use serde_json::{Value, json};
+use small_registry::Seen;
+
+use crate::house::House;
+
+const USER: &str = r#"{"type":"record","name":"User","fields":[{"name":"a","type":"int"}],"x":1,"y":2}"#;
+const TURNED: &str = r#"{"type":"record","name":"User","fields":[{"name":"a","type":"int"}],"y":2,"x":1}"#;
+
+fn put(house: &House, method: &str, target: &str, body: &Value) {
+    let answer = house.primary.ask(method, target, Some(&body.to_string()));
+    assert_eq!(answer.status, 200, "{method} {target} {body}: {}", answer.body);
+}
+
+fn owned() -> Value {
+    json!({ "schema": USER, "metadata": { "properties": { "owner": "us" } } })
+}
+
+fn is_asked(seen: &Seen) -> bool {
+    seen.method == "POST" && !seen.path().contains("batchGet")
+}
+
+/// Asks the outpost, then the registry, and demands the same of both; returns the code of the refusal and how often
+/// the outpost had to ask.
+async fn same(house: &House, target: &str, body: &Value) -> (i64, usize) {
+    house.primary.forget_requests();
+    let heard = house.ask("POST", target, &body.to_string()).await;
+    let calls = house.primary.count(is_asked);
+    let direct = house.primary.ask("POST", target, Some(&body.to_string()));
+    assert_eq!((heard.status, &heard.body), (direct.status, &direct.body), "{target} {body}");
+    (heard.code(), calls)
+}
+
+#[tokio::test]
+async fn a_spelling_that_was_found_in_another_context_is_learnt_as_it_is_stored_there() {
+    let protobuf = |text: &str| json!({ "schemaType": "PROTOBUF", "schema": text });
+    let (own, far) = ("syntax = \"proto3\"; message A { }", "syntax = \"proto3\"; message B { }");
+    let house = House::open().await;
+    put(&house, "POST", "/subjects/a/versions", &protobuf(own));
+    put(&house, "POST", "/subjects/s/versions", &json!({ "schema": USER }));
+    put(&house, "POST", "/subjects/:.c:s/versions", &protobuf(far));
+    house.imported().await;
+    assert_eq!(same(&house, "/subjects/s", &protobuf(far)).await.0, 0);
+    assert_eq!(same(&house, "/subjects/a", &protobuf(far)).await.0, 40403);
+}
+
+#[tokio::test]
+async fn an_import_teaches_nothing_of_how_a_spelling_is_normalised() {
+    for (schema_type, text) in
+        [("AVRO", TURNED), ("PROTOBUF", "syntax = \"proto3\"; message M { int32 b = 2; string a = 1; }")]
+    {
+        let house = House::open().await;
+        let sent = json!({ "schemaType": schema_type, "schema": text });
+        put(&house, "PUT", "/mode", &json!({ "mode": "IMPORT" }));
+        house.imported().await;
+        let mut import = sent.clone();
+        (import["id"], import["version"]) = (json!(7), json!(1));
+        let imported = house.ask("POST", "/subjects/s/versions?normalize=true", &import.to_string()).await;
+        assert_eq!(imported.status, 200, "{}", imported.body);
+        put(&house, "PUT", "/mode", &json!({ "mode": "READWRITE" }));
+        house.imported().await;
+        same(&house, "/subjects/s?normalize=true", &sent).await;
+    }
+}
+
+#[tokio::test]
+async fn a_registration_that_adds_tags_teaches_nothing_of_how_a_spelling_is_stored() {
+    let house = House::open().await;
+    let tags = json!([{ "schemaEntity": { "entityPath": "User", "entityType": "sr_record" }, "tags": ["PII"] }]);
+    let sent = json!({ "schema": TURNED, "schemaTagsToAdd": tags });
+    let tagged = house.ask("POST", "/subjects/s/versions?normalize=true", &sent.to_string()).await;
+    assert_eq!(tagged.status, 200, "{}", tagged.body);
+    put(&house, "POST", "/subjects/t/versions", &json!({ "schema": tagged.json()["schema"] }));
+    house.imported().await;
+    assert_eq!(same(&house, "/subjects/t?normalize=true", &json!({ "schema": TURNED })).await.0, 40403);
+}
