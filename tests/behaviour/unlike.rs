@@ -34,6 +34,19 @@ async fn same(house: &House, target: &str, body: &Value) -> (i64, usize) {
 }
 
 #[tokio::test]
+async fn metadata_with_a_null_inside_is_what_the_registry_stumbles_over() {
+    let house = House::open().await;
+    put(&house, "POST", "/subjects/s/versions", &owned());
+    house.imported().await;
+    let mut sent = owned();
+    sent["metadata"]["properties"]["none"] = Value::Null;
+    for target in ["/subjects/s", "/subjects/s/versions", "/subjects/s?normalize=true"] {
+        house.ask("POST", target, &owned().to_string()).await;
+        assert_eq!(same(&house, target, &sent).await.0, 500, "{target}");
+    }
+}
+
+#[tokio::test]
 async fn a_spelling_that_was_found_in_another_context_is_learnt_as_it_is_stored_there() {
     let protobuf = |text: &str| json!({ "schemaType": "PROTOBUF", "schema": text });
     let (own, far) = ("syntax = \"proto3\"; message A { }", "syntax = \"proto3\"; message B { }");
@@ -75,4 +88,25 @@ async fn a_registration_that_adds_tags_teaches_nothing_of_how_a_spelling_is_stor
     put(&house, "POST", "/subjects/t/versions", &json!({ "schema": tagged.json()["schema"] }));
     house.imported().await;
     assert_eq!(same(&house, "/subjects/t?normalize=true", &json!({ "schema": TURNED })).await.0, 40403);
+}
+
+#[tokio::test]
+async fn what_refers_to_a_deleted_version_is_looked_up_as_the_registry_does() {
+    let house = House::open().await;
+    let referring = || {
+        json!({
+            "schema": r#"{"type":"record","name":"Holder","fields":[{"name":"u","type":"User"}]}"#,
+            "references": [{ "name": "User", "subject": "user", "version": 1 }],
+        })
+    };
+    put(&house, "POST", "/subjects/user/versions", &json!({ "schema": USER }));
+    house.primary.ask("DELETE", "/subjects/user", None);
+    put(&house, "PUT", "/mode/s", &json!({ "mode": "IMPORT" }));
+    let mut import = referring();
+    (import["id"], import["version"]) = (json!(7), json!(1));
+    put(&house, "POST", "/subjects/s/versions", &import);
+    house.imported().await;
+    for target in ["/subjects/s", "/subjects/s?deleted=true", "/subjects/s/versions"] {
+        same(&house, target, &referring()).await;
+    }
 }
