@@ -33,6 +33,10 @@ async fn same(house: &House, target: &str, body: &Value) -> (i64, usize) {
     (heard.code(), calls)
 }
 
+async fn registering(house: &House, subject: &str, body: &Value) -> i64 {
+    house.ask("POST", &format!("/subjects/{subject}/versions"), &body.to_string()).await.code()
+}
+
 #[tokio::test]
 async fn metadata_with_a_null_inside_is_what_the_registry_stumbles_over() {
     let house = House::open().await;
@@ -43,6 +47,33 @@ async fn metadata_with_a_null_inside_is_what_the_registry_stumbles_over() {
     for target in ["/subjects/s", "/subjects/s/versions", "/subjects/s?normalize=true"] {
         house.ask("POST", target, &owned().to_string()).await;
         assert_eq!(same(&house, target, &sent).await.0, 500, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn what_would_only_inherit_its_metadata_is_not_there_already_where_nothing_may_be_registered() {
+    for mode in ["READONLY", "READONLY_OVERRIDE", "IMPORT"] {
+        for scope in ["/mode/s", "/mode", "/mode/:.__GLOBAL:"] {
+            let house = House::open().await;
+            put(&house, "POST", "/subjects/s/versions", &owned());
+            house.imported().await;
+            house.ask("POST", "/subjects/s/versions", &json!({ "schema": USER }).to_string()).await;
+            house.primary.ask("PUT", &format!("{scope}?force=true"), Some(&json!({ "mode": mode }).to_string()));
+            house.imported().await;
+            assert_eq!(same(&house, "/subjects/s/versions", &json!({ "schema": USER })).await.0, 42205, "{mode}");
+            assert_eq!(same(&house, "/subjects/s/versions", &owned()).await, (0, 0), "{mode}");
+            assert_eq!(same(&house, "/subjects/s", &json!({ "schema": USER })).await, (0, 0), "{mode}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_an_id_inherits_nothing() {
+    let house = House::open().await;
+    put(&house, "POST", "/subjects/s/versions", &owned());
+    house.imported().await;
+    for body in [json!({ "schema": USER, "id": 1 }), json!({ "schema": USER, "id": 1, "version": 1 })] {
+        assert_eq!(same(&house, "/subjects/s/versions", &body).await.0, 42205, "{body}");
     }
 }
 
@@ -109,4 +140,37 @@ async fn what_refers_to_a_deleted_version_is_looked_up_as_the_registry_does() {
     for target in ["/subjects/s", "/subjects/s?deleted=true", "/subjects/s/versions"] {
         same(&house, target, &referring()).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_found_by_its_meaning_is_shown_as_it_is_stored_in_read_only_mode_too() {
+    let house = House::open().await;
+    put(&house, "POST", "/subjects/s/versions", &json!({ "schema": USER }));
+    house.imported().await;
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
+    assert_eq!(same(&house, "/subjects/s/versions", &json!({ "schema": TURNED })).await.0, 0);
+}
+
+#[tokio::test]
+async fn what_an_alias_stands_for_is_not_there_already_because_another_context_has_its_like() {
+    let house = House::open().await;
+    put(&house, "POST", "/subjects/:.c:s/versions", &json!({ "schema": USER }));
+    put(&house, "PUT", "/config/nick", &json!({ "alias": "s" }));
+    house.imported().await;
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
+    for subject in ["s", "nick"] {
+        assert_eq!(registering(&house, subject, &json!({ "schema": USER })).await, 42205, "{subject}");
+    }
+}
+
+#[tokio::test]
+async fn what_would_only_inherit_its_metadata_is_refused_in_our_own_read_only_mode() {
+    let house = House::open().await;
+    put(&house, "POST", "/subjects/s/versions", &owned());
+    house.imported().await;
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
+    for text in [USER, &format!("{USER} "), TURNED] {
+        assert_eq!(registering(&house, "s", &json!({ "schema": text })).await, 42205, "{text}");
+    }
+    assert_eq!(registering(&house, "s", &owned()).await, 0);
 }
