@@ -12,14 +12,13 @@ use super::ask::Ask;
 use super::fields::UNKNOWN_PROPERTIES;
 use super::headers::to_primary;
 use super::metrics::AnsweredBy;
-use super::recognise::{found_by, is_absence, lookup_of};
+use super::recognise::{found_by, held_by, is_absence, lookup_of, registered_as};
 use super::refuse::{Failure, HeldBack};
 use super::trim::is_trimmed;
 use crate::body::Body;
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::Listed;
-use crate::protocol::shape::{Record, registered};
 use crate::replica::answer::Asked;
 use crate::replica::{Doubt, NotReread, Scope, Urgency, served_subject};
 use crate::routing::{Forbidden, Home, Routed};
@@ -60,7 +59,7 @@ impl Proxy {
     pub(super) async fn write(self: &Arc<Self>, routed: Routed, ask: Ask) -> Result<Response<Body>, Failure> {
         let operation = routed.addressed().operation();
         if operation.route == Route::Register
-            && let Some(known) = self.already_registered(operation, &ask, false)
+            && let Some(known) = self.already_registered(operation, &ask, (false, true))
         {
             return Ok(known);
         }
@@ -118,7 +117,7 @@ impl Proxy {
             error = %crate::telemetry::Chain(&failure), "the primary did not answer");
         if operation.route == Route::Register
             && failure.sent == Sent::No
-            && let Some(known) = self.already_registered(operation, &ask, true)
+            && let Some(known) = self.already_registered(operation, &ask, (true, true))
         {
             return Ok(known);
         }
@@ -145,7 +144,8 @@ impl Proxy {
     /// Finds out by one lookup whether a registration took effect (C10).
     async fn resolve(&self, operation: &Operation, ask: &Ask) -> Option<(Answer, Listed)> {
         let answer = self.look_up_there(operation, ask).await?.ok()?;
-        let found = found_by(&answer, operation, ask)?;
+        let served = served_subject(&self.parties.replica.snapshot(), operation);
+        let found = found_by(&answer, &served, ask)?;
         Some((answer, found))
     }
 
@@ -160,18 +160,20 @@ impl Proxy {
         if forbidden.home == Home::Local {
             return self.only_known_there(operation, ask, forbidden).await;
         }
-        if let Some(known) = self.already_registered(operation, ask, false) {
+        if let Some(known) = self.already_registered(operation, ask, (false, false)) {
             return Ok(known);
         }
         match self.look_up_there(operation, ask).await {
-            Some(Ok(answer)) => match found_by(&answer, operation, ask) {
-                Some(found) => Ok(self.registered_as(&found, ask)),
-                None if is_absence(&answer) || answer.status == StatusCode::OK => Err(held_back(forbidden, ask)),
-                // Whatever else it says is no word about whether it is there.
-                None => Ok(self.relayed(operation, &answer, ask)),
-            },
+            Some(Ok(answer)) => {
+                match held_by(&answer, &served_subject(&self.parties.replica.snapshot(), operation), ask) {
+                    Some(found) => Ok(self.registered_as(&found, ask)),
+                    None if is_absence(&answer) || answer.status == StatusCode::OK => Err(held_back(forbidden, ask)),
+                    // Whatever else it says is no word about whether it is there.
+                    None => Ok(self.relayed(operation, &answer, ask)),
+                }
+            }
             Some(Err(failure)) => {
-                let known = self.already_registered(operation, ask, true);
+                let known = self.already_registered(operation, ask, (true, false));
                 known.ok_or_else(|| Failure::Away(Box::new(failure), ask.media.clone()))
             }
             None => Err(held_back(forbidden, ask)),
@@ -201,7 +203,7 @@ impl Proxy {
 
     /// The answer to a registration of what was found.
     fn registered_as(&self, found: &Listed, ask: &Ask) -> Response<Body> {
-        let body = registered(&found.version, ask.form(&self.parties.replica.snapshot()), Record::Asked);
+        let body = registered_as(found, ask.form(&self.parties.replica.snapshot()));
         self.own(200, body.into(), ask)
     }
 

@@ -93,7 +93,9 @@ impl Proxy {
     /// client that sends it needs no primary.
     pub(super) async fn learn_spelling(&self, operation: &Operation, ask: &Ask, answer: &Answer) {
         let replica = &self.parties.replica;
-        let Some(asked) = Asked::read(&ask.body).filter(|_| operation.shows_schema_as_stored()) else { return };
+        // What is imported is not normalised, and what is tagged is written into the text.
+        let is_plain = |asked: &Asked| operation.shows_schema_as_stored() && asked.is_plain_registration();
+        let Some(asked) = Asked::read(&ask.body).filter(is_plain) else { return };
         let Some(normalize) = self.normalizes(operation, ask, &asked).await else { return };
         let Some(spelling) = asked.spelling(normalize) else { return };
         let snapshot = replica.snapshot();
@@ -102,8 +104,13 @@ impl Proxy {
         }
         let subject = served_subject(&snapshot, operation);
         let is_avro = asked.schema_type() == SchemaType::Avro;
-        let Some(text) =
-            read(answer).and_then(|shown| stored_text(&shown, is_avro, snapshot.context(&subject.context)?))
+        // In another context the id is another schema's, and the configuration another one.
+        let is_here = |shown: &Understood| {
+            let place = shown.subject.as_deref().map(QualifiedSubject::parse);
+            place.is_none_or(|place| place.context == subject.context)
+        };
+        let shown = read::<Understood>(answer).filter(is_here);
+        let Some(text) = shown.and_then(|shown| stored_text(&shown, is_avro, snapshot.context(&subject.context)?))
         else {
             return;
         };
@@ -146,6 +153,7 @@ impl Proxy {
 /// What an answer says of the schema that was sent.
 #[derive(Deserialize)]
 struct Understood {
+    subject: Option<String>,
     id: i32,
     guid: Option<String>,
     schema: Option<String>,

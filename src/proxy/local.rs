@@ -17,14 +17,14 @@ use super::dress::framed;
 use super::forward::held_back;
 use super::headers::{from_local, sign, to_local};
 use super::metrics::AnsweredBy;
-use super::recognise::{found_by, is_absence, lookup_of};
+use super::recognise::{held_by, is_absence, lookup_of, registered_as};
 use super::refuse::Failure;
 use super::{Proxy, Visit};
 use crate::body::Body;
 use crate::protocol::endpoints::{Effect, Route};
 use crate::protocol::media;
 use crate::protocol::operation::{Misdirected, Operation};
-use crate::protocol::shape::{Profile, Record, registered};
+use crate::protocol::shape::Profile;
 use crate::protocol::subject::Context;
 use crate::replica::answer::Asked;
 use crate::replica::served_subject;
@@ -178,11 +178,11 @@ impl Proxy {
         let lookup = lookup_of(&target).filter(|_| Asked::read(&ask.body).is_some_and(|asked| !asked.is_about_tags()));
         let Some(lookup) = lookup else { return Err(held_back(forbidden, ask)) };
         let answer = self.ask_local(lookup, ask, Aim::Question).await?;
-        match found_by(&answer, operation, ask) {
+        match held_by(&answer, &operation.subject, ask) {
             Some(found) => {
                 let is_old = found.version.guid.is_none();
                 let profile = if is_old { Profile::Confluent7 } else { Profile::Confluent8 };
-                let body = registered(&found.version, profile.form(ask.accepts_unknown()), Record::Asked);
+                let body = registered_as(&found, profile.form(ask.accepts_unknown()));
                 Ok(self.own(200, body.into(), ask))
             }
             None if is_absence(&answer) || answer.status == StatusCode::OK => Err(held_back(forbidden, ask)),

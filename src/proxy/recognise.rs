@@ -12,11 +12,12 @@ use super::metrics::AnsweredBy;
 use super::trim::trimmed;
 use crate::body::Body;
 use crate::protocol::endpoints::Route;
+use crate::protocol::mode::Mode;
 use crate::protocol::operation::Operation;
-use crate::protocol::schema::Listed;
+use crate::protocol::schema::{Listed, Version};
 use crate::protocol::shape::{Form, Record, registered, schema};
 use crate::protocol::subject::QualifiedSubject;
-use crate::replica::answer::{Asked, Found, MatchScope, Verdict, Why, has_unknown_parameters, is_config_of};
+use crate::replica::answer::{Asked, MatchScope, Verdict, Why, has_unknown_parameters, is_config_of};
 use crate::replica::{Doubt, Question, Scope, Snapshot, served_subject};
 use crate::upstream::Answer;
 
@@ -39,12 +40,13 @@ impl Proxy {
         }
     }
 
-    /// Registering what is there already changes nothing and needs no primary (WIRE.md § 2.2).
+    /// Registering what is there already changes nothing and needs no primary (WIRE.md § 2.2). What would inherit is
+    /// registered, though there is nothing new to it: that takes leave to write.
     pub(super) fn already_registered(
         &self,
         operation: &Operation,
         ask: &Ask,
-        trusting: bool,
+        (trusting, may_write): (bool, bool),
     ) -> Option<Response<Body>> {
         // What a parameter does that we do not know, only the primary can say.
         if has_unknown_parameters(operation) && !trusting {
@@ -69,17 +71,20 @@ impl Proxy {
         // Some patches of 7.x say more than the id of what is stored with other metadata or rules than were sent
         // (WIRE.md § 12).
         let is_seven = ask.form(&snapshot) == Form::Plain && !ask.is_shown_less(&snapshot);
-        let is_as_sent = |found: &Found| {
-            let (metadata, rules) = (&found.version.metadata, &found.version.rule_set);
-            metadata.is_some() == asked.metadata().is_some() && rules.is_some() == asked.rule_set().is_some()
-        };
-        let body = match found.filter(|found| !is_seven || is_as_sent(found)) {
+        let inherits = may_write && asked.is_plain_registration() && snapshot.mode_in_scope(&served) == Mode::ReadWrite;
+        let body = match found.filter(|found| (inherits && !is_seven) || !has_more(&found.version, &asked)) {
             Some(found) if asked.is_met_by(found.version.id, found.version.version) => {
                 registered(&found.version, ask.form(&snapshot), Record::Asked).into()
             }
             Some(_) => return None,
             None if !asked.is_plain_registration() => return None,
-            None => self.recall(operation, ask, (&asked, &snapshot), trusting)?,
+            None => {
+                let is_as_sent = |body: &Bytes| {
+                    serde_json::from_slice(body).is_ok_and(|Listed { version, .. }| !is_inherited(&version, &asked))
+                };
+                let recalled = self.recall(operation, ask, (&asked, &snapshot), trusting)?;
+                Some(recalled).filter(|body| may_write || is_as_sent(body))?
+            }
         };
         self.parties.metrics.answered(operation.route, AnsweredBy::Replica);
         Some(self.own(200, body, ask))
@@ -128,16 +133,37 @@ pub(super) fn lookup_of(target: &str) -> Option<String> {
 
 /// What a lookup found, if that is all that a registration asks for. The registry looks for a plain name in other
 /// contexts too, where it would register nothing (WIRE.md § 1.2).
-pub(super) fn found_by(answer: &Answer, operation: &Operation, ask: &Ask) -> Option<Listed> {
+pub(super) fn found_by(answer: &Answer, served: &QualifiedSubject, ask: &Ask) -> Option<Listed> {
     let found: Listed = (answer.status == StatusCode::OK).then(|| serde_json::from_slice(&answer.body).ok())??;
-    let asked = &operation.subject;
-    let is_elsewhere = found
-        .subject
-        .as_deref()
-        .map(QualifiedSubject::parse)
-        .is_some_and(|place| place.subject == asked.subject && place.context != asked.context);
+    let place = found.subject.as_deref().map(QualifiedSubject::parse);
+    let is_elsewhere = place.is_some_and(|place| place.context != served.context);
     let is_met = Asked::read(&ask.body)?.is_met_by(found.version.id, found.version.version);
     (is_met && !is_elsewhere).then_some(found)
+}
+
+/// The same where nothing may be registered.
+pub(super) fn held_by(answer: &Answer, served: &QualifiedSubject, ask: &Ask) -> Option<Listed> {
+    let asked = Asked::read(&ask.body)?;
+    found_by(answer, served, ask).filter(|found| !is_inherited(&found.version, &asked))
+}
+
+/// Whether a version was only found with the metadata and rules of the latest one, and so is not there already. What
+/// the registry finds by comparing it shows with its time, and then a version's number is no difference (WIRE.md § 7.2).
+fn is_inherited(found: &Version, asked: &Asked) -> bool {
+    let numbered = format!(r#"{{"properties":{{"confluent:version":"{}"}}}}"#, found.version);
+    let is_merely_numbered = found.metadata.as_deref().is_some_and(|metadata| metadata.get() == numbered);
+    has_more(found, asked) && !(found.ts.is_some() && is_merely_numbered && found.rule_set.is_none())
+}
+
+/// Whether a version has metadata or rules where none were sent.
+fn has_more(found: &Version, asked: &Asked) -> bool {
+    (found.metadata.is_some() && asked.metadata().is_none()) || (found.rule_set.is_some() && asked.rule_set().is_none())
+}
+
+/// What a registration answers with that a lookup found: with a time if that had one.
+pub(super) fn registered_as(found: &Listed, form: Form) -> Vec<u8> {
+    let record = if found.version.ts.is_some() { Record::Stored } else { Record::Asked };
+    registered(&found.version, form, record)
 }
 
 /// Whether a lookup found for certain that there is no such subject, or no such schema in it.

@@ -43,5 +43,6 @@ mod strangers;
 mod sweep;
 mod told;
 mod transcripts;
+mod unlike;
 mod wire;
 mod writes;

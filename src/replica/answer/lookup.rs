@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::references;
 use super::resolve::{config_key, served_subject};
 use crate::protocol::identity::{Canonical, canonical, normalized};
+use crate::protocol::mode::Mode;
 use crate::protocol::operation::Operation;
 use crate::protocol::schema::{Reference, SchemaType, Version};
 use crate::protocol::subject::{Context, QualifiedSubject};
@@ -121,9 +122,18 @@ impl Asked {
             return None;
         }
         let normalize = operation.query.flag("normalize") || facts.normalize == Some(true);
+        // Nothing is normalised where schemas are imported (WIRE.md § 7.3).
+        if normalize && matches!(snapshot.mode_in_scope(&subject), Mode::Import | Mode::Forward) {
+            return None;
+        }
         let context = snapshot.context(&subject.context)?;
         let state = context.subject(&subject.subject)?;
-        let version = self.find_in(snapshot, (&subject.context, state), normalize)?;
+        let behind = references::brought(snapshot, &subject.context, self.references())?;
+        // What is deleted can only be referred to where deleted versions are asked for (WIRE.md § 3.8).
+        if scope == MatchScope::Live && behind.iter().any(|version| version.deleted) {
+            return None;
+        }
+        let version = self.find_in(snapshot, (&behind, state), normalize)?;
         let is_wanted = scope == MatchScope::WithDeleted || !version.deleted;
         // The registry finds a content by the id that was last written for it, which need not be this one.
         (is_wanted && context.is_only_id_of(version.guid.as_deref()))
@@ -158,9 +168,14 @@ impl Asked {
         self.references.as_deref().unwrap_or_default()
     }
 
-    /// The metadata, its sets in one order.
+    /// The metadata, its sets in one order. A `null` for one of its parts is no part; inside of one it stays, for
+    /// there the registry stumbles over it (WIRE.md § 0.5).
     pub fn metadata(&self) -> Option<Value> {
-        self.metadata.clone().filter(|metadata| !metadata.is_null()).map(sort)
+        let mut metadata = self.metadata.clone().filter(|metadata| !metadata.is_null())?;
+        if let Value::Object(parts) = &mut metadata {
+            parts.retain(|_, part| !part.is_null());
+        }
+        Some(sort(metadata))
     }
 
     /// The rules.
@@ -173,15 +188,14 @@ impl Asked {
     fn find_in<'a>(
         &self,
         snapshot: &Snapshot,
-        (context, state): (&Context, &'a SubjectState),
+        (behind, state): (&[Arc<Version>], &'a SubjectState),
         normalize: bool,
     ) -> Option<&'a Arc<Version>> {
         // Normalised references have an order of their own.
         if self.rule_set().is_some() || (normalize && self.references().len() > 1) {
             return None;
         }
-        let behind = references::brought(snapshot, context, self.references())?;
-        let text = self.stored_text(snapshot, &behind, normalize)?;
+        let text = self.stored_text(snapshot, behind, normalize)?;
         let wanted = Wanted { asked: self, schema_type: self.schema_type(), text };
         let metadata = self.metadata();
         let is_as_sent = |version: &Version| {
@@ -198,7 +212,7 @@ impl Asked {
     fn stored_text(&self, snapshot: &Snapshot, behind: &[Arc<Version>], normalize: bool) -> Option<Arc<str>> {
         let (schema_type, raw) = (self.schema_type(), self.text()?);
         let printed = match normalize {
-            false => canonical(&schema_type, raw, &behind.iter().map(|version| &*version.text).collect::<Vec<_>>()),
+            false => canonical(&schema_type, raw, &texts(behind)),
             true => normalized(&schema_type, raw),
         };
         let seen = || self.spelling(normalize).and_then(|spelling| snapshot.stored_as(&spelling).cloned());
@@ -207,6 +221,10 @@ impl Asked {
             Canonical::Unsure => seen().or_else(|| (!normalize).then(|| raw.into())),
         }
     }
+}
+
+fn texts(versions: &[Arc<Version>]) -> Vec<&str> {
+    versions.iter().map(|version| &*version.text).collect()
 }
 
 /// The only version of its kind: `None` if there is no such version, `Some(None)` if there are several. Which
@@ -289,7 +307,6 @@ fn sort(mut value: Value) -> Value {
                 items.dedup();
             }
             Value::Object(members) => {
-                members.retain(|_, member| !member.is_null());
                 members.values_mut().for_each(walk);
                 members.sort_keys();
             }
@@ -321,6 +338,22 @@ impl Snapshot {
     /// being there already (WIRE.md § 2.2). `None` where it is not known.
     pub fn config_adds_to_schemas(&self, subject: &QualifiedSubject) -> Option<bool> {
         Some(self.facts(subject)?.add())
+    }
+
+    /// The mode in scope of a subject at the primary, as far as it was read. Of the modes above the subject one that is
+    /// out of the ordinary counts: the top level says READWRITE where nothing is set, too.
+    pub fn mode_in_scope(&self, subject: &QualifiedSubject) -> Mode {
+        let said = |scope: &QualifiedSubject| {
+            #[derive(Deserialize)]
+            struct Said {
+                mode: String,
+            }
+            let answer = self.remembered(&config_key(scope).replacen("/config", "/mode", 1))?;
+            Mode::parse(&serde_json::from_slice::<Said>(&answer.body).ok()?.mode)
+        };
+        let above = [subject.context.clone(), Context::global()].map(|context| QualifiedSubject::new(context, ""));
+        let unusual = || above.iter().filter_map(said).find(|mode| *mode != Mode::ReadWrite);
+        said(subject).or_else(unusual).unwrap_or(Mode::ReadWrite)
     }
 
     /// The closest configuration counts as a whole.
