@@ -117,6 +117,27 @@ async fn a_context_that_cannot_be_is_refused_where_it_counts() {
     .await;
 }
 
+/// The filter looks for the dot before it decodes anything, and puts another one before a name that seems to have none.
+#[tokio::test]
+async fn a_context_behind_an_escaped_dot_has_two() {
+    let house = of_one_version().await;
+    for subject in [":.c:s", ":..c:two"] {
+        assert_eq!(house.register(subject, "2").await.status, 200);
+    }
+    house.imported().await;
+    are_known(
+        &house,
+        &[
+            ("/contexts/%2Ec/subjects", 200, "[\":..c:two\"]"),
+            ("/contexts/:%2ec:/subjects/two/versions", 200, "[1]"),
+            ("/contexts/%2Ec/schemas/ids/1", 200, "\":..c:two\""),
+            ("/contexts/%63/subjects", 200, "[\":.c:s\"]"),
+            ("/contexts/.%63/subjects", 200, "[\":.c:s\"]"),
+        ],
+    )
+    .await;
+}
+
 /// A filter that puts a parameter into a query anew leaves no blank where a plus was, as with the subject of an id.
 #[tokio::test]
 async fn behind_a_context_a_plus_in_a_beginning_of_names_is_a_plus() {
