@@ -201,6 +201,17 @@ async fn a_context_of_soft_deleted_subjects_is_there_for_those_who_ask_for_them(
     assert_eq!(heard.code(), 40401);
 }
 
+/// The store in which the registry looks for a configuration takes `:.:nick` for `nick`, as its routes do.
+#[tokio::test]
+async fn an_alias_is_one_however_the_subject_of_an_id_is_spelt() {
+    let house = of_one_version().await;
+    assert_eq!(house.register(":.c:nick", "2").await.status, 200);
+    elsewhere(&house, "PUT", "/config/nick", r#"{"alias":"a"}"#);
+    house.imported().await;
+    let questions = ["nick", ":.:nick", "%3A.%3Anick"].map(|name| format!("/schemas/ids/1?subject={name}"));
+    are_known(&house, &questions.each_ref().map(|target| (target.as_str(), 200, "\"subject\":\"a\""))).await;
+}
+
 /// WIRE.md § 3.6: everywhere with a beginning of names is in every context that is listed.
 #[tokio::test]
 async fn an_alias_in_a_context_that_is_not_listed_is_found_by_no_beginning_of_its_name() {
