@@ -264,3 +264,20 @@ async fn a_subject_with_a_wildcard_in_its_name_is_the_primarys_unless_a_number_i
     }
     assert_eq!(house.ask("POST", "/subjects/a", &registration("1")).await.status, 200);
 }
+
+#[tokio::test]
+async fn the_highest_id_of_a_context_that_has_but_an_imported_zero_is_one() {
+    let house = House::open().await;
+    elsewhere(&house, "PUT", "/mode/:.zero:", r#"{"mode":"IMPORT"}"#);
+    house.imported().await;
+    let imported = json!({ "schema": "\"int\"", "id": 0, "version": 1 }).to_string();
+    let answer = house.ask("POST", "/subjects/:.zero:s/versions", &imported).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let target = "/schemas/ids/0?fetchMaxId=true&subject=:.zero:";
+    let heard = house.get(target).await;
+    assert_eq!(heard.json()["maxId"], 1, "{}", heard.body);
+    assert_eq!(house.primary.ask("GET", target, None).body, heard.body);
+    elsewhere(&house, "PUT", "/mode/:.zero:", r#"{"mode":"READWRITE"}"#);
+    let next = house.primary.ask("POST", "/subjects/:.zero:t/versions", Some(&registration("1")));
+    assert!(next.body.starts_with("{\"id\":2,"), "{}", next.body);
+}
