@@ -28,12 +28,13 @@ fn id(call: &Call<'_>) -> Outcome<i32> {
     java_int(call.operation.name()).ok_or_else(Failure::not_found)
 }
 
-/// The subject parameter, behind its alias. It is not normalised: `:.:s` is nobody's key (WIRE.md § 3.7). What an alias
-/// leads to is.
+/// The subject parameter, behind its alias. It is not normalised: `:.:s` is nobody's key (WIRE.md § 3.7), though its
+/// configuration is found. What an alias leads to is.
 fn asked(state: &State, call: &Call<'_>) -> (String, QualifiedSubject) {
     let text = call.parameter("subject");
     let named = QualifiedSubject::parse(text);
-    let served = state.behind_alias(&named, &Context::default_context()).filter(|_| named.to_string() == text);
+    let is_meant = !named.is_bare_context() || named.to_string() == text;
+    let served = state.behind_alias(&named, &Context::default_context()).filter(|_| is_meant);
     served.map_or_else(|| (text.to_owned(), named), |served| (served.to_string(), served))
 }
 

@@ -358,27 +358,18 @@ fn fold<'a>(
     Ok(segments)
 }
 
-/// `:ctx:` for a named context, empty for the default one. The segment is taken as it was written:
-/// the registry's filter runs before anything is decoded, except that plain characters may be escaped.
-fn context_prefix(segment: &Segment<'_>) -> Result<String, Misdirected> {
-    let encoded_colon = segment.raw.to_ascii_lowercase().contains("%3a");
-    let text = &*segment.decoded;
-    if encoded_colon {
-        // `%3A.c%3A` is a context whose name has colons in it once decoded: the subject grammar then
-        // ends the context at the first of them, which makes it the default one (WIRE.md § 3.4).
-        let dotted = if segment.raw.starts_with('.') { text.to_owned() } else { format!(".{text}") };
-        return Ok(format!(":{dotted}:"));
-    }
-    let text = text.strip_prefix(':').unwrap_or(text);
+/// `:ctx:` for a named context, empty for the default one. The segment is taken as it was written: the registry's filter
+/// runs before anything is decoded. So an escaped dot does not begin a context, which has another one put before it, and
+/// a name with escaped colons ends at the first of them once it is decoded (WIRE.md § 3.4).
+fn context_prefix(segment: &Segment<'_>) -> Prefix {
+    let text = segment.raw.strip_prefix(':').unwrap_or(segment.raw);
     let text = text.strip_suffix(':').unwrap_or(text);
     if text.contains(':') {
         return Err(Misdirected::Context(text.to_owned()));
     }
-    Ok(match text {
-        "" | "." => String::new(),
-        named if named.starts_with('.') => format!(":{named}:"),
-        named => format!(":.{named}:"),
-    })
+    let dot = if text.starts_with('.') { "" } else { "." };
+    let name = percent_decode_str(text).decode_utf8_lossy();
+    Ok(if matches!(text, "" | ".") { String::new() } else { format!(":{dot}{name}:") })
 }
 
 /// What stands for the raw text of a name that came with the context: like no fixed word, and without escapes.
@@ -485,6 +476,11 @@ mod tests {
         assert_eq!(subject("/contexts/.c/config"), ":.c:");
         assert_eq!(subject("/contexts/.c/mode/s"), ":.c:s");
         assert_eq!(subject("/contexts/%3A.c%3A/subjects/s/versions"), ".c::s");
+        assert_eq!(subject("/contexts/:.c%3A/subjects/s/versions"), ":.c::s");
+        for spelling in ["%2Ec", ":%2ec:", "..c"] {
+            assert_eq!(subject(&format!("/contexts/{spelling}/subjects/s/versions")), ":..c:s");
+        }
+        assert_eq!(subject("/contexts/%63%20d/subjects/s/versions"), ":.c d:s");
         let by_id = understood(Method::GET, "/contexts/.c/schemas/ids/1").expect("a route");
         assert_eq!(by_id.query.get("subject"), Some(":.c:"));
         let list = understood(Method::GET, "/contexts/.c/subjects").expect("a route");

@@ -200,9 +200,9 @@ impl ContextState {
         self.max_id == i32::MAX
     }
 
-    /// Notes an id that was given.
+    /// Notes an id that was given. The registry counts from 1, whatever was given first.
     pub(super) fn note_id(&mut self, id: i32) {
-        self.max_id = self.max_id.max(if id < 0 { i32::MAX } else { id });
+        self.max_id = self.max_id.max(if id < 0 { i32::MAX } else { id.max(1) });
     }
 
     /// Puts a subject's new state in the place of the old one; `None` removes it.

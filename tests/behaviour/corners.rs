@@ -117,6 +117,27 @@ async fn a_context_that_cannot_be_is_refused_where_it_counts() {
     .await;
 }
 
+/// The filter looks for the dot before it decodes anything, and puts another one before a name that seems to have none.
+#[tokio::test]
+async fn a_context_behind_an_escaped_dot_has_two() {
+    let house = of_one_version().await;
+    for subject in [":.c:s", ":..c:two"] {
+        assert_eq!(house.register(subject, "2").await.status, 200);
+    }
+    house.imported().await;
+    are_known(
+        &house,
+        &[
+            ("/contexts/%2Ec/subjects", 200, "[\":..c:two\"]"),
+            ("/contexts/:%2ec:/subjects/two/versions", 200, "[1]"),
+            ("/contexts/%2Ec/schemas/ids/1", 200, "\":..c:two\""),
+            ("/contexts/%63/subjects", 200, "[\":.c:s\"]"),
+            ("/contexts/.%63/subjects", 200, "[\":.c:s\"]"),
+        ],
+    )
+    .await;
+}
+
 /// A filter that puts a parameter into a query anew leaves no blank where a plus was, as with the subject of an id.
 #[tokio::test]
 async fn behind_a_context_a_plus_in_a_beginning_of_names_is_a_plus() {
@@ -180,6 +201,17 @@ async fn a_context_of_soft_deleted_subjects_is_there_for_those_who_ask_for_them(
     assert_eq!(heard.code(), 40401);
 }
 
+/// The store in which the registry looks for a configuration takes `:.:nick` for `nick`, as its routes do.
+#[tokio::test]
+async fn an_alias_is_one_however_the_subject_of_an_id_is_spelt() {
+    let house = of_one_version().await;
+    assert_eq!(house.register(":.c:nick", "2").await.status, 200);
+    elsewhere(&house, "PUT", "/config/nick", r#"{"alias":"a"}"#);
+    house.imported().await;
+    let questions = ["nick", ":.:nick", "%3A.%3Anick"].map(|name| format!("/schemas/ids/1?subject={name}"));
+    are_known(&house, &questions.each_ref().map(|target| (target.as_str(), 200, "\"subject\":\"a\""))).await;
+}
+
 /// WIRE.md § 3.6: everywhere with a beginning of names is in every context that is listed.
 #[tokio::test]
 async fn an_alias_in_a_context_that_is_not_listed_is_found_by_no_beginning_of_its_name() {
@@ -231,4 +263,21 @@ async fn a_subject_with_a_wildcard_in_its_name_is_the_primarys_unless_a_number_i
         assert_eq!((heard.status, heard.code()), (500, 50003), "{target}: {}", heard.body);
     }
     assert_eq!(house.ask("POST", "/subjects/a", &registration("1")).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_highest_id_of_a_context_that_has_but_an_imported_zero_is_one() {
+    let house = House::open().await;
+    elsewhere(&house, "PUT", "/mode/:.zero:", r#"{"mode":"IMPORT"}"#);
+    house.imported().await;
+    let imported = json!({ "schema": "\"int\"", "id": 0, "version": 1 }).to_string();
+    let answer = house.ask("POST", "/subjects/:.zero:s/versions", &imported).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let target = "/schemas/ids/0?fetchMaxId=true&subject=:.zero:";
+    let heard = house.get(target).await;
+    assert_eq!(heard.json()["maxId"], 1, "{}", heard.body);
+    assert_eq!(house.primary.ask("GET", target, None).body, heard.body);
+    elsewhere(&house, "PUT", "/mode/:.zero:", r#"{"mode":"READWRITE"}"#);
+    let next = house.primary.ask("POST", "/subjects/:.zero:t/versions", Some(&registration("1")));
+    assert!(next.body.starts_with("{\"id\":2,"), "{}", next.body);
 }

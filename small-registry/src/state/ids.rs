@@ -24,9 +24,8 @@ impl Ids {
     }
 
     pub(crate) fn registered(&mut self, stored: &Stored) {
-        if stored.id > self.max {
-            self.max = stored.id;
-        }
+        // It counts from 1, whatever is given first.
+        self.max = stored.id.max(if self.max == 0 { 1 } else { self.max });
         self.by_guid.insert(stored.content.guid(), stored.id);
         let holders = self.holders.entry(stored.id).or_default();
         match holders.iter_mut().find(|(subject, _)| *subject == stored.subject) {

@@ -71,11 +71,13 @@ pub(super) fn served_text(snapshot: &Snapshot, operation: &Operation) -> String 
     }
 }
 
-/// The subject that the `subject` parameter of an id stands for, if it is an alias. It is not normalised: only the name
-/// as it is printed is one. An unqualified target lies in the default context, whatever the subject's.
+/// The subject that the `subject` parameter of an id stands for, if it is an alias, however that is spelt. Of a whole
+/// context only the name as it is printed is one. An unqualified target lies in the default context, whatever the
+/// subject's.
 pub fn behind_parameter(snapshot: &Snapshot, written: &str) -> Option<QualifiedSubject> {
     let named = QualifiedSubject::parse(written);
-    let target = alias(snapshot, &named).filter(|_| named.to_string() == written)?;
+    let is_meant = !named.is_bare_context() || named.to_string() == written;
+    let target = alias(snapshot, &named).filter(|_| is_meant)?;
     Some(QualifiedSubject::parse(&target))
 }
 
