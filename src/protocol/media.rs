@@ -112,6 +112,22 @@ pub fn of_refusal(headers: &HeaderMap) -> HeaderValue {
     exact.map_or(DEFAULT, |(name, _)| HeaderValue::from_static(name))
 }
 
+/// Names that end like this are of files that need no compression, to the registry's web server.
+const COMPRESSED: [&str; 59] = [
+    "aif", "aifc", "aiff", "apng", "asf", "asx", "au", "avi", "avif", "bmp", "br", "gif", "gz", "gzip", "ico", "ief",
+    "jp2", "jpe", "jpeg", "jpg", "kar", "mid", "midi", "mov", "movie", "mp2", "mp3", "mp4", "mpe", "mpeg", "mpg",
+    "mpga", "pbm", "pgm", "png", "pnm", "ppm", "qt", "ra", "ram", "rar", "ras", "rgb", "rm", "rv", "snd", "svgz",
+    "tif", "tiff", "wav", "wbmp", "webp", "xbm", "xcf", "xpm", "xwd", "xz", "z", "zip",
+];
+
+/// Whether what is asked for has such a name. It is never compressed, and no answer says that it might be: so it is
+/// with the configuration of a subject that is called `shop.com.br`.
+pub fn is_compressed_by_name(path: &str) -> bool {
+    let name = path.rsplit('/').next().and_then(|last| last.split(';').next()).unwrap_or_default();
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+    ending.is_some_and(|ending| COMPRESSED.iter().any(|known| known.eq_ignore_ascii_case(ending)))
+}
+
 /// One element of an Accept header, or a Content-Type.
 struct Range {
     kind: String,

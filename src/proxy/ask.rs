@@ -63,7 +63,7 @@ impl Ask {
             media::admit(&head.headers).map_err(|why| Failure::Media(why, media::of_refusal(&head.headers)))?;
             media::negotiate(&head.headers).map_err(|why| Failure::Media(why, media::DEFAULT))?
         };
-        let manner = Manner::of(&head.method, &head.headers);
+        let manner = Manner::of(&head.method, head.uri.path(), &head.headers);
         // Most requests have no body, and need no clock for it.
         let body = if body.is_end_stream() { Bytes::new() } else { Box::pin(read_whole(body, limits)).await? };
         Ok(Self {

@@ -97,3 +97,26 @@ async fn a_client_of_cloud_that_takes_gzip_is_shown_no_more_while_something_is_i
     let asked = house.primary.count(|seen| seen.path() == "/subjects/s/versions/1" && seen.header("via").is_some());
     assert_eq!(asked, 2, "the primary alone was believed");
 }
+
+#[tokio::test]
+async fn what_is_called_like_a_compressed_file_is_neither_compressed_nor_said_to_vary() {
+    let house = House::open().await;
+    assert_eq!(house.register("shop.com.br", "1").await.status, 200);
+    house.ask("PUT", "/config/shop.com.br", r#"{"compatibility":"FULL_TRANSITIVE"}"#).await;
+    house.imported().await;
+    for target in [
+        "/config/shop.com.br",
+        "/config/shop.com.BR;a=b",
+        "/config/shop.com.br?unknown=1",
+        "/config/shop.com.br/",
+        "/config/none.zip?defaultToGlobal=true",
+        "/config/none.zip",
+        "/subjects/shop.com.br",
+        "/subjects/shop.com.br/versions/1",
+        "/favicon.ico",
+    ] {
+        for fields in [&[("Accept-Encoding", "gzip")][..], &[("Accept", "text/plain")]] {
+            assert_eq!(differs(&house, "GET", target, fields).await, None);
+        }
+    }
+}
