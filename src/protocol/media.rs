@@ -112,6 +112,20 @@ pub fn of_refusal(headers: &HeaderMap) -> HeaderValue {
     exact.map_or(DEFAULT, |(name, _)| HeaderValue::from_static(name))
 }
 
+/// What a client accepts before all else; nothing if it takes anything. What cannot be read passes for the default.
+pub fn preferred(headers: &HeaderMap) -> Option<HeaderValue> {
+    let lists = headers.get_all(ACCEPT).iter().map(|list| list.to_str().unwrap_or("/"));
+    let mut first: Option<Range> = None;
+    for element in lists.flat_map(|list| list.split(',')).map(str::trim).filter(|element| !element.is_empty()) {
+        let Ok(range) = Range::parse(element) else { return Some(DEFAULT) };
+        if first.as_ref().is_none_or(|first| range.quality > first.quality) {
+            first = Some(range);
+        }
+    }
+    let first = first.filter(|range| range.name() != "*/*")?;
+    HeaderValue::try_from(format!("{}{}", first.name(), first.parameters)).ok()
+}
+
 /// Names that end like this are of files that need no compression, to the registry's web server.
 const COMPRESSED: [&str; 59] = [
     "aif", "aifc", "aiff", "apng", "asf", "asx", "au", "avi", "avif", "bmp", "br", "gif", "gz", "gzip", "ico", "ief",

@@ -291,7 +291,7 @@ fn ambiguous(page: &Page, method: &Method) -> Response<Body> {
 
 /// OPTIONS says which methods a path has, as text if the client takes any (WIRE.md § 0.7).
 fn options(methods: &str, headers: &HeaderMap, request_id: &HeaderValue) -> Response<Body> {
-    let accepted = headers.get(header::ACCEPT).cloned().filter(|accepted| accepted != "*/*");
+    let accepted = media::preferred(headers);
     let body = if accepted.is_none() { Body::whole(methods.replace(',', ", ")) } else { Body::empty() };
     let mut response = Response::new(body);
     let fields = response.headers_mut();

@@ -120,3 +120,23 @@ async fn what_is_called_like_a_compressed_file_is_neither_compressed_nor_said_to
         }
     }
 }
+
+#[tokio::test]
+async fn options_has_the_one_type_that_the_client_prefers() {
+    let house = House::open().await;
+    for accept in [
+        "*/*",
+        "application/json",
+        "application/json; charset=UTF-8",
+        "application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json, application/json",
+        "application/json;q=0.1, application/vnd.schemaregistry+json;q=0.5",
+        "application/",
+    ] {
+        for target in ["/subjects", "/schemas/ids/1/", "/config/s", "/nosuch"] {
+            assert_eq!(differs(&house, "OPTIONS", target, &[("Accept", accept)]).await, None);
+        }
+    }
+    let default_of_java = [("Accept", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2")];
+    let heard = send(house.address(), "OPTIONS", "/subjects", &default_of_java, None).await;
+    assert_eq!((heard.header("Content-Type"), heard.body.as_str()), (Some("text/html"), ""));
+}
