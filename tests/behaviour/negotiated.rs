@@ -140,3 +140,18 @@ async fn options_has_the_one_type_that_the_client_prefers() {
     let heard = send(house.address(), "OPTIONS", "/subjects", &default_of_java, None).await;
     assert_eq!((heard.header("Content-Type"), heard.body.as_str()), (Some("text/html"), ""));
 }
+
+#[tokio::test]
+async fn a_route_that_the_primary_does_not_have_is_refused_alike_when_it_is_away() {
+    let house = House::with(SmallRegistry::builder().profile(Profile::Poor), |_| {}).await;
+    let ask = async |method: &str| {
+        let heard = send(house.address(), method, "/contexts", &[("Accept", "application/json")], None).await;
+        Answer::heard(&heard, method == "HEAD")
+    };
+    let before = [ask("GET").await, ask("HEAD").await];
+    assert_eq!((before[0].status, before[0].header("Content-Type")), (404, None));
+    house.primary.stop().await;
+    for (method, before) in ["GET", "HEAD"].into_iter().zip(before) {
+        assert_eq!(difference(&before, &ask(method).await, &Varying::default(), None), None, "{method}");
+    }
+}
