@@ -155,3 +155,20 @@ async fn a_route_that_the_primary_does_not_have_is_refused_alike_when_it_is_away
         assert_eq!(difference(&before, &ask(method).await, &Varying::default(), None), None, "{method}");
     }
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_question_about_keys_the_primary_says_which_may_have_none() {
+    for registry in [SmallRegistry::builder(), SmallRegistry::builder().dek_registry()] {
+        let house = House::with(registry, |_| {}).await;
+        for fields in [
+            &[("Accept", "text/plain")][..],
+            &[("Accept", "application/")],
+            &[("Accept", "application/json"), ("Content-Type", "text/plain")],
+            &[("Content-Type", "garbage")],
+        ] {
+            for target in ["/dek-registry/v1/keks", "/dek-registry/v1/keks/k", "/dek-registry/v1/keks/k/deks/s"] {
+                assert_eq!(differs(&house, "GET", target, fields).await, None);
+            }
+        }
+    }
+}
