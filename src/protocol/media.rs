@@ -154,19 +154,10 @@ impl Range {
     fn parse(element: &str) -> Result<Self, Unacceptable> {
         let mut parts = element.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
-        // The JDK's own default has a lone `*` in it.
-        let (kind, subtype) = if name == "*" { ("*", "*") } else { name.split_once('/').unwrap_or((name, "")) };
+        // The JDK's own default has a lone `*` in it, and any other word alone means all of its kind too.
+        let (kind, subtype) = name.split_once('/').unwrap_or((name, "*"));
         let is_token = |text: &str| !text.is_empty() && text.bytes().all(is_token_byte);
         if !is_token(kind) || !is_token(subtype) {
-            // A word without a slash is a type that nobody has; a slash with nothing behind it is an error.
-            if !name.contains('/') && is_token(name) {
-                return Ok(Self {
-                    kind: name.to_owned(),
-                    subtype: String::new(),
-                    parameters: String::new(),
-                    quality: 1.0,
-                });
-            }
             return Err(Unacceptable::Unparseable);
         }
         let mut range = Self {
@@ -179,13 +170,10 @@ impl Range {
             let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             match key.trim().to_ascii_lowercase().as_str() {
                 "q" => {
-                    let quality: f32 = value.trim().parse().map_err(|_| Unacceptable::Unparseable)?;
-                    if !(0.0..=1.0).contains(&quality) {
-                        return Err(Unacceptable::Unparseable);
-                    }
-                    range.quality = quality;
+                    range.quality = quality(value.trim()).ok_or(Unacceptable::Unparseable)?;
                     break;
                 }
+                _ if value.trim().is_empty() => return Err(Unacceptable::Unparseable),
                 "charset" => range.parameters.push_str(&format!(";charset={}", value.trim().to_ascii_lowercase())),
                 key => range.parameters.push_str(&format!(";{key}={}", value.trim())),
             }
@@ -205,6 +193,13 @@ impl Range {
         let (kind, subtype) = name.split_once('/').unwrap_or((name, ""));
         (self.kind == "*" || self.kind == kind) && (self.subtype == "*" || self.subtype == subtype)
     }
+}
+
+/// A weight, which has at most five characters to the registry, of which the first may be the point.
+fn quality(text: &str) -> Option<f32> {
+    let is_plain = text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let quality = text.parse().ok().filter(|_| is_plain)?;
+    (0.0..=1.0).contains(&quality).then_some(quality)
 }
 
 fn is_token_byte(byte: u8) -> bool {
@@ -249,13 +244,28 @@ mod tests {
             ("*/json", "application/json"),
             ("Application/JSON", "application/json"),
             ("application/json,", "application/json"),
+            ("application", V1),
+            ("text, application;q=0.3", V1),
+            ("application/json;q=.5", "application/json"),
         ] {
             assert_eq!(answered(accept).as_deref(), Ok(answer), "{accept}");
         }
         for accept in ["text/plain", "application/octet-stream", "application/vnd.schemaregistry.v2+json", "garbage"] {
             assert_eq!(answered(accept), Err(Unacceptable::Accept), "{accept}");
         }
-        for accept in ["application/", "application/json;q=2", "*/*;q=x", ","] {
+        for accept in [
+            "application/",
+            "application/json;q=2",
+            "*/*;q=x",
+            "*/*;q=",
+            "*/*;q=+0.5",
+            "*/*;q=1e-1",
+            "*/*;q=0.1234",
+            "garbage;q=2",
+            "application/json;charset",
+            "application/json;charset=",
+            ",",
+        ] {
             assert_eq!(answered(accept), Err(Unacceptable::Unparseable), "{accept}");
         }
     }
