@@ -6,16 +6,19 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use bytes::Bytes;
+use schema_outpost::protocol::media::is_compressed_by_name;
+
+use crate::seen::Seen;
 
 /// Bodies below this many bytes are left alone.
 const SMALLEST: usize = 32;
 
 /// Encodes an answer if the request offers gzip and the answer is of the kind that is encoded.
-pub(crate) fn encode(method: &Method, asked: &HeaderMap, mut response: Response<Bytes>) -> Response<Bytes> {
+pub(crate) fn encode(asked: &Seen, mut response: Response<Bytes>) -> Response<Bytes> {
     let status = response.status();
     let is_encoded = status.is_success() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
-    let is_method = matches!(*method, Method::GET | Method::POST);
-    if !is_encoded || !is_method || response.body().len() < SMALLEST || !is_offered(asked) {
+    let is_method = matches!(asked.method, Method::GET | Method::POST) && !is_compressed_by_name(asked.path());
+    if !is_encoded || !is_method || response.body().len() < SMALLEST || !is_offered(&asked.headers) {
         return response;
     }
     response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

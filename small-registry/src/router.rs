@@ -35,16 +35,11 @@ pub(crate) fn answer(state: &mut State, profile: Profile, now: i64, asked: &Aske
     }
     let headers = response.headers_mut();
     let is_page = headers.contains_key(CACHE_CONTROL);
-    if matches!(*asked.method, Method::GET | Method::POST) && !is_page && !is_incompressible(asked.path) {
+    if matches!(*asked.method, Method::GET | Method::POST) && !is_page && !media::is_compressed_by_name(asked.path) {
         headers.insert("Vary", HeaderValue::from_static("Accept-Encoding"));
     }
     headers.insert("X-Request-ID", request_id(asked.headers));
     response
-}
-
-/// What would be compressed already, to judge by its name, is not negotiated about.
-fn is_incompressible(path: &str) -> bool {
-    [".ico", ".png", ".gif", ".jpg", ".zip", ".gz"].iter().any(|extension| path.ends_with(extension))
 }
 
 fn request_id(headers: &HeaderMap) -> HeaderValue {

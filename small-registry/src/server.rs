@@ -209,7 +209,7 @@ const BUFFER: usize = 8192;
 fn whole(asked: &Seen, response: Response<Bytes>) -> Response<Answer> {
     // Before it is compressed: how much is left of it then, Jersey does not know.
     let sized = response.body().len() <= BUFFER;
-    let (mut parts, body) = gzip::encode(&asked.method, &asked.headers, response).into_parts();
+    let (mut parts, body) = gzip::encode(asked, response).into_parts();
     if asked.method == Method::HEAD {
         let length = if sized { body.len() } else { 0 };
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -219,7 +219,7 @@ fn whole(asked: &Seen, response: Response<Bytes>) -> Response<Answer> {
 }
 
 fn half(asked: &Seen, response: Response<Bytes>, after: After) -> Response<Answer> {
-    let (mut parts, body) = gzip::encode(&asked.method, &asked.headers, response).into_parts();
+    let (mut parts, body) = gzip::encode(asked, response).into_parts();
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let first = body.slice(..body.len() / 2);
     Response::from_parts(parts, Answer { rest: Some(first), after, ..Answer::default() })

@@ -112,6 +112,36 @@ pub fn of_refusal(headers: &HeaderMap) -> HeaderValue {
     exact.map_or(DEFAULT, |(name, _)| HeaderValue::from_static(name))
 }
 
+/// What a client accepts before all else; nothing if it takes anything. What cannot be read passes for the default.
+pub fn preferred(headers: &HeaderMap) -> Option<HeaderValue> {
+    let lists = headers.get_all(ACCEPT).iter().map(|list| list.to_str().unwrap_or("/"));
+    let mut first: Option<Range> = None;
+    for element in lists.flat_map(|list| list.split(',')).map(str::trim).filter(|element| !element.is_empty()) {
+        let Ok(range) = Range::parse(element) else { return Some(DEFAULT) };
+        if first.as_ref().is_none_or(|first| range.quality > first.quality) {
+            first = Some(range);
+        }
+    }
+    let first = first.filter(|range| range.name() != "*/*")?;
+    HeaderValue::try_from(format!("{}{}", first.name(), first.parameters)).ok()
+}
+
+/// Names that end like this are of files that need no compression, to the registry's web server.
+const COMPRESSED: [&str; 59] = [
+    "aif", "aifc", "aiff", "apng", "asf", "asx", "au", "avi", "avif", "bmp", "br", "gif", "gz", "gzip", "ico", "ief",
+    "jp2", "jpe", "jpeg", "jpg", "kar", "mid", "midi", "mov", "movie", "mp2", "mp3", "mp4", "mpe", "mpeg", "mpg",
+    "mpga", "pbm", "pgm", "png", "pnm", "ppm", "qt", "ra", "ram", "rar", "ras", "rgb", "rm", "rv", "snd", "svgz",
+    "tif", "tiff", "wav", "wbmp", "webp", "xbm", "xcf", "xpm", "xwd", "xz", "z", "zip",
+];
+
+/// Whether what is asked for has such a name. It is never compressed, and no answer says that it might be: so it is
+/// with the configuration of a subject that is called `shop.com.br`.
+pub fn is_compressed_by_name(path: &str) -> bool {
+    let name = path.rsplit('/').next().and_then(|last| last.split(';').next()).unwrap_or_default();
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+    ending.is_some_and(|ending| COMPRESSED.iter().any(|known| known.eq_ignore_ascii_case(ending)))
+}
+
 /// One element of an Accept header, or a Content-Type.
 struct Range {
     kind: String,
@@ -124,19 +154,10 @@ impl Range {
     fn parse(element: &str) -> Result<Self, Unacceptable> {
         let mut parts = element.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
-        // The JDK's own default has a lone `*` in it.
-        let (kind, subtype) = if name == "*" { ("*", "*") } else { name.split_once('/').unwrap_or((name, "")) };
+        // The JDK's own default has a lone `*` in it, and any other word alone means all of its kind too.
+        let (kind, subtype) = name.split_once('/').unwrap_or((name, "*"));
         let is_token = |text: &str| !text.is_empty() && text.bytes().all(is_token_byte);
         if !is_token(kind) || !is_token(subtype) {
-            // A word without a slash is a type that nobody has; a slash with nothing behind it is an error.
-            if !name.contains('/') && is_token(name) {
-                return Ok(Self {
-                    kind: name.to_owned(),
-                    subtype: String::new(),
-                    parameters: String::new(),
-                    quality: 1.0,
-                });
-            }
             return Err(Unacceptable::Unparseable);
         }
         let mut range = Self {
@@ -149,13 +170,10 @@ impl Range {
             let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             match key.trim().to_ascii_lowercase().as_str() {
                 "q" => {
-                    let quality: f32 = value.trim().parse().map_err(|_| Unacceptable::Unparseable)?;
-                    if !(0.0..=1.0).contains(&quality) {
-                        return Err(Unacceptable::Unparseable);
-                    }
-                    range.quality = quality;
+                    range.quality = quality(value.trim()).ok_or(Unacceptable::Unparseable)?;
                     break;
                 }
+                _ if value.trim().is_empty() => return Err(Unacceptable::Unparseable),
                 "charset" => range.parameters.push_str(&format!(";charset={}", value.trim().to_ascii_lowercase())),
                 key => range.parameters.push_str(&format!(";{key}={}", value.trim())),
             }
@@ -175,6 +193,13 @@ impl Range {
         let (kind, subtype) = name.split_once('/').unwrap_or((name, ""));
         (self.kind == "*" || self.kind == kind) && (self.subtype == "*" || self.subtype == subtype)
     }
+}
+
+/// A weight, which has at most five characters to the registry, of which the first may be the point.
+fn quality(text: &str) -> Option<f32> {
+    let is_plain = text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let quality = text.parse().ok().filter(|_| is_plain)?;
+    (0.0..=1.0).contains(&quality).then_some(quality)
 }
 
 fn is_token_byte(byte: u8) -> bool {
@@ -219,13 +244,28 @@ mod tests {
             ("*/json", "application/json"),
             ("Application/JSON", "application/json"),
             ("application/json,", "application/json"),
+            ("application", V1),
+            ("text, application;q=0.3", V1),
+            ("application/json;q=.5", "application/json"),
         ] {
             assert_eq!(answered(accept).as_deref(), Ok(answer), "{accept}");
         }
         for accept in ["text/plain", "application/octet-stream", "application/vnd.schemaregistry.v2+json", "garbage"] {
             assert_eq!(answered(accept), Err(Unacceptable::Accept), "{accept}");
         }
-        for accept in ["application/", "application/json;q=2", "*/*;q=x", ","] {
+        for accept in [
+            "application/",
+            "application/json;q=2",
+            "*/*;q=x",
+            "*/*;q=",
+            "*/*;q=+0.5",
+            "*/*;q=1e-1",
+            "*/*;q=0.1234",
+            "garbage;q=2",
+            "application/json;charset",
+            "application/json;charset=",
+            ",",
+        ] {
             assert_eq!(answered(accept), Err(Unacceptable::Unparseable), "{accept}");
         }
     }

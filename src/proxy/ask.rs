@@ -60,10 +60,16 @@ impl Ask {
             // What such a route produces and reads, only the other registry knows.
             media::DEFAULT
         } else {
-            media::admit(&head.headers).map_err(|why| Failure::Media(why, media::of_refusal(&head.headers)))?;
-            media::negotiate(&head.headers).map_err(|why| Failure::Media(why, media::DEFAULT))?
+            let admitted =
+                media::admit(&head.headers).map_err(|why| Failure::Media(why, media::of_refusal(&head.headers)));
+            let negotiated = media::negotiate(&head.headers).map_err(|why| Failure::Media(why, media::DEFAULT));
+            match admitted.and(negotiated) {
+                // A registry without this extension has no such route, and says that first.
+                Err(_) if route == Some(Route::DekRead) => media::DEFAULT,
+                negotiated => negotiated?,
+            }
         };
-        let manner = Manner::of(&head.method, &head.headers);
+        let manner = Manner::of(&head.method, head.uri.path(), &head.headers);
         // Most requests have no body, and need no clock for it.
         let body = if body.is_end_stream() { Bytes::new() } else { Box::pin(read_whole(body, limits)).await? };
         Ok(Self {

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, hea
 
 use super::fields::REQUEST_ID;
 use crate::body::Body;
+use crate::protocol::media::is_compressed_by_name;
 use crate::server::{Framing, Heads, Ready};
 
 /// The largest body that the registry sends with its length; what is longer comes in chunks.
@@ -25,15 +26,15 @@ const LONG: usize = 128 * 1024;
 pub(super) struct Manner {
     /// HEAD: everything but the body.
     pub(super) is_head: bool,
-    /// Whether the answer tells that it depends on the codings that the client takes: GET and POST.
+    /// Whether the answer tells that it depends on the codings that the client takes.
     pub(super) varies: bool,
     /// Whether the client takes gzip.
     pub(super) takes_gzip: bool,
 }
 
 impl Manner {
-    pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
-        let varies = matches!(*method, Method::GET | Method::POST);
+    pub(super) fn of(method: &Method, path: &str, headers: &HeaderMap) -> Self {
+        let varies = varies(method, path);
         Self {
             is_head: method == Method::HEAD,
             varies,
@@ -48,6 +49,12 @@ impl Manner {
         let is_worthwhile = status.is_success() && !is_empty && body.len() >= WORTHWHILE;
         (self.takes_gzip && is_worthwhile).then(|| gzip(body))
     }
+}
+
+/// Whether the answer tells that it depends on the codings that the client takes: to GET and POST, unless the path looks
+/// like that of a file which is compressed already.
+pub(super) fn varies(method: &Method, path: &str) -> bool {
+    matches!(*method, Method::GET | Method::POST) && !is_compressed_by_name(path)
 }
 
 /// `gzip` in any case and with any weight but none; neither a wildcard nor `x-gzip`.

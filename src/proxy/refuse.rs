@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
+use super::dress::varies;
 use super::fields::REQUEST_ID;
 use crate::admission::Rejection;
 use crate::body::Body;
@@ -232,7 +233,7 @@ fn intake(error: &IntakeError) -> Said {
 /// The answer to a request that failed.
 pub(super) fn response(
     failure: &Failure,
-    method: &Method,
+    (method, path): (&Method, &str),
     headers: &HeaderMap,
     request_id: &HeaderValue,
 ) -> Response<Body> {
@@ -250,7 +251,7 @@ pub(super) fn response(
     let is_unparseable = matches!(failure, Failure::Media(Unacceptable::Unparseable, _));
     if is_unparseable && !is_changed {
         fields.extend([page::NEVER_KEPT]);
-    } else if matches!(*method, Method::GET | Method::POST) {
+    } else if varies(method, path) {
         fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     }
     fields.insert(REQUEST_ID, request_id.clone());
@@ -290,7 +291,7 @@ fn ambiguous(page: &Page, method: &Method) -> Response<Body> {
 
 /// OPTIONS says which methods a path has, as text if the client takes any (WIRE.md § 0.7).
 fn options(methods: &str, headers: &HeaderMap, request_id: &HeaderValue) -> Response<Body> {
-    let accepted = headers.get(header::ACCEPT).cloned().filter(|accepted| accepted != "*/*");
+    let accepted = media::preferred(headers);
     let body = if accepted.is_none() { Body::whole(methods.replace(',', ", ")) } else { Body::empty() };
     let mut response = Response::new(body);
     let fields = response.headers_mut();

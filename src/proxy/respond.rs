@@ -29,7 +29,12 @@ impl Proxy {
 
     /// What the primary said of a route that it does not have, while it is away.
     pub(super) fn remembered(&self, answer: &Remembered, ask: &Ask) -> Response<Body> {
-        self.own(answer.status, answer.body.clone(), ask)
+        let mut response = self.own(answer.status, answer.body.clone(), ask);
+        if answer.status == 404 && answer.error_code() == Some(404) {
+            // So says the framework that no route matched, and gives it no type (WIRE.md § 0.4).
+            response.headers_mut().remove(header::CONTENT_TYPE);
+        }
+        response
     }
 
     /// How many seconds old what an answer is made of may be, which is told while the primary is away.

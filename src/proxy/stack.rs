@@ -112,7 +112,7 @@ impl Received {
         let metrics = &proxy.parties.metrics;
         let Some(permit) = in_flight.enter().map(Arc::new) else {
             metrics.shed.inc();
-            return response(&Failure::Overloaded, &method, request.headers(), &request_id);
+            return response(&Failure::Overloaded, (&method, request.uri().path()), request.headers(), &request_id);
         };
         let visit = Visit {
             request_id,
@@ -139,7 +139,7 @@ impl Received {
             Ok(answer) => answer,
             Err(failure) => {
                 note(&failure, &visit, &method);
-                response(&failure, &method, &head.headers, &visit.request_id)
+                response(&failure, (&method, head.uri.path()), &head.headers, &visit.request_id)
             }
         };
         let took = began.elapsed();

@@ -97,3 +97,78 @@ async fn a_client_of_cloud_that_takes_gzip_is_shown_no_more_while_something_is_i
     let asked = house.primary.count(|seen| seen.path() == "/subjects/s/versions/1" && seen.header("via").is_some());
     assert_eq!(asked, 2, "the primary alone was believed");
 }
+
+#[tokio::test]
+async fn what_is_called_like_a_compressed_file_is_neither_compressed_nor_said_to_vary() {
+    let house = House::open().await;
+    assert_eq!(house.register("shop.com.br", "1").await.status, 200);
+    house.ask("PUT", "/config/shop.com.br", r#"{"compatibility":"FULL_TRANSITIVE"}"#).await;
+    house.imported().await;
+    for target in [
+        "/config/shop.com.br",
+        "/config/shop.com.BR;a=b",
+        "/config/shop.com.br?unknown=1",
+        "/config/shop.com.br/",
+        "/config/none.zip?defaultToGlobal=true",
+        "/config/none.zip",
+        "/subjects/shop.com.br",
+        "/subjects/shop.com.br/versions/1",
+        "/favicon.ico",
+    ] {
+        for fields in [&[("Accept-Encoding", "gzip")][..], &[("Accept", "text/plain")]] {
+            assert_eq!(differs(&house, "GET", target, fields).await, None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn options_has_the_one_type_that_the_client_prefers() {
+    let house = House::open().await;
+    for accept in [
+        "*/*",
+        "application/json",
+        "application/json; charset=UTF-8",
+        "application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json, application/json",
+        "application/json;q=0.1, application/vnd.schemaregistry+json;q=0.5",
+        "application/",
+    ] {
+        for target in ["/subjects", "/schemas/ids/1/", "/config/s", "/nosuch"] {
+            assert_eq!(differs(&house, "OPTIONS", target, &[("Accept", accept)]).await, None);
+        }
+    }
+    let default_of_java = [("Accept", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2")];
+    let heard = send(house.address(), "OPTIONS", "/subjects", &default_of_java, None).await;
+    assert_eq!((heard.header("Content-Type"), heard.body.as_str()), (Some("text/html"), ""));
+}
+
+#[tokio::test]
+async fn a_route_that_the_primary_does_not_have_is_refused_alike_when_it_is_away() {
+    let house = House::with(SmallRegistry::builder().profile(Profile::Poor), |_| {}).await;
+    let ask = async |method: &str| {
+        let heard = send(house.address(), method, "/contexts", &[("Accept", "application/json")], None).await;
+        Answer::heard(&heard, method == "HEAD")
+    };
+    let before = [ask("GET").await, ask("HEAD").await];
+    assert_eq!((before[0].status, before[0].header("Content-Type")), (404, None));
+    house.primary.stop().await;
+    for (method, before) in ["GET", "HEAD"].into_iter().zip(before) {
+        assert_eq!(difference(&before, &ask(method).await, &Varying::default(), None), None, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_question_about_keys_the_primary_says_which_may_have_none() {
+    for registry in [SmallRegistry::builder(), SmallRegistry::builder().dek_registry()] {
+        let house = House::with(registry, |_| {}).await;
+        for fields in [
+            &[("Accept", "text/plain")][..],
+            &[("Accept", "application/")],
+            &[("Accept", "application/json"), ("Content-Type", "text/plain")],
+            &[("Content-Type", "garbage")],
+        ] {
+            for target in ["/dek-registry/v1/keks", "/dek-registry/v1/keks/k", "/dek-registry/v1/keks/k/deks/s"] {
+                assert_eq!(differs(&house, "GET", target, fields).await, None);
+            }
+        }
+    }
+}
