@@ -119,8 +119,24 @@ impl Proxy {
         }
         let Some(asked) = Asked::read(&ask.body) else { return };
         let Some(question) = Question::of(operation, &asked) else { return };
-        self.memo.keep(&question, before, &self.view_of_now(ask.bound.as_ref()), &answer.body);
+        let now = self.view_of_now(ask.bound.as_ref());
+        if is_expected(operation, &asked, &now, answer) {
+            self.memo.keep(&question, before, &now, &answer.body);
+        }
     }
+}
+
+/// Whether the registry understood a schema as we would. If not, its configuration is another one than we know of, and
+/// may be again what it was before anybody tells us. What was found by comparing is shown as it is stored.
+fn is_expected(operation: &Operation, asked: &Asked, now: &Snapshot, answer: &Answer) -> bool {
+    let Ok(Listed { version, .. }) = serde_json::from_slice(&answer.body) else { return true };
+    let is_made_from_request = version.ts.is_none() && version.guid.is_some();
+    if !is_made_from_request || !operation.shows_schema_as_stored() {
+        return true;
+    }
+    let served = served_subject(now, operation);
+    let normalize = operation.query.flag("normalize") || now.config_normalizes(&served) == Some(true);
+    asked.may_be_stored_as(&version.text, now, &served, normalize)
 }
 
 /// The target that looks up what another one registers.

@@ -122,6 +122,22 @@ async fn a_registration_that_adds_tags_teaches_nothing_of_how_a_spelling_is_stor
 }
 
 #[tokio::test]
+async fn what_was_normalised_for_a_moment_is_not_remembered_when_it_is_so_no_more() {
+    let house = House::open().await;
+    let json = |text: &str| json!({ "schemaType": "JSON", "schema": text });
+    put(&house, "POST", "/subjects/s/versions", &json(r#"{"minProperties":1,"type":"object"}"#));
+    house.imported().await;
+    let turned = json(r#"{"type":"object","minProperties":1}"#);
+    put(&house, "PUT", "/config/s", &json!({ "normalize": true }));
+    for target in ["/subjects/s", "/subjects/s/versions"] {
+        assert_eq!(same(&house, target, &turned).await.0, 0);
+    }
+    house.primary.ask("DELETE", "/config/s", None);
+    house.imported().await;
+    assert_eq!(same(&house, "/subjects/s", &turned).await.0, 40403);
+}
+
+#[tokio::test]
 async fn what_refers_to_a_deleted_version_is_looked_up_as_the_registry_does() {
     let house = House::open().await;
     let referring = || {
@@ -173,4 +189,20 @@ async fn what_would_only_inherit_its_metadata_is_refused_in_our_own_read_only_mo
         assert_eq!(registering(&house, "s", &json!({ "schema": text })).await, 42205, "{text}");
     }
     assert_eq!(registering(&house, "s", &owned()).await, 0);
+}
+
+#[tokio::test]
+async fn where_schemas_are_imported_only_the_registry_knows_what_is_normalised() {
+    let house = House::open().await;
+    let sorted = json!({ "schemaType": "JSON", "schema": r#"{"minProperties":1,"type":"object"}"# });
+    put(&house, "POST", "/subjects/s/versions", &sorted);
+    house.imported().await;
+    assert_eq!(same(&house, "/subjects/s?normalize=true", &sorted).await, (0, 0));
+    for scope in ["/mode", "/mode/s"] {
+        put(&house, "PUT", &format!("{scope}?force=true"), &json!({ "mode": "IMPORT" }));
+        house.imported().await;
+        assert_eq!(same(&house, "/subjects/s?normalize=true", &sorted).await, (0, 1), "{scope}");
+        assert_eq!(same(&house, "/subjects/s", &sorted).await, (0, 0), "{scope}");
+        put(&house, "PUT", &format!("{scope}?force=true"), &json!({ "mode": "READWRITE" }));
+    }
 }
