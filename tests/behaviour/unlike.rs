@@ -206,3 +206,26 @@ async fn where_schemas_are_imported_only_the_registry_knows_what_is_normalised()
         put(&house, "PUT", &format!("{scope}?force=true"), &json!({ "mode": "READWRITE" }));
     }
 }
+
+#[tokio::test]
+async fn a_spelling_is_learnt_as_what_was_shown_and_not_as_what_an_id_once_stood_for() {
+    let protobuf = |name: &str| json!({ "schemaType": "PROTOBUF", "schema": format!("syntax = \"proto3\"; message {name} {{ }}") });
+    let imported = |name: &str| {
+        let mut body = protobuf(name);
+        (body["id"], body["version"]) = (json!(7), json!(1));
+        body
+    };
+    let house = House::open().await;
+    put(&house, "PUT", "/mode", &json!({ "mode": "IMPORT" }));
+    put(&house, "POST", "/subjects/s/versions", &imported("A"));
+    house.imported().await;
+    for query in ["", "?permanent=true"] {
+        house.primary.ask("DELETE", &format!("/subjects/s{query}"), None);
+    }
+    put(&house, "POST", "/subjects/s/versions", &imported("B"));
+    assert_eq!(same(&house, "/subjects/s", &protobuf("B")).await.0, 0);
+    put(&house, "PUT", "/mode", &json!({ "mode": "READWRITE" }));
+    put(&house, "POST", "/subjects/:.c:t/versions", &protobuf("A"));
+    house.imported().await;
+    assert_eq!(same(&house, "/subjects/:.c:t", &protobuf("B")).await.0, 40403);
+}
