@@ -208,6 +208,16 @@ async fn where_schemas_are_imported_only_the_registry_knows_what_is_normalised()
 }
 
 #[tokio::test]
+async fn a_number_that_is_sent_in_metadata_is_given_anew_each_time() {
+    let house = House::open().await;
+    let numbered = json!({ "schema": USER, "metadata": { "properties": { "confluent:version": "5" } } });
+    for expected in 1..=3 {
+        let heard = house.ask("POST", "/subjects/s/versions", &numbered.to_string()).await;
+        assert_eq!(heard.json()["version"], expected, "{}", heard.body);
+    }
+}
+
+#[tokio::test]
 async fn a_spelling_is_learnt_as_what_was_shown_and_not_as_what_an_id_once_stood_for() {
     let protobuf = |name: &str| json!({ "schemaType": "PROTOBUF", "schema": format!("syntax = \"proto3\"; message {name} {{ }}") });
     let imported = |name: &str| {

@@ -195,6 +195,16 @@ impl Asked {
         Some(sort(metadata))
     }
 
+    /// Whether a version has just the metadata that was sent.
+    pub fn has_metadata_of(&self, version: &Version) -> bool {
+        sorted(version.metadata.as_deref()) == self.metadata()
+    }
+
+    /// Whether rules were sent.
+    pub fn has_rules(&self) -> bool {
+        self.rule_set().is_some()
+    }
+
     /// The rules.
     pub fn rule_set(&self) -> Option<&Value> {
         self.rule_set.as_ref().filter(|rules| !rules.is_null())
