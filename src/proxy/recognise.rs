@@ -143,8 +143,9 @@ fn is_expected(operation: &Operation, asked: &Asked, now: &Snapshot, answer: &An
 pub(super) fn lookup_of(target: &str) -> Option<String> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
-    let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
-    Some(normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")))
+    let is_heeded = |parameter: &&str| parameter.starts_with("normalize=") || parameter.starts_with("format=");
+    let heeded: Vec<&str> = query.split('&').filter(is_heeded).collect();
+    Some(if heeded.is_empty() { path.to_owned() } else { format!("{path}?{}", heeded.join("&")) })
 }
 
 /// What a lookup found, if that is all that a registration asks for. The registry looks for a plain name in other

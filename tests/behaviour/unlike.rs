@@ -218,6 +218,22 @@ async fn a_number_that_is_sent_in_metadata_is_given_anew_each_time() {
 }
 
 #[tokio::test]
+async fn what_is_there_already_is_shown_in_the_form_that_is_asked_for_in_read_only_mode_too() {
+    let house = House::open().await;
+    let holder = json!({
+        "schema": r#"{"type":"record","name":"Holder","fields":[{"name":"u","type":"User"}]}"#,
+        "references": [{ "name": "User", "subject": "user", "version": 1 }],
+    });
+    put(&house, "POST", "/subjects/user/versions", &json!({ "schema": USER }));
+    put(&house, "POST", "/subjects/s/versions", &holder);
+    house.imported().await;
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
+    for query in ["", "?format=resolved", "?normalize=false&format=resolved"] {
+        assert_eq!(same(&house, &format!("/subjects/s/versions{query}"), &holder).await.0, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_spelling_is_learnt_as_what_was_shown_and_not_as_what_an_id_once_stood_for() {
     let protobuf = |name: &str| json!({ "schemaType": "PROTOBUF", "schema": format!("syntax = \"proto3\"; message {name} {{ }}") });
     let imported = |name: &str| {
