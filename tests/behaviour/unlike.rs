@@ -255,3 +255,20 @@ async fn a_spelling_is_learnt_as_what_was_shown_and_not_as_what_an_id_once_stood
     house.imported().await;
     assert_eq!(same(&house, "/subjects/:.c:t", &protobuf("B")).await.0, 40403);
 }
+
+#[tokio::test]
+async fn what_was_overridden_for_a_moment_is_not_remembered_when_it_is_so_no_more() {
+    let house = House::open().await;
+    let (sent, theirs) = (json!({ "schema": USER }), json!({ "properties": { "owner": "them" } }));
+    put(&house, "PUT", "/config", &json!({ "compatibility": "NONE" }));
+    put(&house, "POST", "/subjects/s/versions", &owned());
+    put(&house, "POST", "/subjects/s/versions", &json!({ "schema": "\"int\"", "metadata": theirs }));
+    house.imported().await;
+    put(&house, "PUT", "/config/s", &json!({ "overrideMetadata": owned()["metadata"] }));
+    assert_eq!(same(&house, "/subjects/s", &sent).await.0, 0);
+    house.primary.ask("DELETE", "/config/s", None);
+    // After a write nobody shares a call with those who asked before it.
+    house.register("other", "any").await;
+    house.imported().await;
+    assert_eq!(same(&house, "/subjects/s", &sent).await.0, 40403);
+}
