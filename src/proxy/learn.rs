@@ -162,7 +162,9 @@ struct Understood {
 
 /// The text as which the primary stores what it was sent.
 fn stored_text(shown: &Understood, is_avro: bool, context: &ContextState) -> Option<Arc<str>> {
-    if !is_avro {
+    // What an id stands for may have become another text, that of a purged one which was imported anew; but releases
+    // before 8.0 show no more of what they registered.
+    if !is_avro && shown.guid.is_none() {
         let holder = context.holders(shown.id).first()?;
         return Some(context.held(holder)?.text.clone());
     }

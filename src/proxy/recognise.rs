@@ -119,16 +119,41 @@ impl Proxy {
         }
         let Some(asked) = Asked::read(&ask.body) else { return };
         let Some(question) = Question::of(operation, &asked) else { return };
-        self.memo.keep(&question, before, &self.view_of_now(ask.bound.as_ref()), &answer.body);
+        let now = self.view_of_now(ask.bound.as_ref());
+        if is_expected(operation, &asked, &now, answer) {
+            self.memo.keep(&question, before, &now, &answer.body);
+        }
     }
+}
+
+/// Whether the registry understood a schema as we would. If not, its configuration is another one than we know of, and
+/// may be again what it was before anybody tells us. What was found by comparing is shown as it is stored.
+fn is_expected(operation: &Operation, asked: &Asked, now: &Snapshot, answer: &Answer) -> bool {
+    let Ok(Listed { subject, version }) = serde_json::from_slice(&answer.body) else { return true };
+    let is_made_from_request = version.ts.is_none() && version.guid.is_some();
+    if !is_made_from_request || !operation.shows_schema_as_stored() {
+        return true;
+    }
+    let served = served_subject(now, operation);
+    let normalize = operation.query.flag("normalize") || now.config_normalizes(&served) == Some(true);
+    let place = subject.as_deref().map_or_else(|| served.clone(), QualifiedSubject::parse);
+    let metadata = |version: &Version| version.metadata.as_deref().map(|metadata| metadata.get().to_owned());
+    let is_the_latests = || {
+        let latest = now.subject(&place).and_then(|state| state.latest());
+        latest.is_some_and(|latest| metadata(latest) == metadata(&version))
+    };
+    let adds = || now.config_adds_to_schemas(&place) == Some(true);
+    (asked.has_metadata_of(&version) || is_the_latests() || adds())
+        && asked.may_be_stored_as(&version.text, now, &served, normalize)
 }
 
 /// The target that looks up what another one registers.
 pub(super) fn lookup_of(target: &str) -> Option<String> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = path.strip_suffix('/').unwrap_or(path).strip_suffix("/versions")?;
-    let normalize = query.split('&').find(|parameter| parameter.starts_with("normalize="));
-    Some(normalize.map_or_else(|| path.to_owned(), |normalize| format!("{path}?{normalize}")))
+    let is_heeded = |parameter: &&str| parameter.starts_with("normalize=") || parameter.starts_with("format=");
+    let heeded: Vec<&str> = query.split('&').filter(is_heeded).collect();
+    Some(if heeded.is_empty() { path.to_owned() } else { format!("{path}?{}", heeded.join("&")) })
 }
 
 /// What a lookup found, if that is all that a registration asks for. The registry looks for a plain name in other

@@ -60,14 +60,18 @@ impl Memo {
         let Ok(named) = serde_json::from_slice::<Named>(body) else { return };
         let Some((ground, place)) = question.ground(now).zip(named.place(question, now)) else { return };
         // Under which of several ids the registry finds a content changes with every write of it.
-        let guid = now.version(&place.subject, place.version).and_then(|held| held.guid.clone());
+        let Some(held) = now.version(&place.subject, place.version) else { return };
+        let guid = held.guid.clone();
         let is_only_id =
             now.context(&place.subject.context).is_some_and(|context| context.is_only_id_of(guid.as_deref()));
         if !is_only_id {
             return;
         }
+        // Metadata and rules that were not sent, and a number written into them, make a difference to who sends the same again.
         let is_new = before.version(&place.subject, place.version).is_none();
-        if is_new && !(question.operation.route == Route::Register && named.shows_what_was_sent(question.asked)) {
+        let is_as_sent =
+            || question.asked.has_metadata_of(held) && named.rule_set.is_none() && !question.asked.has_rules();
+        if is_new && !(question.operation.route == Route::Register && is_as_sent()) {
             return;
         }
         let shows_times = named.ts.is_some();
@@ -266,7 +270,6 @@ struct Named {
     subject: Option<String>,
     version: Option<i32>,
     id: i32,
-    metadata: Option<IgnoredAny>,
     rule_set: Option<IgnoredAny>,
     ts: Option<i64>,
 }
@@ -288,12 +291,6 @@ impl Named {
         };
         let version = version.version;
         Some(Place { subject, version })
-    }
-
-    /// Whether what was registered got neither metadata nor rules that were not sent: those, and a number written
-    /// into them, make a difference to who sends the same again.
-    fn shows_what_was_sent(&self, asked: &Asked) -> bool {
-        self.metadata.is_some() == asked.metadata().is_some() && self.rule_set.is_none() && asked.rule_set().is_none()
     }
 }
 

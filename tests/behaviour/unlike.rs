@@ -122,6 +122,22 @@ async fn a_registration_that_adds_tags_teaches_nothing_of_how_a_spelling_is_stor
 }
 
 #[tokio::test]
+async fn what_was_normalised_for_a_moment_is_not_remembered_when_it_is_so_no_more() {
+    let house = House::open().await;
+    let json = |text: &str| json!({ "schemaType": "JSON", "schema": text });
+    put(&house, "POST", "/subjects/s/versions", &json(r#"{"minProperties":1,"type":"object"}"#));
+    house.imported().await;
+    let turned = json(r#"{"type":"object","minProperties":1}"#);
+    put(&house, "PUT", "/config/s", &json!({ "normalize": true }));
+    for target in ["/subjects/s", "/subjects/s/versions"] {
+        assert_eq!(same(&house, target, &turned).await.0, 0);
+    }
+    house.primary.ask("DELETE", "/config/s", None);
+    house.imported().await;
+    assert_eq!(same(&house, "/subjects/s", &turned).await.0, 40403);
+}
+
+#[tokio::test]
 async fn what_refers_to_a_deleted_version_is_looked_up_as_the_registry_does() {
     let house = House::open().await;
     let referring = || {
@@ -173,4 +189,86 @@ async fn what_would_only_inherit_its_metadata_is_refused_in_our_own_read_only_mo
         assert_eq!(registering(&house, "s", &json!({ "schema": text })).await, 42205, "{text}");
     }
     assert_eq!(registering(&house, "s", &owned()).await, 0);
+}
+
+#[tokio::test]
+async fn where_schemas_are_imported_only_the_registry_knows_what_is_normalised() {
+    let house = House::open().await;
+    let sorted = json!({ "schemaType": "JSON", "schema": r#"{"minProperties":1,"type":"object"}"# });
+    put(&house, "POST", "/subjects/s/versions", &sorted);
+    house.imported().await;
+    assert_eq!(same(&house, "/subjects/s?normalize=true", &sorted).await, (0, 0));
+    for scope in ["/mode", "/mode/s"] {
+        put(&house, "PUT", &format!("{scope}?force=true"), &json!({ "mode": "IMPORT" }));
+        house.imported().await;
+        assert_eq!(same(&house, "/subjects/s?normalize=true", &sorted).await, (0, 1), "{scope}");
+        assert_eq!(same(&house, "/subjects/s", &sorted).await, (0, 0), "{scope}");
+        put(&house, "PUT", &format!("{scope}?force=true"), &json!({ "mode": "READWRITE" }));
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_is_sent_in_metadata_is_given_anew_each_time() {
+    let house = House::open().await;
+    let numbered = json!({ "schema": USER, "metadata": { "properties": { "confluent:version": "5" } } });
+    for expected in 1..=3 {
+        let heard = house.ask("POST", "/subjects/s/versions", &numbered.to_string()).await;
+        assert_eq!(heard.json()["version"], expected, "{}", heard.body);
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_shown_in_the_form_that_is_asked_for_in_read_only_mode_too() {
+    let house = House::open().await;
+    let holder = json!({
+        "schema": r#"{"type":"record","name":"Holder","fields":[{"name":"u","type":"User"}]}"#,
+        "references": [{ "name": "User", "subject": "user", "version": 1 }],
+    });
+    put(&house, "POST", "/subjects/user/versions", &json!({ "schema": USER }));
+    put(&house, "POST", "/subjects/s/versions", &holder);
+    house.imported().await;
+    assert_eq!(house.set("/mode", "READONLY").await.status, 200);
+    for query in ["", "?format=resolved", "?normalize=false&format=resolved"] {
+        assert_eq!(same(&house, &format!("/subjects/s/versions{query}"), &holder).await.0, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_spelling_is_learnt_as_what_was_shown_and_not_as_what_an_id_once_stood_for() {
+    let protobuf = |name: &str| json!({ "schemaType": "PROTOBUF", "schema": format!("syntax = \"proto3\"; message {name} {{ }}") });
+    let imported = |name: &str| {
+        let mut body = protobuf(name);
+        (body["id"], body["version"]) = (json!(7), json!(1));
+        body
+    };
+    let house = House::open().await;
+    put(&house, "PUT", "/mode", &json!({ "mode": "IMPORT" }));
+    put(&house, "POST", "/subjects/s/versions", &imported("A"));
+    house.imported().await;
+    for query in ["", "?permanent=true"] {
+        house.primary.ask("DELETE", &format!("/subjects/s{query}"), None);
+    }
+    put(&house, "POST", "/subjects/s/versions", &imported("B"));
+    assert_eq!(same(&house, "/subjects/s", &protobuf("B")).await.0, 0);
+    put(&house, "PUT", "/mode", &json!({ "mode": "READWRITE" }));
+    put(&house, "POST", "/subjects/:.c:t/versions", &protobuf("A"));
+    house.imported().await;
+    assert_eq!(same(&house, "/subjects/:.c:t", &protobuf("B")).await.0, 40403);
+}
+
+#[tokio::test]
+async fn what_was_overridden_for_a_moment_is_not_remembered_when_it_is_so_no_more() {
+    let house = House::open().await;
+    let (sent, theirs) = (json!({ "schema": USER }), json!({ "properties": { "owner": "them" } }));
+    put(&house, "PUT", "/config", &json!({ "compatibility": "NONE" }));
+    put(&house, "POST", "/subjects/s/versions", &owned());
+    put(&house, "POST", "/subjects/s/versions", &json!({ "schema": "\"int\"", "metadata": theirs }));
+    house.imported().await;
+    put(&house, "PUT", "/config/s", &json!({ "overrideMetadata": owned()["metadata"] }));
+    assert_eq!(same(&house, "/subjects/s", &sent).await.0, 0);
+    house.primary.ask("DELETE", "/config/s", None);
+    // After a write nobody shares a call with those who asked before it.
+    house.register("other", "any").await;
+    house.imported().await;
+    assert_eq!(same(&house, "/subjects/s", &sent).await.0, 40403);
 }

@@ -140,6 +140,23 @@ impl Asked {
             .then(|| Found { subject, version: version.clone() })
     }
 
+    /// Whether a text can be the one as which the registry understood the schema, as far as that is certain.
+    pub fn may_be_stored_as(
+        &self,
+        text: &str,
+        snapshot: &Snapshot,
+        subject: &QualifiedSubject,
+        normalize: bool,
+    ) -> bool {
+        let Some(raw) = self.text() else { return true };
+        let behind = references::brought(snapshot, &subject.context, self.references()).unwrap_or_default();
+        let printed = match normalize {
+            false => canonical(&self.schema_type(), raw, &texts(&behind)),
+            true => normalized(&self.schema_type(), raw),
+        };
+        printed == Canonical::Unsure || printed == Canonical::Certain(text.to_owned())
+    }
+
     /// What identifies the spelling of the schema, where only the registry knows how it stores it.
     pub fn spelling(&self, normalize: bool) -> Option<Spelling> {
         let (schema_type, raw) = (self.schema_type(), self.text()?);
@@ -176,6 +193,16 @@ impl Asked {
             parts.retain(|_, part| !part.is_null());
         }
         Some(sort(metadata))
+    }
+
+    /// Whether a version has just the metadata that was sent.
+    pub fn has_metadata_of(&self, version: &Version) -> bool {
+        sorted(version.metadata.as_deref()) == self.metadata()
+    }
+
+    /// Whether rules were sent.
+    pub fn has_rules(&self) -> bool {
+        self.rule_set().is_some()
     }
 
     /// The rules.
