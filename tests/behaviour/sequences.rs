@@ -123,7 +123,11 @@ impl<'a> Clients<'a> {
                 }
             };
             target.push('/');
-            target.push_str(&self.escaped(&text, false));
+            let written = match word {
+                "{context}" => self.context_escaped(&text),
+                _ => self.escaped(&text, false),
+            };
+            target.push_str(&written);
         }
         if target.is_empty() || self.chance.is(3) {
             target.push('/');
@@ -169,7 +173,7 @@ impl<'a> Clients<'a> {
         out
     }
 
-    /// The registry takes a context out of a path before it decodes it.
+    /// The registry takes a context out of a path before it decodes it, so that an escaped dot is that of another one.
     fn context_escaped(&mut self, text: &str) -> String {
         text.replace(' ', "%20")
     }
