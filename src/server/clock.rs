@@ -24,16 +24,29 @@ const DRAIN_GRACE: Duration = Duration::from_millis(500);
 /// A client that takes an answer more slowly than this many bytes a second is taken for stalled.
 const SLOWEST_READER: u64 = 1024;
 
-/// The preface of an HTTP/2 client (24 bytes) with the head of its first frame, its settings (9 bytes).
-const H2_OPENING: u64 = 33;
+/// What an HTTP/2 client sends first (RFC 9113, section 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The preface of an HTTP/2 client with the head of its first frame, its settings (9 bytes).
+const H2_OPENING: u64 = H2_PREFACE.len() as u64 + 9;
 
 /// The two ways of speaking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Protocol {
     /// HTTP/1.1 and 1.0.
     H1,
-    /// HTTP/2, after ALPN.
+    /// HTTP/2, after ALPN or with prior knowledge (WIRE.md section 0.1).
     H2,
+}
+
+impl Protocol {
+    /// What a client speaks whose first bytes these are; `None` while it could still be either.
+    pub(super) fn of(first: &[u8]) -> Option<Self> {
+        if first.starts_with(H2_PREFACE) {
+            return Some(Self::H2);
+        }
+        (!H2_PREFACE.starts_with(first)).then_some(Self::H1)
+    }
 }
 
 /// Which limit ended a connection.
@@ -93,7 +106,7 @@ struct Patience {
 
 /// The clock itself; shared by stream, service and connection.
 pub(super) struct Clock {
-    protocol: Protocol,
+    is_h2: AtomicBool,
     patience: Patience,
     state: Mutex<State>,
     // Apart from the state, for they are asked about with every answer: whether a drain has begun, whether the socket
@@ -107,7 +120,8 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn new(protocol: Protocol, limits: &Limits) -> Self {
+    /// The clock of a connection that was just opened, which speaks HTTP/1 as far as is known.
+    pub(super) fn new(limits: &Limits) -> Self {
         let patience = Patience {
             first_byte: limits.first_byte,
             head: limits.head_time,
@@ -127,7 +141,7 @@ impl Clock {
             drain_at: None,
         };
         Self {
-            protocol,
+            is_h2: AtomicBool::new(false),
             patience,
             state: Mutex::new(state),
             is_draining: AtomicBool::new(false),
@@ -139,7 +153,16 @@ impl Clock {
     }
 
     pub(super) fn protocol(&self) -> Protocol {
-        self.protocol
+        if self.is_h2.load(Ordering::Relaxed) { Protocol::H2 } else { Protocol::H1 }
+    }
+
+    /// It is known now what the connection speaks, before anything of it was answered.
+    pub(super) fn speaks(&self, protocol: Protocol) {
+        if protocol == Protocol::H2 {
+            let mut state = self.state();
+            self.is_h2.store(true, Ordering::Relaxed);
+            state.open_h2();
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -158,17 +181,16 @@ impl Clock {
         for byte in bytes.iter().rev().take(3).rev() {
             state.tail = [state.tail[1], state.tail[2], *byte];
         }
-        state.phase = match (self.protocol, state.phase) {
+        let protocol = self.protocol();
+        state.phase = match (protocol, state.phase) {
             (Protocol::H1, Phase::Fresh(_) | Phase::Idle(_)) | (Protocol::H2, Phase::Fresh(_)) => {
                 state.lingers = true;
                 Phase::Head(None)
             }
             (_, phase) => phase,
         };
-        // An HTTP/2 client may connect ahead of its first request; and when it is idle, its
-        // bytes are answers to our pings more often than heads.
-        if self.protocol == Protocol::H2 && state.received >= H2_OPENING && matches!(state.phase, Phase::Head(_)) {
-            state.phase = Phase::Idle(None);
+        if protocol == Protocol::H2 {
+            state.open_h2();
         }
     }
 
@@ -190,7 +212,7 @@ impl Clock {
         if state.in_flight > 0 || matches!(state.phase, Phase::Closing(_)) {
             return;
         }
-        state.phase = if self.protocol == Protocol::H1 && state.bodyless && !ends_a_head(state.tail) {
+        state.phase = if self.protocol() == Protocol::H1 && state.bodyless && !ends_a_head(state.tail) {
             // Part of the next head came along with this request, so there is no silence to wait for.
             Phase::Head(None)
         } else {
@@ -254,7 +276,7 @@ impl Clock {
         state.blocked = None;
         self.is_blocked.store(false, Ordering::Relaxed);
         self.is_unflushed.store(false, Ordering::Relaxed);
-        if is_unflushed && self.protocol == Protocol::H1 && matches!(state.phase, Phase::Idle(_)) {
+        if is_unflushed && self.protocol() == Protocol::H1 && matches!(state.phase, Phase::Idle(_)) {
             // hyper takes an answer as a whole and lets go of it; the client has it only now.
             state.phase = Phase::Idle(None);
         }
@@ -293,7 +315,7 @@ impl Clock {
         let mut state = self.state();
         self.is_draining.store(true, Ordering::Relaxed);
         state.drain_at = Some(Instant::now() + DRAIN_GRACE);
-        self.protocol == Protocol::H2 || matches!(state.phase, Phase::Busy)
+        self.protocol() == Protocol::H2 || matches!(state.phase, Phase::Busy)
     }
 
     /// Whether a drain has begun.
@@ -340,6 +362,14 @@ impl Clock {
 }
 
 impl State {
+    /// An HTTP/2 client may connect ahead of its first request; and when it is idle, its bytes are answers to our
+    /// pings more often than heads.
+    fn open_h2(&mut self) {
+        if self.received >= H2_OPENING && matches!(self.phase, Phase::Head(_)) {
+            self.phase = Phase::Idle(None);
+        }
+    }
+
     fn due(&mut self, patience: &Patience, now: Instant) -> Option<(Instant, Overdue)> {
         let is_blocked = self.blocked.is_some();
         let phase = match &mut self.phase {
@@ -370,12 +400,42 @@ mod tests {
     use super::*;
 
     fn clock(protocol: Protocol) -> Clock {
-        Clock::new(protocol, &Limits::default())
+        let clock = Clock::new(&Limits::default());
+        clock.speaks(protocol);
+        clock
     }
 
     fn left(clock: &Clock) -> Option<(u64, Overdue)> {
         let now = Instant::now();
         clock.watch(Waker::noop(), now).map(|(at, overdue)| ((at - now).as_secs(), overdue))
+    }
+
+    #[test]
+    fn the_first_byte_that_is_not_of_the_preface_tells_that_it_is_none() {
+        let others = ["", "GET / HTTP/1.1", "POST", "PRI * HTTP/1.1\r\n\r\n", "\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
+        let found = others.map(|first| Protocol::of(first.as_bytes()));
+        assert_eq!(found, [None, Some(Protocol::H1), Some(Protocol::H1), Some(Protocol::H1), Some(Protocol::H1)]);
+        for end in 0..H2_PREFACE.len() {
+            assert_eq!(Protocol::of(&H2_PREFACE[..end]), None);
+            assert_eq!(Protocol::of(&[&H2_PREFACE[..end], b"x"].concat()), Some(Protocol::H1));
+        }
+        assert_eq!(Protocol::of(H2_PREFACE), Some(Protocol::H2));
+        assert_eq!(Protocol::of(&[H2_PREFACE, &[0; 9]].concat()), Some(Protocol::H2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_whose_protocol_shows_late_is_granted_no_more_time() {
+        let clock = Clock::new(&Limits::default());
+        pass(3).await;
+        clock.received(&H2_PREFACE[..3]);
+        assert_eq!(left(&clock), Some((10, Overdue::Head)));
+        pass(4).await;
+        clock.received(&H2_PREFACE[3..]);
+        clock.speaks(Protocol::H2);
+        assert_eq!(left(&clock), Some((6, Overdue::Head)));
+        clock.received(&[0; 9]);
+        assert_eq!(left(&clock), Some((75, Overdue::Idle)));
+        assert!(clock.drain(), "a client of HTTP/2 is told at once");
     }
 
     async fn pass(seconds: u64) {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
-use tower::Service;
+use tower::{BoxError, Service};
 
 use super::Limits;
 use super::clock::{Clock, Overdue, Protocol};
@@ -131,7 +131,7 @@ pub(super) async fn serve<R>(
     let mut peer =
         Peer { address, tls: false, connection: visit.place.connection, certificates: Arc::from(Vec::new()) };
     let Some(certificate) = certificate else {
-        return converse(tcp, Protocol::H1, peer, visit).await;
+        return converse(tcp, None, peer, visit).await;
     };
     // In boxes, so that plain connections do not carry the room for it about with them.
     let handshake = Box::pin(timeout(visit.place.limits().handshake, certificate.acceptor().accept(tcp)));
@@ -157,7 +157,7 @@ pub(super) async fn serve<R>(
     let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::H2 } else { Protocol::H1 };
     peer.tls = true;
     peer.certificates = session.peer_certificates().unwrap_or_default().iter().cloned().collect();
-    Box::pin(converse(stream, protocol, peer, visit)).await;
+    Box::pin(converse(stream, Some(protocol), peer, visit)).await;
 }
 
 /// What a connection needs besides its socket.
@@ -167,40 +167,50 @@ pub(super) struct Visit<R> {
     pub(super) ending: Ending,
 }
 
-async fn converse<T, R>(stream: T, protocol: Protocol, peer: Peer, visit: Visit<R>)
+/// Talks with a client, whose first bytes tell the protocol where nothing else did.
+async fn converse<T, R>(stream: T, protocol: Option<Protocol>, peer: Peer, visit: Visit<R>)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     R: Reception,
 {
     let Visit { reception, place, ending } = visit;
-    let clock = Arc::new(Clock::new(protocol, place.limits()));
-    let stream = Watched::new(stream, Arc::clone(&clock));
+    let clock = Arc::new(Clock::new(place.limits()));
     let address = peer.address;
     let guest = reception.receive(peer);
     let at_once = reception.at_once(&guest);
+    let stream = Watched::new(stream, Arc::clone(&clock));
+    let mut front = Front::new(stream, Arc::clone(&clock), at_once, longest_head(place.limits()));
     let service = Turns::new(guest, Arc::clone(&clock));
-    let outcome = match protocol {
-        Protocol::H1 => {
-            let io = TokioIo::new(Front::new(stream, Arc::clone(&clock), at_once, longest_head(place.limits())));
-            let connection = http1(place.limits()).serve_connection(io, service);
-            drive(Box::pin(connection), &clock, &ending).await
-        }
-        Protocol::H2 => {
-            let io = TokioIo::new(stream);
-            let connection = http2(place.limits(), ending.clone()).serve_connection(io, service);
-            drive(Box::pin(connection), &clock, &ending).await
+    let talk = async {
+        let protocol = match protocol {
+            Some(protocol) => {
+                front.speak(protocol);
+                protocol
+            }
+            None => drive(Opening { front: &mut front, is_over: false }, &clock, &ending).await?,
+        };
+        let io = TokioIo::new(front);
+        match protocol {
+            Protocol::H1 => {
+                let connection = http1(place.limits()).serve_connection(io, service);
+                drive(Box::pin(connection), &clock, &ending).await
+            }
+            Protocol::H2 => {
+                let connection = http2(place.limits(), ending.clone()).serve_connection(io, service);
+                drive(Box::pin(connection), &clock, &ending).await
+            }
         }
     };
-    match outcome {
-        Outcome::Ended(Ok(())) => {}
-        Outcome::Ended(Err(error)) => {
-            tracing::debug!(peer = %address, error = %Chain(&error), "connection broke");
+    match talk.await {
+        Ok(()) => {}
+        Err(Break::Broken(error)) => {
+            tracing::debug!(peer = %address, error = %Chain(&*error), "connection broke");
         }
-        Outcome::Cut(overdue) => {
+        Err(Break::Cut(overdue)) => {
             place.cut(overdue);
             tracing::debug!(peer = %address, limit = ?overdue, "connection closed because a limit was reached");
         }
-        Outcome::Aborted => {
+        Err(Break::Aborted) => {
             tracing::warn!(peer = %address, "connection closed in the middle of a request, the drain took too long")
         }
     }
@@ -237,8 +247,53 @@ fn http2(limits: &Limits, streams: Ending) -> http2::Builder<Ending> {
     builder
 }
 
-enum Outcome<E> {
-    Ended(Result<(), E>),
+/// Something that a connection does until it ends.
+trait Stage: Unpin {
+    /// What it ends with.
+    type End;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::End, BoxError>>;
+
+    /// Finish what is under way, take nothing new.
+    fn wind_up(&mut self);
+}
+
+impl<C: GracefulConnection<Error = hyper::Error>> Stage for Pin<Box<C>> {
+    type End = ();
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.as_mut().poll(cx).map_err(BoxError::from)
+    }
+
+    fn wind_up(&mut self) {
+        self.as_mut().graceful_shutdown();
+    }
+}
+
+/// The first bytes of a client that may speak either protocol. hyper-util has the same, without a limit of time.
+struct Opening<'a, T> {
+    front: &'a mut Front<T>,
+    is_over: bool,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stage for Opening<'_, T> {
+    type End = Protocol;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Protocol, BoxError>> {
+        if self.is_over {
+            return Poll::Ready(Ok(Protocol::H1));
+        }
+        Poll::Ready(Ok(ready!(self.front.poll_protocol(cx))?))
+    }
+
+    fn wind_up(&mut self) {
+        self.is_over = true;
+    }
+}
+
+/// Why a connection ended before it was to.
+enum Break {
+    Broken(BoxError),
     Cut(Overdue),
     Aborted,
 }
@@ -246,12 +301,8 @@ enum Outcome<E> {
 /// A timer may ring a little late, and the clock is read a little before it is asked.
 const SLACK: Duration = Duration::from_millis(2);
 
-/// Polls a connection until it ends or its clock says that it has to.
-async fn drive<C: GracefulConnection>(
-    mut connection: Pin<Box<C>>,
-    clock: &Clock,
-    ending: &Ending,
-) -> Outcome<C::Error> {
+/// Polls a stage of a connection until it ends or the clock says that the connection has to.
+async fn drive<S: Stage>(mut stage: S, clock: &Clock, ending: &Ending) -> Result<S::End, Break> {
     let Ending { drain, abort, .. } = ending;
     // Once asked, a signal wakes this task when it is given, and needs not be asked again until then.
     let mut signals = pin!(futures_util::future::join(drain.given(), abort.given()));
@@ -267,16 +318,17 @@ async fn drive<C: GracefulConnection>(
                 let _heard = signals.as_mut().poll(cx);
             }
             if abort.is_given() {
-                return Poll::Ready(Outcome::Aborted);
+                return Poll::Ready(Err(Break::Aborted));
             }
             if !draining && drain.is_given() {
                 draining = true;
                 if clock.drain() {
-                    connection.as_mut().graceful_shutdown();
+                    stage.wind_up();
                 }
             }
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                return Poll::Ready(retired.map_or(Outcome::Ended(ended), Outcome::Cut));
+            if let Poll::Ready(ended) = stage.poll(cx) {
+                let ended = ended.map_err(Break::Broken);
+                return Poll::Ready(retired.map_or(ended, |overdue| Err(Break::Cut(overdue))));
             }
             let now = Instant::now();
             let Some((at, overdue)) = clock.watch(cx.waker(), now) else { return Poll::Pending };
@@ -297,12 +349,12 @@ async fn drive<C: GracefulConnection>(
                 continue;
             }
             let (Overdue::Idle | Overdue::Drained) = overdue else {
-                return Poll::Ready(Outcome::Cut(retired.unwrap_or(overdue)));
+                return Poll::Ready(Err(Break::Cut(retired.unwrap_or(overdue))));
             };
             // A client of HTTP/2 that just now sends its next request hears that it came too late.
             retired = Some(overdue);
             clock.retire();
-            connection.as_mut().graceful_shutdown();
+            stage.wind_up();
         }
     })
     .await
@@ -368,7 +420,7 @@ mod tests {
         let place = gate.admit(gate.room().await);
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let peer = Peer { address, tls: false, connection: place.connection, certificates: Arc::from(Vec::new()) };
-        let connection = converse(server, Protocol::H1, peer, Visit { reception, place, ending });
+        let connection = converse(server, None, peer, Visit { reception, place, ending });
         assert!(
             size_of_val(&connection) < 4096,
             "{} bytes for a connection that does nothing",

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::clock::Clock;
+use super::clock::{Clock, Protocol};
 use super::ready::Outbox;
 use super::words::{MOST_FIELDS, Reading, Words, read};
 
@@ -70,6 +70,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Front<T> {
         Self { inner, clock, at_once, longest, given, held: Vec::new(), is_backlog: false, outbox: Outbox::default() }
     }
 
+    /// Waits for the words that tell what the client speaks, and keeps them for whoever will speak with it.
+    pub(super) fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Protocol>> {
+        let protocol = loop {
+            if let Some(protocol) = Protocol::of(&self.held) {
+                break protocol;
+            }
+            let mut room = [const { MaybeUninit::uninit() }; LONGEST_HEAD];
+            let mut buf = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                break Protocol::H1;
+            }
+            self.held.extend_from_slice(buf.filled());
+        };
+        self.is_backlog = !self.held.is_empty();
+        self.speak(protocol);
+        Poll::Ready(Ok(protocol))
+    }
+
+    /// From here on it is known what the client speaks.
+    pub(super) fn speak(&mut self, protocol: Protocol) {
+        self.clock.speaks(protocol);
+        if protocol == Protocol::H2 {
+            self.given = Given::Everything;
+        }
+    }
+
     /// Answers what can be answered. What is in `buf` after that is hyper's.
     fn poll_serve(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let start = buf.filled().len();
@@ -95,7 +122,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Front<T> {
                     return Poll::Ready(Ok(()));
                 }
             }
-            self.held.clear();
+            self.held = Vec::new();
             let served = self.serve(&buf.filled()[start..], cx)?;
             let end = buf.filled().len();
             match served {
@@ -240,7 +267,6 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::server::clock::Protocol;
     use crate::server::outgoing::{Outgoing, Turn};
     use crate::server::ready::{Framing, Heads};
     use crate::server::{Limits, stream::Watched};
@@ -314,16 +340,23 @@ mod tests {
     /// the client closed its side.
     async fn heard(pieces: Vec<String>, parties: Parties, at_once: Option<Arc<dyn AtOnce>>) -> (usize, String) {
         let Parties { room, half_close, longest, nap_at } = parties;
+        let is_asked = at_once.is_some();
         let (client, server) = tokio::io::duplex(room);
-        let clock = Arc::new(Clock::new(Protocol::H1, &Limits::default()));
-        let front = Front::new(Watched::new(server, clock.clone()), clock.clone(), at_once, longest);
+        let clock = Arc::new(Clock::new(&Limits::default()));
+        let mut front = Front::new(Watched::new(server, clock.clone()), clock.clone(), at_once, longest);
         let service = service_fn(move |request: Request<Incoming>| {
             let turn = Turn::begin(clock.clone(), false);
             async move { Ok::<_, Infallible>(answer(request).await.map(|body| Outgoing::new(body, turn))) }
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.half_close(half_close).max_header_size(longest);
-        let connection = builder.serve_connection(TokioIo::new(front), service);
+        let connection = async {
+            if is_asked {
+                let protocol = std::future::poll_fn(|cx| front.poll_protocol(cx)).await;
+                assert!(matches!(protocol, Ok(Protocol::H1) | Err(_)), "{protocol:?}");
+            }
+            builder.serve_connection(TokioIo::new(front), service).await
+        };
         let (mut reading, mut writing) = tokio::io::split(client);
         let answers = RefCell::new(Vec::new());
         let send = async {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2::SendRequest;
 use small_registry::{Fault, SmallRegistry};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -219,8 +220,7 @@ impl Encrypted {
         Self { house: house.await, root: made.cert.der().clone(), _files: files }
     }
 
-    /// A client that speaks HTTP/2 on one connection.
-    async fn client(&self) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+    async fn client(&self) -> Speaker {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.root.clone()).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -233,28 +233,34 @@ impl Encrypted {
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let name = "localhost".try_into().expect("a name");
         let stream = connector.connect(name, connected(&self.house).await).await.expect("a handshake");
+        Speaker::on(stream, "https").await
+    }
+}
+
+/// A client that speaks HTTP/2 on one connection.
+struct Speaker {
+    sender: SendRequest<Full<Bytes>>,
+    scheme: &'static str,
+}
+
+impl Speaker {
+    async fn on(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, scheme: &'static str) -> Self {
         let io = hyper_util::rt::TokioIo::new(stream);
         let executor = hyper_util::rt::TokioExecutor::new();
         let (sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.expect("HTTP/2");
         tokio::spawn(connection);
-        sender
+        Self { sender, scheme }
     }
 }
 
-async fn over_h2(
-    client: &mut hyper::client::conn::http2::SendRequest<Full<Bytes>>,
-    method: &str,
-    target: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Heard {
-    let mut request = Request::builder().method(method).uri(format!("https://localhost{target}"));
+async fn over_h2(client: &mut Speaker, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Heard {
+    let mut request = Request::builder().method(method).uri(format!("{}://localhost{target}", client.scheme));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(Bytes::from(body.to_owned()))).expect("a request");
     let response: Response<hyper::body::Incoming> =
-        timeout(PATIENCE, client.send_request(request)).await.expect("in time").expect("an answer");
+        timeout(PATIENCE, client.sender.send_request(request)).await.expect("in time").expect("an answer");
     let (head, body) = response.into_parts();
     let body = body.collect().await.expect("the whole body").to_bytes();
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -269,8 +275,13 @@ async fn over_h2(
 #[tokio::test]
 async fn http_2_hears_the_same_as_http_1() {
     let encrypted = Encrypted::open().await;
-    let house = &encrypted.house;
-    let mut client = encrypted.client().await;
+    hears_the_same_as_http_1(&encrypted.house, encrypted.client().await).await;
+    let house = House::open().await;
+    let with_prior_knowledge = Speaker::on(connected(&house).await, "http").await;
+    hears_the_same_as_http_1(&house, with_prior_knowledge).await;
+}
+
+async fn hears_the_same_as_http_1(house: &House, mut client: Speaker) {
     let json = [("content-type", "application/json")];
     let answer = over_h2(&mut client, "POST", "/subjects/a/versions", &json, &registration("1")).await;
     assert_eq!((answer.status, answer.json()["id"].as_i64()), (200, Some(1)), "{answer:?}");
@@ -286,8 +297,12 @@ async fn http_2_hears_the_same_as_http_1() {
         assert_eq!(head.header("content-type"), get.header("content-type"), "{target}");
     }
     let seen = house.primary.requests().into_iter().find(|seen| seen.method == "POST").expect("forwarded");
-    assert_eq!((seen.header("x-forwarded-proto"), seen.header("x-forwarded-for")), (Some("https"), Some("127.0.0.1")));
-    assert!(seen.header("forwarded").is_some_and(|value| value.contains("proto=https")));
+    assert_eq!(
+        (seen.header("x-forwarded-proto"), seen.header("x-forwarded-for")),
+        (Some(client.scheme), Some("127.0.0.1"))
+    );
+    let forwarded = seen.header("forwarded").expect("it is told");
+    assert!(forwarded.split(';').any(|told| told == format!("proto={}", client.scheme)), "{forwarded}");
 }
 
 #[tokio::test]

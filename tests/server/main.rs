@@ -5,5 +5,6 @@ mod house;
 mod at_hand;
 mod drain;
 mod heads;
+mod http2;
 mod silence;
 mod tls;

@@ -1,11 +1,9 @@
-//! Encrypted connections: protocols, certificates, broken handshakes, HTTP/2.
+//! Encrypted connections: protocols, certificates, broken handshakes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use http::Request;
 use schema_outpost::body::Body;
 use schema_outpost::server::TlsConfig;
 use tokio::io::AsyncWriteExt;
@@ -15,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::house::{House, PATIENCE, generous, house, status, tight, until_closed};
+use crate::http2::{ask, whole};
 
 /// A certificate authority with files for a listener.
 pub struct Authority {
@@ -85,19 +84,6 @@ impl House {
     }
 }
 
-async fn ask_over_h2(stream: TlsStream<TcpStream>, request: Request<Body>) -> Response<Incoming> {
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let executor = hyper_util::rt::TokioExecutor::new();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.expect("HTTP/2");
-    tokio::spawn(connection);
-    sender.send_request(request).await.expect("an answer")
-}
-
-async fn whole(response: Response<Incoming>) -> String {
-    let bytes = response.into_body().collect().await.expect("the whole body").to_bytes();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[tokio::test]
 async fn tls_clients_choose_their_protocol_and_may_show_a_certificate() {
     let authority = authority();
@@ -111,64 +97,8 @@ async fn tls_clients_choose_their_protocol_and_may_show_a_certificate() {
 
         let stream = house.connect_tls(&authority.client(&[b"h2"], with_certificate)).await;
         let request = Request::get("https://localhost/peer").body(Body::empty()).expect("a request");
-        assert_eq!(whole(ask_over_h2(stream, request).await).await, expected);
+        assert_eq!(whole(ask(stream, request).await).await, expected);
     }
-}
-
-#[tokio::test]
-async fn an_http_2_answer_larger_than_any_window_arrives_whole() {
-    let authority = authority();
-    authority.renew();
-    let house = house(&generous(), Some(authority.files()));
-    let stream = house.connect_tls(&authority.client(&[b"h2"], false)).await;
-    let request = Request::get("https://localhost/big").body(Body::empty()).expect("a request");
-    let response = ask_over_h2(stream, request).await;
-    assert_eq!(response.headers()["content-length"], (32 << 20).to_string());
-    assert_eq!(whole(response).await.len(), 32 << 20);
-}
-
-#[tokio::test]
-async fn connect_over_http_2_opens_no_tunnel() {
-    let authority = authority();
-    authority.renew();
-    let house = house(&generous(), Some(authority.files()));
-    let stream = house.connect_tls(&authority.client(&[b"h2"], false)).await;
-    let request = Request::connect("evil:443").body(Body::empty()).expect("a request");
-    assert_eq!(ask_over_h2(stream, request).await.status(), 405);
-}
-
-/// Frames of HTTP/2, by hand.
-mod frames {
-    pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    pub const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-    /// Settings with an initial window of nothing.
-    pub const SHUT_WINDOW: &[u8] = &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
-    /// `GET https://a/big`: method and scheme from the static table, path and authority spelt out.
-    pub const GET_BIG: &[u8] = b"\x00\x00\x0b\x01\x05\x00\x00\x00\x01\x82\x87\x04\x04/big\x01\x01a";
-}
-
-#[tokio::test]
-async fn every_shape_of_a_silent_http_2_client_is_cut_at_its_limit() {
-    let authority = authority();
-    authority.renew();
-    let house = house(&tight(), Some(authority.files()));
-    let client = authority.client(&[b"h2"], false);
-    for (shape, sent) in [
-        ("nothing", vec![]),
-        ("half a preface", vec![&frames::PREFACE[..10]]),
-        ("no settings", vec![frames::PREFACE]),
-        ("no request", vec![frames::PREFACE, frames::SETTINGS]),
-        ("half a request", vec![frames::PREFACE, frames::SETTINGS, &frames::GET_BIG[..12]]),
-        ("a shut window", vec![frames::PREFACE, frames::SHUT_WINDOW, frames::GET_BIG]),
-    ] {
-        let mut stream = house.connect_tls(&client).await;
-        stream.write_all(&sent.concat()).await.expect("sent");
-        let start = Instant::now();
-        until_closed(&mut stream).await;
-        assert!(start.elapsed() < Duration::from_secs(5), "{shape} was cut after {:?}", start.elapsed());
-    }
-    assert_eq!(house.seen(), ["GET https://a/big"], "the last shape was a request");
-    assert!(house.registry.render().contains("limit=\"body_idle\""), "{}", house.registry.render());
 }
 
 #[tokio::test]
