@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::clock::{Clock, Protocol};
 use super::ready::Outbox;
-use super::words::{MOST_FIELDS, Reading, Words, read};
+use super::words::{MOST_FIELDS, Reading, Words, escape_query, read};
 
 /// Longest head that is answered here; longer ones are for hyper to judge, whose limit may be even less.
 const LONGEST_HEAD: usize = 4096;
@@ -45,8 +45,8 @@ pub(super) struct Front<T> {
     /// Longest head that is answered here.
     longest: usize,
     given: Given,
-    /// What was read and is not answered: the beginning of a head, or all that came after a request whose answer the
-    /// client does not take.
+    /// What was read and is not answered: the beginning of a head, all that came after a request whose answer the
+    /// client does not take, or what hyper has not taken of a request that was escaped.
     held: Vec<u8>,
     is_backlog: bool,
     outbox: Outbox,
@@ -58,6 +58,8 @@ enum Served {
     UpTo(usize),
     /// One has to go its usual way, from here on.
     Until(usize, Given),
+    /// The same, and what hyper is to be given from here on is held.
+    Escaped(Given),
     /// An answer waits for the client to take it; what comes after it begins here.
     Blocked(usize),
 }
@@ -125,13 +127,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Front<T> {
             self.held = Vec::new();
             let served = self.serve(&buf.filled()[start..], cx)?;
             let end = buf.filled().len();
-            match served {
-                Served::UpTo(done) if end - start - done >= self.longest => self.given = Given::Everything,
-                Served::UpTo(_) => {}
-                Served::Until(_, given) => self.given = given,
-                Served::Blocked(_) => self.is_backlog = true,
-            }
-            let (Served::UpTo(done) | Served::Until(done, _) | Served::Blocked(done)) = served;
+            let done = match served {
+                Served::UpTo(done) => {
+                    if end - start - done >= self.longest {
+                        self.given = Given::Everything;
+                    }
+                    done
+                }
+                Served::Until(done, given) => {
+                    self.given = given;
+                    done
+                }
+                Served::Escaped(given) => {
+                    self.given = given;
+                    buf.set_filled(start);
+                    return self.poll_rest(cx, buf);
+                }
+                Served::Blocked(done) => {
+                    self.is_backlog = true;
+                    done
+                }
+            };
             if let Given::Nothing = self.given {
                 self.held.extend_from_slice(&buf.filled()[start + done..end]);
                 buf.set_filled(start);
@@ -145,15 +161,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Front<T> {
 
     /// Answers the requests at the beginning of `bytes`, one after the other.
     fn serve(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<Served> {
-        let Self { inner, clock, at_once: Some(at_once), longest, outbox, .. } = self else {
+        let Self { inner, clock, at_once: Some(at_once), longest, outbox, held, .. } = self else {
             return Ok(Served::Until(0, Given::Everything));
         };
         let mut done = 0;
         while done < bytes.len() {
             let rest = &bytes[done..];
             let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
-            let (length, words, body) = match read(rest, &mut room) {
-                Reading::Head { length, words, body } => (length, words, body),
+            let (length, target, words, body) = match read(rest, &mut room) {
+                Reading::Head { length, target, words, body } => (length, target, words, body),
                 Reading::Begun => {
                     // Lines that are empty are no part of a head yet.
                     if !rest.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
@@ -171,7 +187,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Front<T> {
                     Some(to_come) => Given::Request { to_come, turns: clock.turns() },
                     None => Given::Everything,
                 };
-                return Ok(Served::Until(done, given));
+                let Some(escaped) = escape_query(rest, target) else { return Ok(Served::Until(done, given)) };
+                *held = escaped;
+                return Ok(Served::Escaped(given));
             }
             done += length;
             clock.answered();
@@ -199,6 +217,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Front<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.given {
             Given::Nothing => self.poll_serve(cx, buf),
+            Given::Request { .. } if !self.held.is_empty() => self.poll_rest(cx, buf),
             Given::Request { to_come, turns } => {
                 let before = buf.filled().len();
                 ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
@@ -237,6 +256,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Front<T> {
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
         // A turn ends when hyper has the last of its answer, and hyper flushes when it has handed all of that over.
         if let Given::Request { to_come: 0, turns } = self.given
+            && self.held.is_empty()
             && self.clock.turns() > turns
         {
             self.given = Given::Nothing;
@@ -301,6 +321,9 @@ mod tests {
         let is_head = request.method() == http::Method::HEAD;
         if target.contains("slow") {
             sleep(Duration::from_millis(5)).await;
+        }
+        if target.contains("early") {
+            return Response::new(crate::body::Body::whole(target));
         }
         let sent = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let mut text = body(&target);
@@ -411,6 +434,46 @@ mod tests {
         ]
     }
 
+    /// A request of those that hyper is given one by one.
+    fn marked() -> impl Strategy<Value = String> {
+        let get = |target: &'static str| Just(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        prop_oneof![
+            get("/ready"),
+            get("/other"),
+            get("/marks?x=\"{}\"&y=<z>"),
+            Just("\r\nHEAD /marks?< HTTP/1.1\nHost: a\n\n".to_owned()),
+            Just(post("/marks?\"", 5)),
+            // More than hyper has room for at once.
+            Just(post("/marks?\"", 8150)),
+            Just(post("/marks?\"", 30_000)),
+        ]
+    }
+
+    /// A request whose body is other requests.
+    fn post(target: &str, length: usize) -> String {
+        let inner = "GET /ready HTTP/1.1\r\nHost: a\r\n\r\n";
+        let body = &inner.repeat(length / inner.len() + 1)[..length];
+        format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
+    }
+
+    #[test]
+    fn a_body_that_nobody_waits_for_is_no_request_whatever_was_escaped_before_it() {
+        let parties = Parties { room: 65536, half_close: false, longest: 1024, nap_at: usize::MAX };
+        for length in 8100..8220 {
+            let (ours, _) = compared(vec![post("/early?\"", length)], Vec::new(), parties);
+            assert_eq!(ours.1.matches("/early").count(), 1, "{}", ours.1);
+            assert_eq!(ours.1.matches("/ready").count(), 0, "{}", ours.1);
+        }
+    }
+
+    /// What is heard of ours, and of hyper alone from what it takes.
+    fn compared(ours: Vec<String>, alone: Vec<String>, parties: Parties) -> ((usize, String), (usize, String)) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().expect("a runtime");
+        let shelf: Option<Arc<dyn AtOnce>> = Some(Arc::new(Shelf));
+        (runtime.block_on(heard(ours, parties, shelf)), runtime.block_on(heard(alone, parties, None)))
+    }
+
     /// In which pieces a request is sent.
     #[derive(Clone, Copy, Debug)]
     enum Sending {
@@ -451,11 +514,25 @@ mod tests {
                 pieces
             });
             pieces.push(end.to_owned());
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            let runtime = runtime.enable_all().start_paused(true).build().expect("a runtime");
-            let shelf: Option<Arc<dyn AtOnce>> = Some(Arc::new(Shelf));
-            let ours = runtime.block_on(heard(pieces.clone(), parties, shelf));
-            let alone = runtime.block_on(heard(pieces, parties, None));
+            let (ours, alone) = compared(pieces.clone(), pieces, parties);
+            prop_assert!(ours == alone, "after {} and {} bytes", ours.0, alone.0);
+        }
+
+        /// However they are cut, as long as each waits for the answer to the one before it.
+        #[test]
+        fn marks_in_a_query_are_heard_as_if_they_had_been_escaped(
+            requests in proptest::collection::vec((marked(), 0usize..9000), 1..12),
+            parties in parties(),
+        ) {
+            let halves = requests.iter().flat_map(|(request, at)| {
+                let (one, other) = request.split_at(at % request.len());
+                [one.to_owned(), other.to_owned()]
+            });
+            let pieces: Vec<String> = halves.collect();
+            let escaped = |text: &String| text.replace('"', "%22").replace('<', "%3C").replace('>', "%3E");
+            let spelt_out = pieces.iter().map(escaped).collect();
+            let parties = Parties { room: 65536, nap_at: usize::MAX, ..parties };
+            let (ours, alone) = compared(pieces, spelt_out, parties);
             prop_assert!(ours == alone, "after {} and {} bytes", ours.0, alone.0);
         }
     }

@@ -3,6 +3,7 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Status};
+use percent_encoding::percent_encode_byte;
 
 /// Most fields of a head that is as usual.
 pub const MOST_FIELDS: usize = 32;
@@ -31,6 +32,8 @@ pub(super) enum Reading<'a> {
     /// A head of so many bytes.
     Head {
         length: usize,
+        /// The target of the request line.
+        target: &'a str,
         /// What it says, if it is as usual.
         words: Option<Words<'a>>,
         /// How many bytes follow it that belong to it; `None` if its length does not tell.
@@ -60,8 +63,33 @@ pub(super) fn read<'a>(bytes: &'a [u8], room: &'a mut [MaybeUninit<Header<'a>>; 
         _ => None,
     };
     // What follows a CONNECT is for a tunnel, and hyper goes on in the manner of HTTP/1.0 where that was spoken.
-    Reading::Head { length, words, body: frame.body.filter(|_| is_current && method != "CONNECT") }
+    Reading::Head { length, target, words, body: frame.body.filter(|_| is_current && method != "CONNECT") }
 }
+
+/// The request that `bytes` begin with, and all that follows it, with the marks escaped that its query may have and
+/// hyper does not take: web servers do, the registry's among them (WIRE.md section 0.7). `None` if there are none.
+pub(super) fn escape_query(bytes: &[u8], target: &str) -> Option<Vec<u8>> {
+    // What follows a `#` is cut off, whatever it is.
+    let (path, query) = target.split('#').next()?.split_once('?')?;
+    if !query.bytes().any(|byte| MARKS.contains(&byte)) {
+        return None;
+    }
+    let begin = bytes.iter().position(|byte| *byte == b' ')? + 1 + path.len() + 1;
+    let (before, rest) = bytes.split_at_checked(begin)?;
+    let (query, after) = rest.split_at_checked(query.len())?;
+    let mut escaped = before.to_vec();
+    for byte in query {
+        match MARKS.contains(byte) {
+            true => escaped.extend_from_slice(percent_encode_byte(*byte).as_bytes()),
+            false => escaped.push(*byte),
+        }
+    }
+    escaped.extend_from_slice(after);
+    Some(escaped)
+}
+
+/// What hyper refuses in a query.
+const MARKS: &[u8] = b"\"<>";
 
 /// What the fields say of where a request ends, and of what becomes of the connection.
 struct Frame {
@@ -105,7 +133,7 @@ mod tests {
     fn reading(text: &str) -> Option<(usize, bool, Option<u64>)> {
         let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
         match read(text.as_bytes(), &mut room) {
-            Reading::Head { length, words, body } => Some((length, words.is_some(), body)),
+            Reading::Head { length, words, body, .. } => Some((length, words.is_some(), body)),
             Reading::Begun | Reading::Strange => None,
         }
     }
@@ -121,6 +149,23 @@ mod tests {
             ("GET / HTTP/2.0\r\n\r\n", None),
         ] {
             assert_eq!(reading(text), found, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn marks_in_a_query_are_escaped_and_nothing_else_is() {
+        let escaped = |target: &str| {
+            let around = |target: &str| format!("\r\nPOST {target} HTTP/1.1\r\nHost: \"<a>\"\r\n\r\n?\"<>");
+            let escaped = escape_query(around(target).as_bytes(), target)?;
+            let text = String::from_utf8(escaped).expect("UTF-8");
+            let target = text.strip_prefix("\r\nPOST ").and_then(|text| text.split(' ').next()).expect("a target");
+            assert_eq!(text, around(target));
+            Some(target.to_owned())
+        };
+        assert_eq!(escaped("/a?x=\"é\"&<y>=?%22#\"<").as_deref(), Some("/a?x=%22é%22&%3Cy%3E=?%22#\"<"));
+        assert_eq!(escaped("http://h/\"?<").as_deref(), Some("http://h/\"?%3C"));
+        for kept in ["/a", "/\"<>?", "/a?x={}|^`'", "/a?#<", "/a#?<"] {
+            assert_eq!(escaped(kept), None, "{kept}");
         }
     }
 

@@ -6,7 +6,7 @@ use schema_outpost::routing::Pair;
 use serde_json::json;
 use small_registry::SmallRegistry;
 
-use crate::house::{House, registration};
+use crate::house::{House, raw, read, registration};
 
 /// Asks the registry itself for something, as somebody else would.
 fn elsewhere(house: &House, method: &str, target: &str, body: &str) {
@@ -280,4 +280,39 @@ async fn the_highest_id_of_a_context_that_has_but_an_imported_zero_is_one() {
     elsewhere(&house, "PUT", "/mode/:.zero:", r#"{"mode":"READWRITE"}"#);
     let next = house.primary.ask("POST", "/subjects/:.zero:t/versions", Some(&registration("1")));
     assert!(next.body.starts_with("{\"id\":2,"), "{}", next.body);
+}
+
+/// The registry's web server takes in a query what no path may have (WIRE.md section 0.7). hyper does not take all of it.
+#[tokio::test]
+async fn marks_that_stand_raw_in_a_query_mean_what_they_mean_escaped() {
+    let house = of_one_version().await;
+    assert_eq!(house.register("%22q%22%3C%3E", "1").await.status, 200);
+    house.imported().await;
+    house.primary.forget_requests();
+    let lookup = registration("1");
+    let said = async |method: &str, target: &str, body: &str| {
+        let length = body.len();
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        let heard = read(&raw(house.address(), request.as_bytes()).await);
+        (heard.status, heard.header("Content-Type").map(str::to_owned), heard.body)
+    };
+    let escaped = |target: &str| target.replace('"', "%22").replace('<', "%3C").replace('>', "%3E");
+    for (method, target, body, status, part) in [
+        ("GET", "/subjects?subjectPrefix=\"q", "", 200, r#"["\"q\"<>"]"#),
+        ("GET", "/subjects?subjectPrefix=\"q\"<>&offset=", "", 200, r#"["\"q\"<>"]"#),
+        ("GET", "/schemas/ids/1?subject=<>", "", 200, "record"),
+        ("GET", "/subjects/a/versions?offset=\"0\"", "", 404, "HTTP 404"),
+        ("POST", "/subjects/a?deleted=<\">", lookup.as_str(), 200, "\"version\":1"),
+        ("HEAD", "/subjects?deleted=\"", "", 200, ""),
+    ] {
+        let heard = said(method, target, body).await;
+        assert_eq!((heard.0, heard.2.contains(part)), (status, true), "{target}: {}", heard.2);
+        assert_eq!(said(method, &escaped(target), body).await, heard, "{target}");
+    }
+    assert_eq!(house.primary.requests().len(), 0, "{:?}", house.primary.requests());
+    let refused = said("GET", "/subjects/\"q\"/versions", "").await;
+    assert_eq!(refused.0, 400, "not in a path: {}", refused.2);
 }
