@@ -231,14 +231,15 @@ fn believable<T>(offered: &Offered<T>, route: &str, was_there: bool) -> Result<(
 }
 
 /// What to remember of an answer. That a subject has nothing of its own is not worth to be kept
-/// once the subject is gone; its configuration itself may outlive it.
+/// once the subject is gone, and has no namesake that would be found in its place; its configuration itself may outlive it.
 fn wanted(held: &Snapshot, key: &str, answer: Remembered) -> Option<Remembered> {
     let name = ["/config/", "/mode/"].iter().find_map(|route| key.strip_prefix(route));
     let Some(name) = name.filter(|_| answer.status != 200) else { return Some(answer) };
     let subject = crate::protocol::subject::QualifiedSubject::parse(name);
     let exists = subject.is_bare_context()
         || name.ends_with(":?defaultToGlobal=true")
-        || held.context(&subject.context).is_some_and(|context| context.subject(&subject.subject).is_some());
+        || held.subject(&subject).is_some()
+        || (key.starts_with("/config/") && held.has_namesake(&subject));
     exists.then_some(answer)
 }
 

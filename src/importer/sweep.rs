@@ -7,7 +7,7 @@ use super::Core;
 use super::pass::{PassError, all_subjects};
 use super::poll::{Aliases, Poll};
 use crate::protocol::json::{push_array, push_string};
-use crate::protocol::subject::QualifiedSubject;
+use crate::protocol::subject::{Context, QualifiedSubject};
 use crate::replica::answer::ALIASES;
 use crate::replica::{Change, Remembered, Snapshot};
 
@@ -48,6 +48,7 @@ fn keys(held: &Snapshot, aliases: &[String]) -> Vec<Arc<str>> {
     let subjects = all_subjects(held).filter(|subject| !subject.is_bare_context());
     let subjects = subjects.chain(aliases.iter().map(|name| QualifiedSubject::parse(name)));
     let wanted = subjects.flat_map(|subject| [format!("/config/{subject}"), format!("/mode/{subject}")]);
+    let wanted = wanted.chain(namesakes(held).into_iter().map(|name| format!("/config/{name}")));
     let (known, mut keys): (Vec<Arc<str>>, Vec<Arc<str>>) =
         wanted.map(Arc::<str>::from).partition(|key| held.remembered(key).is_some());
     // What is remembered of subjects that are gone may have changed or gone too.
@@ -57,6 +58,14 @@ fn keys(held: &Snapshot, aliases: &[String]) -> Vec<Arc<str>> {
     keys.extend(known);
     keys.extend(left);
     keys
+}
+
+/// The names of the default context that only others have: what is asked for under one of them lies there, unless it is an
+/// alias, and no list has those that lead to a subject without versions.
+fn namesakes(held: &Snapshot) -> HashSet<QualifiedSubject> {
+    let in_others = all_subjects(held).filter(|subject| !subject.is_bare_context() && !subject.context.is_default());
+    let plain = in_others.map(|subject| QualifiedSubject { context: Context::default_context(), ..subject });
+    plain.filter(|name| held.subject(name).is_none()).collect()
 }
 
 fn is_of_a_subject(key: &str) -> bool {

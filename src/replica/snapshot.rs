@@ -240,6 +240,13 @@ impl Snapshot {
         self.context(&subject.context)?.subject(&subject.subject)
     }
 
+    /// Whether the subject is one of the default context for which, while it has no versions, a subject of that name in
+    /// another context stands in (WIRE.md section 1.11).
+    pub fn has_namesake(&self, subject: &QualifiedSubject) -> bool {
+        let mut others = self.contexts.iter().filter(|(context, _)| !context.is_default());
+        subject.context.is_default() && others.any(|(_, state)| state.subject(&subject.subject).is_some())
+    }
+
     /// Every context that holds subjects or held some.
     pub fn contexts(&self) -> impl Iterator<Item = (&Context, &Arc<ContextState>)> {
         self.contexts.iter()

@@ -233,6 +233,40 @@ async fn an_alias_in_a_context_that_is_not_listed_is_found_by_no_beginning_of_it
     .await;
 }
 
+/// No list has an alias of a subject without versions; the name is looked for in every context all the same (WIRE.md
+/// section 1.11), unless it is one.
+#[tokio::test]
+async fn an_alias_that_leads_nowhere_does_not_lead_to_its_namesake_in_another_context() {
+    let house = of_one_version().await;
+    for subject in [":.c:nick", ":.c:other", ":.c:a"] {
+        assert_eq!(house.register(subject, subject).await.status, 200);
+    }
+    elsewhere(&house, "PUT", "/config/nick", r#"{"alias":"nowhere"}"#);
+    house.imported().await;
+    are_known(
+        &house,
+        &[
+            ("/subjects/other/versions/1", 200, r#""subject":":.c:other""#),
+            ("/subjects/other/versions/latest/schema", 200, "record"),
+            ("/schemas/ids/2?subject=other", 200, r#""subject":":.c:other""#),
+            ("/subjects/a/versions/1", 200, r#""subject":"a""#),
+        ],
+    )
+    .await;
+    for (target, status, part) in [
+        ("/subjects/nick/versions/1", 404, "'nowhere' not found"),
+        ("/subjects/nick/versions/latest/schema", 404, "'nowhere' not found"),
+        ("/subjects/nick/versions/1/referencedby", 404, "'nowhere' not found"),
+    ] {
+        let (direct, heard) = (house.primary.ask("GET", target, None), house.get(target).await);
+        assert_eq!((direct.status, direct.body.contains(part)), (status, true), "{target}: {}", direct.body);
+        assert_eq!((heard.status, &heard.body), (direct.status, &direct.body), "{target}");
+    }
+    let target = "/schemas/ids/1?subject=nick";
+    let (direct, heard) = (house.primary.ask("GET", target, None), house.get(target).await);
+    assert_eq!((heard.status, &heard.body), (direct.status, &direct.body), "{target}");
+}
+
 /// The registry reads a list or the latest of such a subject out of all contexts, and loses itself in that of this name.
 #[tokio::test]
 async fn a_subject_with_a_wildcard_in_its_name_is_the_primarys_unless_a_number_is_asked_for() {

@@ -102,20 +102,28 @@ fn aliases(snapshot: &Snapshot, subject: &QualifiedSubject) -> Option<Aliases> {
     serde_json::from_slice(&config.body).ok()
 }
 
-/// A version of a subject. One that the default context does not have is looked for under the same
-/// name in every other context (WIRE.md § 1.11).
+/// Whether it is known of a name if it is an alias. No list has those that lead to a subject without versions.
+fn is_settled(snapshot: &Snapshot, named: &QualifiedSubject) -> bool {
+    snapshot.remembered(&config_key(named)).is_some()
+}
+
+/// A version of the subject in the path. One that the default context does not have is looked for under the same
+/// name in every other context (WIRE.md § 1.11), unless the name is an alias.
 pub(super) fn anywhere<'a>(
     snapshot: &'a Snapshot,
-    subject: &QualifiedSubject,
+    operation: &Operation,
     pick: impl Fn(&'a SubjectState) -> Option<&'a Arc<Version>>,
 ) -> Option<Holding> {
+    let subject = &served_subject(snapshot, operation);
     let found = |context: &Context, state: &'a ContextState| {
         let version = pick(state.subject(&subject.subject)?)?.clone();
         Some(Holding { subject: QualifiedSubject::new(context.clone(), &subject.subject), version })
     };
     let own = snapshot.context(&subject.context).and_then(|state| found(&subject.context, state));
     let elsewhere = || snapshot.named_contexts().find_map(|(context, state)| found(context, state));
-    own.or_else(|| if subject.context.is_default() { elsewhere() } else { None })
+    let may_be_elsewhere =
+        || subject.context.is_default() && (operation.hides_alias || is_settled(snapshot, &operation.subject));
+    own.or_else(|| if may_be_elsewhere() { elsewhere() } else { None })
 }
 
 /// The id in the path; what is no number has no route.
@@ -165,6 +173,9 @@ pub(super) fn by_id(snapshot: &Snapshot, id: i32, written: &str) -> Result<Holdi
     let elsewhere = snapshot
         .named_contexts()
         .find_map(|(context, _)| held_by(snapshot, &QualifiedSubject::new(context.clone(), &named.subject), id));
+    if elsewhere.is_some() && !is_normal && !is_settled(snapshot, &named) {
+        return Err(ABSENT);
+    }
     elsewhere.or_else(|| first_holder(snapshot, &named.context, id)).ok_or(ABSENT)
 }
 

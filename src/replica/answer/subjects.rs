@@ -73,10 +73,9 @@ pub(super) fn text(question: &Question<'_>) -> Answer {
 fn asked(question: &Question<'_>) -> Result<Holding, Verdict> {
     let Question { operation, snapshot, .. } = *question;
     let number = version_number(operation.name())?;
-    let named = served_subject(snapshot, operation);
     let deleted = operation.query.flag("deleted");
     let Holding { subject, version } =
-        anywhere(snapshot, &named, |state| pick(state, number, deleted)).ok_or(ABSENT)?;
+        anywhere(snapshot, operation, |state| pick(state, number, deleted)).ok_or(ABSENT)?;
     let version = dressed(question, &subject.context, version)?;
     Ok(Holding { subject, version })
 }
@@ -94,9 +93,8 @@ pub(super) fn referenced_by(question: &Question<'_>) -> Answer {
     let Question { operation, snapshot, .. } = *question;
     let window = operation.query.page()?;
     let number = version_number(operation.name())?;
-    let named = served_subject(snapshot, operation);
     // The target may itself be soft-deleted.
-    let target = anywhere(snapshot, &named, |state| pick(state, number, true)).ok_or(ABSENT)?;
+    let target = anywhere(snapshot, operation, |state| pick(state, number, true)).ok_or(ABSENT)?;
     let deleted = operation.query.flag("deleted");
     let mut ids: Vec<(String, i32)> = Vec::new();
     // Of a part of a state, those that lie outside of it are not there.
