@@ -221,7 +221,6 @@ impl<'a> Draft<'a> {
         let rest = self.versions_of(subject).filter(|kept| kept.version != number);
         let versions = rest.chain([version]).collect();
         self.put_subject(subject, versions);
-        self.list_context(&subject.context);
         self.doubt(Scope::Subject(subject.clone()), Some(Doubt::Incomplete));
     }
 
@@ -269,11 +268,15 @@ impl<'a> Draft<'a> {
         self.changed(differing(before, &kept).map(|version| Part::Id(version.id)));
         // Held by nobody else any more, so that what this draft has copied before is not copied again.
         drop((context, old));
-        let next = (!kept.is_empty()).then(|| Arc::new(SubjectState { versions: kept }));
+        let has_some = !kept.is_empty();
+        let next = has_some.then(|| Arc::new(SubjectState { versions: kept }));
         let context = self.next.context_mut(&subject.context);
         context.replace(&subject.subject, next);
         let several = (!context.several.is_empty()).then_some(Part::SeveralIds);
         self.changed(several.into_iter().chain([Part::Name(&subject.subject)]));
+        if has_some {
+            self.list_context(&subject.context);
+        }
     }
 
     /// The version as it is to be held: the old one where nothing is different.

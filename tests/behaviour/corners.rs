@@ -201,6 +201,21 @@ async fn a_context_of_soft_deleted_subjects_is_there_for_those_who_ask_for_them(
     assert_eq!(heard.code(), 40401);
 }
 
+/// WIRE.md § 1.21: from its first registration on, whatever becomes of its subjects.
+#[tokio::test]
+async fn a_context_stays_listed_when_its_only_subject_came_and_went_between_two_passes() {
+    let house = of_one_version().await;
+    for (context, parameter) in [(".c", ""), (".d", "?format=nosuch")] {
+        let target = format!("/subjects/:{context}:s");
+        let heard = house.ask("POST", &format!("{target}/versions{parameter}"), &registration("2")).await;
+        assert_eq!(heard.status, 200, "{}", heard.body);
+        assert_eq!(house.ask("DELETE", &target, "").await.status, 200);
+        assert_eq!(house.ask("DELETE", &format!("{target}?permanent=true"), "").await.status, 200);
+    }
+    let direct = house.primary.ask("GET", "/contexts", None);
+    assert_eq!((house.get("/contexts").await.body, direct.body.as_str()), (direct.body.clone(), r#"[".",".c",".d"]"#));
+}
+
 /// The store in which the registry looks for a configuration takes `:.:nick` for `nick`, as its routes do.
 #[tokio::test]
 async fn an_alias_is_one_however_the_subject_of_an_id_is_spelt() {
